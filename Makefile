@@ -1,0 +1,45 @@
+# The two commands that matter: `make demo` (the main job) and `make test` (every test). `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help setup system fmt lint types layers crds test demo sandbox
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
+
+setup: .venv/.ready ## make .venv from the lock file
+
+.venv/.ready: uv.lock pyproject.toml
+	@echo "Setting up .venv (about 15 s)"
+	@[ -x $(BIN)/uv ] || { $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --disable-pip-version-check uv; }
+	@$(BIN)/uv sync --frozen --quiet
+	@touch $@
+
+system: ## install the Debian packages that the sandbox's guests need (root)
+	@hack/system-packages.sh
+
+fmt: setup ## format the code
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lint: setup ## ruff
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+types: setup ## mypy, strict
+	@$(BIN)/mypy
+
+layers: setup ## import-linter
+	@$(BIN)/lint-imports
+
+crds: setup ## generate crds/ from the models
+	@$(BIN)/python hack/gen_crds.py
+
+test: setup system lint types layers ## every check and every test
+	@$(BIN)/pytest
+
+demo: setup system ## the main job, from policy to restored guest
+	@$(BIN)/python -m sandbox.demo
+
+sandbox: setup system ## keep a sandbox running and print how to reach it
+	@$(BIN)/python -m sandbox up

@@ -1,0 +1,1 @@
+"""Bytes: changed extents, chunks, dedupe, sealing, packs, objects; and back. Knows neither Kubernetes nor the controller."""

@@ -1,0 +1,154 @@
+"""Every error of Safehold.
+
+    SafeholdError
+    ├── UsageError              the command line or a file named on it is wrong
+    ├── SpecError               an object in the cluster cannot be carried out as written
+    ├── KeyMaterialError        a repository key is malformed or is not the repository's
+    ├── VolumeError             a disk could not be read or written to its end
+    ├── IntegrityError          bytes are not what was written
+    │   └── UnknownFormatError  bytes are of a format version that this release does not read
+    ├── StoreError              the object store refused or failed
+    │   ├── ObjectMissingError      no such object
+    │   ├── BucketMissingError      no such bucket
+    │   ├── StoreDeniedError        credentials or permissions
+    │   └── StoreUnavailableError   no answer, or "slow down" (retryable)
+    ├── PointError              a restore point does not exist or is not the asker's
+    └── ClusterError            the Kubernetes API refused or failed
+        ├── NotFoundError
+        ├── ConflictError       changed meanwhile, or exists already (retryable)
+        ├── ForbiddenError
+        └── ClusterUnavailableError   no answer, throttled, 5xx (retryable)
+
+Each error says what was done, what was expected, what was found and what to do, as far as it knows.
+"""
+
+from typing import ClassVar
+
+from safehold.reasons import Reason
+
+
+class SafeholdError(Exception):
+    """Base of all: one sentence for people, a reason for machines, and whether the same call may succeed later."""
+
+    retryable: ClassVar[bool] = False
+    default_reason: ClassVar[Reason] = Reason.INTERNAL_ERROR
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        expected: object = None,
+        found: object = None,
+        remedy: str | None = None,
+        reason: Reason | None = None,
+    ) -> None:
+        self.what = what
+        self.expected = expected
+        self.found = found
+        self.remedy = remedy
+        self.reason = reason or self.default_reason
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        sentence = self.what
+        facts = [
+            f"{name} {fact}" for name, fact in (("expected", self.expected), ("found", self.found)) if fact is not None
+        ]
+        if facts:
+            sentence += ": " + ", ".join(facts)
+        return f"{sentence}; {self.remedy}" if self.remedy else sentence
+
+
+class UsageError(SafeholdError):
+    """The command line, or a file that it names, is wrong."""
+
+    default_reason = Reason.INVALID_SPEC
+
+
+class SpecError(SafeholdError):
+    """An object in the cluster cannot be carried out as it is written; only its author can change that."""
+
+    default_reason = Reason.INVALID_SPEC
+
+
+class KeyMaterialError(SafeholdError):
+    """A repository key is malformed (InvalidKey) or does not open this repository (WrongKey)."""
+
+    default_reason = Reason.INVALID_KEY
+
+
+class VolumeError(SafeholdError):
+    """A disk or device could not be read or written to its end."""
+
+    default_reason = Reason.VOLUME_ERROR
+
+
+class IntegrityError(SafeholdError):
+    """Bytes are not what was written; names the object."""
+
+    default_reason = Reason.DAMAGED
+
+
+class UnknownFormatError(IntegrityError):
+    """Bytes carry a format version that this release does not read."""
+
+    default_reason = Reason.UNKNOWN_FORMAT
+
+
+class StoreError(SafeholdError):
+    """The object store refused a call or failed in it."""
+
+    default_reason = Reason.STORE_ERROR
+
+
+class ObjectMissingError(StoreError):
+    """The bucket has no object of that name."""
+
+
+class BucketMissingError(StoreError):
+    """The endpoint has no bucket of that name."""
+
+    default_reason = Reason.BUCKET_NOT_FOUND
+
+
+class StoreDeniedError(StoreError):
+    """The store refuses the credentials, or what they may do."""
+
+    default_reason = Reason.ACCESS_DENIED
+
+
+class StoreUnavailableError(StoreError):
+    """The store does not answer, or asks to be asked later."""
+
+    retryable = True
+    default_reason = Reason.ENDPOINT_UNREACHABLE
+
+
+class PointError(SafeholdError):
+    """A restore point does not exist, or is not of the VM, namespace or cluster that was named."""
+
+    default_reason = Reason.POINT_NOT_FOUND
+
+
+class ClusterError(SafeholdError):
+    """The Kubernetes API refused a call or failed in it."""
+
+
+class NotFoundError(ClusterError):
+    """The object does not exist."""
+
+
+class ConflictError(ClusterError):
+    """The object changed meanwhile, or exists already."""
+
+    retryable = True
+
+
+class ForbiddenError(ClusterError):
+    """The API server does not allow the call; RBAC, quota, or a namespace that ends."""
+
+
+class ClusterUnavailableError(ClusterError):
+    """The API server does not answer, throttles, or failed itself."""
+
+    retryable = True

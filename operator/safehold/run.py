@@ -1,0 +1,204 @@
+"""What the controller asks of one worker Job, and what the Job answers.
+
+The controller writes a run as `run.json` into a Secret that the Job owns; the worker reads it from the mounted folder
+(`RUN_FOLDER`), beside the files that must never be in JSON or arguments: the repository key and the credentials.
+The worker answers with JSON lines on stdout (`Progress`, `SealedMachine`) and a `RunReport` as termination message.
+Both programs import this module, and nothing else of each other.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+RUN_FOLDER = "/run/safehold"
+"""Where the Job mounts the run's Secret; `SAFEHOLD_RUN_FOLDER` overrides it."""
+RUN_FILE = "run.json"
+KEY_FILE = "repository.key"
+"""The repository key as `safehold key new` writes it."""
+CREDENTIALS_FILE = "credentials"
+"""An AWS shared credentials file with the profile `default`; absent where the pod's own identity is used."""
+CA_FILE = "ca.pem"
+"""PEM bundle for the endpoint, where the target names one."""
+ENVELOPE_FILE = "envelope.key"
+"""32 random bytes of this run only: what a restore recalls of the VM's manifest is sealed with it before it is printed."""
+REPORT_LIMIT_BYTES = 3 * 1024
+"""Kubernetes keeps 4 KiB of a termination message; a report stays under 3 KiB so that its end is never cut."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Owner(_Message):
+    """Who owns a restore point. The uids decide; the names are for people."""
+
+    cluster: str
+    """uid of the cluster's kube-system namespace."""
+    namespace_uid: str
+    vm_uid: str
+    namespace: str
+    vm: str
+
+
+class RepositoryPlace(_Message):
+    """Where a repository is. Credentials and key are files beside the run, never in here."""
+
+    bucket: str
+    prefix: str = ""
+    endpoint_url: str | None = None
+    region: str | None = None
+    force_path_style: bool = True
+    allow_local_endpoint: bool = False
+    """The operator's setting: may the endpoint resolve to loopback or link-local addresses. Checked again where the call is made."""
+    forbidden_addresses: list[str] = Field(default_factory=list)
+    """Addresses that the endpoint must not resolve to: the API server's."""
+
+
+class VolumeSource(_Message):
+    """What a base must have in common with its parent point before it is trusted (docs/format.md)."""
+
+    pvc_uid: str
+    volume_handle: str
+    driver: str
+    capacity_bytes: int
+    last_restore_uid: str = ""
+
+
+class VolumeToBackUp(_Message):
+    """One volume of the VM, mounted into the Job."""
+
+    name: str
+    """The VM's volume name."""
+    path: str
+    """The device (Block) or the `disk.img` (Filesystem) as the container sees it."""
+    mode: Literal["Block", "Filesystem"]
+    source: VolumeSource
+    claim: dict[str, Any]
+    """The claim's metadata that a restore needs: name, labels, annotations, storageClassName, accessModes, capacity."""
+
+
+class Capture(_Message):
+    """How the point in time was cut, as it was observed."""
+
+    time: datetime
+    consistency: Literal["Crash", "Filesystem", "Application"]
+    indications: list[str]
+    frozen_millis: int | None = None
+    frozen_observation: Literal["Observed", "UpperBound"] | None = None
+    snapshot_uid: str
+
+
+class BackupRun(_Message):
+    """Read these volumes, store what changed, commit one restore point."""
+
+    verb: Literal["backup"] = "backup"
+    run_id: str
+    owner: Owner
+    repository: RepositoryPlace
+    key_domain: str
+    """`target`, or `namespace/<uid>`."""
+    capture: Capture
+    volumes: list[VolumeToBackUp]
+    machine: list[dict[str, Any]]
+    """The VirtualMachine and all that it depends on, as Kubernetes objects; sealed into the point."""
+
+
+class VolumeToRestore(_Message):
+    """One volume to fill."""
+
+    name: str
+    path: str
+    mode: Literal["Block", "Filesystem"]
+    size_bytes: int
+    """Capacity of the new volume; at least the disk's size."""
+
+
+class RestoreRun(_Message):
+    """Fill these volumes from one restore point, read back what was written, and recall the VM's manifest."""
+
+    verb: Literal["restore"] = "restore"
+    run_id: str
+    repository: RepositoryPlace
+    key_domain: str
+    restore_point: str
+    owner: Owner
+    """Who must own the point: cluster, namespace uid and VM uid are compared with the sealed manifest."""
+    volumes: list[VolumeToRestore]
+
+
+class TargetRun(_Message):
+    """Open (or, the first time, lay out) the repository and prove what the credentials can do."""
+
+    verb: Literal["target"] = "target"
+    run_id: str
+    repository: RepositoryPlace
+    access_mode: Literal["ReadWrite", "ReadOnly"]
+
+
+class ForgetRun(_Message):
+    """Take one restore point out of the repository's catalogue."""
+
+    verb: Literal["forget"] = "forget"
+    run_id: str
+    repository: RepositoryPlace
+    key_domain: str
+    restore_point: str
+    owner: Owner
+
+
+class Engine(StrEnum):
+    """How the changed blocks of a volume were found."""
+
+    SCAN = "Scan"
+
+
+class VolumeReport(_Message):
+    """What happened to one volume. Bytes: of the disk, read, found changed, sent, and kept in the store for this run."""
+
+    name: str
+    engine: Engine = Engine.SCAN
+    engine_reason: str = ""
+    bytes_total: int
+    bytes_read: int = 0
+    bytes_changed: int = 0
+    bytes_uploaded: int = 0
+    bytes_stored: int = 0
+    seconds: float = 0.0
+
+
+class RunReport(_Message):
+    """The Job's termination message."""
+
+    run_id: str
+    verb: str
+    succeeded: bool
+    reason: str
+    message: str
+    restore_point: str | None = None
+    parent: str | None = None
+    volumes: list[VolumeReport] = Field(default_factory=list)
+    repository_id: str | None = None
+    """Of a target run: the repository's identity, so that a swapped bucket is noticed."""
+    seconds: float = 0.0
+
+
+class Progress(_Message):
+    """A line on stdout, at most one a second."""
+
+    kind: Literal["progress"] = "progress"
+    run_id: str
+    bytes_done: int
+    bytes_total: int
+
+
+class SealedMachine(_Message):
+    """A line on stdout of a restore: the VM's manifest, sealed with the run's envelope key (AES-256-GCM, run id as associated data)."""
+
+    kind: Literal["machine"] = "machine"
+    run_id: str
+    part: int
+    parts: int
+    sealed: str
+    """base64 of one part; parts are joined before they are opened."""
