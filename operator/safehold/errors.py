@@ -16,7 +16,9 @@
     └── ClusterError            the Kubernetes API refused or failed
         ├── NotFoundError
         ├── ConflictError       changed meanwhile, or exists already (retryable)
+        ├── InvalidObjectError  the object breaks its schema, or a guarded patch did not apply
         ├── ForbiddenError
+        │   └── NamespaceEndingError   nothing can be created in a namespace that ends
         └── ClusterUnavailableError   no answer, throttled, 5xx (retryable)
 
 Each error says what was done, what was expected, what was found and what to do, as far as it knows.
@@ -144,8 +146,18 @@ class ConflictError(ClusterError):
     retryable = True
 
 
+class InvalidObjectError(ClusterError):
+    """The API server does not accept the object as it would be: schema, CEL rules, immutable fields."""
+
+    default_reason = Reason.INVALID_SPEC
+
+
 class ForbiddenError(ClusterError):
     """The API server does not allow the call; RBAC, quota, or a namespace that ends."""
+
+
+class NamespaceEndingError(ForbiddenError):
+    """The namespace is being deleted, so nothing can be created in it any more."""
 
 
 class ClusterUnavailableError(ClusterError):
