@@ -1,0 +1,97 @@
+"""BackupPolicy and ClusterBackupPolicy: which VMs are backed up, when, how well quiesced, and where to."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from safehold.api.base import ApiModel, Count, Resource, Status, Time, rules
+from safehold.api.references import LabelSelector, TargetRef
+
+DeletionPolicy = Literal["Retain", "Delete"]
+ConsistencyLevel = Literal["Crash", "Filesystem"]
+"""What a policy may demand."""
+MAX_FAILED_NAMES = 10
+
+_CLUSTER_TARGET_ONLY = rules(
+    (
+        "self.kind == 'ClusterBackupTarget'",
+        "a ClusterBackupPolicy writes to a ClusterBackupTarget: a BackupTarget serves only its own namespace",
+    )
+)
+
+
+class Consistency(ApiModel):
+    """How well quiesced a capture must be. The guest is always asked to freeze, whatever is demanded."""
+
+    level: ConsistencyLevel = "Crash"
+    """The least that is accepted.
+
+    Crash: as after a power cut. Filesystem: the guest agent froze the file systems.
+    """
+    on_failure: Literal["Fail"] = "Fail"
+    """What happens when a capture is weaker than `level`. Fail: the backup fails before a byte is moved."""
+
+
+class BackupPolicySpec(ApiModel):
+    """Which VMs of this namespace are backed up, when, and where to."""
+
+    schedule: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^\S(.*\S)?$")]
+    """When, as a cron line of five fields: minute, hour, day of month, month, day of week."""
+    time_zone: Annotated[str, Field(min_length=1, max_length=64)] = "UTC"
+    """The zone of `schedule`, by its name in the IANA time zone database."""
+    suspend: bool = False
+    """While true no run starts. A run that was missed meanwhile is not made up for."""
+    selector: LabelSelector | None = None
+    """VirtualMachines by their labels; absent: all. A VM with the label `safehold.dev/exclude=true` is left out."""
+    target_ref: TargetRef
+    """Where to."""
+    consistency: Consistency = Consistency()
+    """How well quiesced a capture must be."""
+    deletion_policy: DeletionPolicy = "Retain"
+    """What the VMBackups of this policy do with their restore point when a person deletes them."""
+
+
+class ClusterBackupPolicySpec(BackupPolicySpec):
+    """Which VMs of which namespaces are backed up, when, and where to."""
+
+    namespace_selector: LabelSelector
+    """Namespaces by their labels; `{}` selects all."""
+    target_ref: Annotated[TargetRef, Field(json_schema_extra=_CLUSTER_TARGET_ONLY)]
+    """Where to: a ClusterBackupTarget."""
+
+
+class BackupPolicyStatus(Status):
+    """What became of the policy's runs."""
+
+    last_schedule_time: Time | None = None
+    """The run time for which VMBackups were created last."""
+    next_schedule_time: Time | None = None
+    """The next run time; absent while suspended."""
+    last_successful_time: Time | None = None
+    """The run time of the last run in which every VM's backup succeeded."""
+    protected_vms: Count | None = None
+    """How many VMs the selectors match now."""
+    active_backups: Count | None = None
+    """How many VMBackups of this policy are under way."""
+    failed_vms: Count | None = None
+    """In how many VMs the last run failed."""
+    failed_vm_names: Annotated[list[Annotated[str, Field(max_length=317)]], Field(max_length=MAX_FAILED_NAMES)] = Field(
+        default_factory=list
+    )
+    """The first ten of them; `namespace/name` where the policy is a cluster's."""
+
+
+class BackupPolicy(Resource):
+    """A schedule of backups for the VMs of one namespace."""
+
+    kind: str = "BackupPolicy"
+    spec: BackupPolicySpec
+    status: BackupPolicyStatus = Field(default_factory=BackupPolicyStatus)
+
+
+class ClusterBackupPolicy(Resource):
+    """A schedule of backups for the VMs of many namespaces."""
+
+    kind: str = "ClusterBackupPolicy"
+    spec: ClusterBackupPolicySpec
+    status: BackupPolicyStatus = Field(default_factory=BackupPolicyStatus)

@@ -1,0 +1,236 @@
+"""VMBackup: one backup of one VM. A policy creates them, or a person does."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from safehold.api.base import (
+    MAX_VOLUMES,
+    AccessModes,
+    ApiModel,
+    Bytes,
+    Count,
+    Failure,
+    Name,
+    Progress,
+    Resource,
+    Sentence,
+    Status,
+    Time,
+    Uid,
+    VolumeMode,
+    Word,
+    list_map,
+    rules,
+)
+from safehold.api.policy import Consistency, DeletionPolicy
+from safehold.api.references import TargetKind, TargetRef
+
+ReachedLevel = Literal["Crash", "Filesystem", "Application"]
+FrozenObservation = Literal["Observed", "UpperBound"]
+SnapshotDeletionPolicy = Literal["Retain", "Delete"]
+
+
+def _immutable(field: str) -> dict[str, object]:
+    return rules(("self == oldSelf", f"{field} is immutable: a VMBackup is one run; create another one"))
+
+
+class VMRef(ApiModel):
+    """A VirtualMachine of the same namespace."""
+
+    name: Name
+    """The VirtualMachine's name."""
+
+
+class VMBackupSpec(ApiModel):
+    """What is backed up, and where to. Immutable, except `deletionPolicy`."""
+
+    vm: Annotated[VMRef, Field(json_schema_extra=_immutable("vm"))]
+    """The VM to back up."""
+    target_ref: Annotated[TargetRef, Field(json_schema_extra=_immutable("targetRef"))]
+    """Where to."""
+    consistency: Annotated[Consistency, Field(json_schema_extra=_immutable("consistency"))] = Consistency()
+    """How well quiesced the capture must be."""
+    deletion_policy: DeletionPolicy = "Retain"
+    """What happens to the restore point when a person deletes this object.
+
+    Retain: it stays in the target. Delete: it is forgotten. A namespace that ends forgets nothing.
+    """
+
+
+class BackupTargetIdentity(ApiModel):
+    """The target that the restore point went to."""
+
+    kind: TargetKind
+    """BackupTarget or ClusterBackupTarget."""
+    name: Name
+    """Its name at the time."""
+    uid: Uid
+    """Its uid."""
+    repository_id: Uid | None = None
+    """The identity of the repository in it."""
+
+
+class ReachedConsistency(ApiModel):
+    """How well quiesced the capture is, as it was observed."""
+
+    reached: ReachedLevel
+    """Crash: no freeze. Filesystem: the guest agent froze the file systems."""
+    reason: Sentence
+    """Why not better, or how it was reached."""
+    frozen_millis: Count | None = None
+    """How long the guest was frozen; absent when unknown."""
+    frozen_observation: FrozenObservation | None = None
+    """Observed: freeze and thaw were both seen. UpperBound: the guest was frozen for at most that long."""
+    indications: Annotated[list[Word], Field(max_length=16)] = Field(default_factory=list)
+    """What KubeVirt said about the snapshot, such as Online and GuestAgent."""
+
+
+class ByteCounts(ApiModel):
+    """What was moved, in bytes."""
+
+    bytes_total: Bytes | None = None
+    """Size of the disks."""
+    bytes_read: Bytes | None = None
+    """Read from them."""
+    bytes_changed: Bytes | None = None
+    """Found changed since the parent point."""
+    bytes_uploaded: Bytes | None = None
+    """Sent to the target."""
+    bytes_stored: Bytes | None = None
+    """Kept in the target for this point."""
+
+
+class VolumeBackup(ByteCounts):
+    """One volume of the VM, its claim, and what became of it."""
+
+    name: Word
+    """The VM's name of the volume."""
+    mode: VolumeMode
+    """Whether the claim is a device or a file system with a disk.img."""
+    claim_name: Name
+    """The PersistentVolumeClaim."""
+    claim_uid: Uid
+    """Its uid."""
+    capacity_bytes: Bytes
+    """Its capacity."""
+    storage_class_name: Annotated[str, Field(max_length=253)] | None = None
+    """Its StorageClass."""
+    access_modes: AccessModes = Field(default_factory=list)
+    """Its access modes."""
+    engine: Word | None = None
+    """How changed blocks were found."""
+    engine_reason: Sentence | None = None
+    """Why not in a quicker way, or why everything was read."""
+    seconds: Annotated[float, Field(ge=0)] | None = None
+    """How long the worker was at it."""
+
+
+class SnapshotHandle(ApiModel):
+    """What is needed to reach one volume's snapshot and to clean up after it.
+
+    Recorded before the first write, so that a run that is interrupted anywhere can be finished or undone.
+    """
+
+    volume: Word
+    """The VM's name of the volume."""
+    volume_snapshot: Name
+    """KubeVirt's VolumeSnapshot in the VM's namespace."""
+    volume_snapshot_uid: Uid
+    """Its uid."""
+    content: Name
+    """The VolumeSnapshotContent that it is bound to."""
+    content_uid: Uid
+    """Its uid."""
+    driver: Word
+    """The CSI driver."""
+    snapshot_handle: Annotated[str, Field(max_length=4096)]
+    """The driver's own name of the snapshot."""
+    class_name: Annotated[str, Field(max_length=253)] | None = None
+    """The VolumeSnapshotClass."""
+    original_deletion_policy: SnapshotDeletionPolicy
+    """The content's deletionPolicy before it was set to Retain; it is set back at the end."""
+    source_volume_mode: VolumeMode | None = None
+    """The mode of the volume that was snapshotted, as the content says."""
+    restore_size_bytes: Bytes
+    """The least size of a volume made from the snapshot."""
+    pair_name: Name
+    """Name of our own VolumeSnapshotContent and VolumeSnapshot for the same handle."""
+    claim_name: Name
+    """Name of our own claim made from them, in the operator's namespace."""
+
+
+class BackupSummary(ApiModel):
+    """The numbers of this status as people read them; `kubectl get` shows them."""
+
+    progress: Word | None = None
+    """While the transfer runs: percent, and the time that is left."""
+    frozen: Word | None = None
+    """`consistency.frozenMillis`; with ≤ where it is an upper bound."""
+    total: Word | None = None
+    """`bytesTotal`."""
+    read: Word | None = None
+    """`bytesRead`."""
+    changed: Word | None = None
+    """`bytesChanged`."""
+    uploaded: Word | None = None
+    """`bytesUploaded`."""
+    stored: Word | None = None
+    """`bytesStored`."""
+    duration: Word | None = None
+    """From `startTime` to `completionTime`."""
+
+
+class VMBackupStatus(Status, ByteCounts):
+    """What the run observed and did. Its byte counts are the sums over all volumes."""
+
+    start_time: Time | None = None
+    """When the run began."""
+    capture_time: Time | None = None
+    """The point in time that the restore point holds."""
+    completion_time: Time | None = None
+    """When the run ended, well or badly."""
+    vm_uid: Uid | None = None
+    """uid of the VM that was captured."""
+    namespace_uid: Uid | None = None
+    """uid of its namespace."""
+    cluster_id: Uid | None = None
+    """uid of the cluster's kube-system namespace."""
+    target: BackupTargetIdentity | None = None
+    """Where the restore point went to."""
+    restore_point: Word | None = None
+    """The restore point in the target's repository; absent until it is complete."""
+    parent: Word | None = None
+    """The restore point that this one was compared with; absent for a full read."""
+    engine: Word | None = None
+    """How changed blocks were found."""
+    consistency: ReachedConsistency | None = None
+    """How well quiesced the capture is."""
+    volumes: Annotated[list[VolumeBackup], Field(max_length=MAX_VOLUMES, json_schema_extra=list_map("name"))] = Field(
+        default_factory=list
+    )
+    """The VM's volumes."""
+    progress: Progress | None = None
+    """How far the transfer is."""
+    summary: BackupSummary | None = None
+    """The numbers for people."""
+    snapshot_name: Name | None = None
+    """The VirtualMachineSnapshot of this run."""
+    snapshot_uid: Uid | None = None
+    """Its uid."""
+    job_name: Name | None = None
+    """The worker Job in the operator's namespace."""
+    handles: Annotated[list[SnapshotHandle], Field(max_length=MAX_VOLUMES, json_schema_extra=list_map("volume"))] = (
+        Field(default_factory=list)
+    )
+    """The snapshots that this run holds on to, and what has to be set back."""
+    failure: Failure | None = None
+    """Why the run failed."""
+
+
+class VMBackup(Resource):
+    """One backup of one VirtualMachine, and the restore point that came of it."""
+
+    kind: str = "VMBackup"
+    spec: VMBackupSpec
+    status: VMBackupStatus = Field(default_factory=VMBackupStatus)

@@ -1,0 +1,232 @@
+"""VMRestore: bring a VM back, in place or as a new one."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from safehold.api.base import (
+    MAX_VOLUMES,
+    AccessModes,
+    ApiModel,
+    Bytes,
+    Failure,
+    Name,
+    NamespaceName,
+    Progress,
+    ReclaimPolicy,
+    Resource,
+    Status,
+    Time,
+    Uid,
+    VolumeMode,
+    Word,
+    list_map,
+    rules,
+)
+
+RestoreMode = Literal["InPlace", "NewVM"]
+RunStrategyAfter = Literal["AsBackedUp", "Halted", "Always"]
+
+
+class RestoreSource(ApiModel):
+    """Which restore point."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("has(self.backup) != has(self.vm)", "give exactly one of backup and vm"),
+            ("!has(self.before) || has(self.vm)", "before goes with vm: it chooses among the VM's restore points"),
+        )
+    )
+
+    backup: Name | None = None
+    """The point of this VMBackup."""
+    vm: Name | None = None
+    """The latest point of this VM, or the latest that is not after `before`."""
+    before: Time | None = None
+    """Only points captured at or before this time, in RFC 3339."""
+    namespace: NamespaceName | None = None
+    """Where the VMBackup or the VM is; absent: this namespace.
+
+    The source namespace must allow it with the annotation `safehold.dev/allow-restore-to`.
+    """
+
+
+class RestoreTarget(ApiModel):
+    """What the point is restored to, always in the VMRestore's own namespace."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(("self.mode != 'NewVM' || has(self.name)", "name is needed with mode NewVM"))
+    )
+
+    mode: RestoreMode
+    """InPlace: the VM gets its volumes back and keeps its definition. NewVM: another VM is created."""
+    name: Name | None = None
+    """The VM's name. Needed with NewVM; with InPlace the source VM's name is the default."""
+
+
+class VMRestoreSpec(ApiModel):
+    """What is restored, and to where. Immutable."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            ("self == oldSelf", "spec is immutable: a VMRestore is one run; create another one"),
+            (
+                "!has(self.runStrategy) || self.target.mode == 'NewVM'",
+                "runStrategy goes with mode NewVM: in place the VM is started again if it ran before",
+            ),
+        )
+    )
+
+    source: RestoreSource
+    """Which restore point."""
+    target: RestoreTarget
+    """What it is restored to."""
+    service_account_name: Name | None = None
+    """A ServiceAccount of this namespace, with whose rights the restore creates objects in it.
+
+    Needed when the point lies in a BackupTarget, whose content the namespace's own users can write.
+    """
+    run_strategy: RunStrategyAfter | None = None
+    """How a new VM is left. AsBackedUp (the default): with the run strategy that it had. Halted. Always: started."""
+
+
+class RestoredBackup(ApiModel):
+    """The VMBackup whose point was chosen."""
+
+    namespace: NamespaceName
+    """Its namespace."""
+    name: Name
+    """Its name."""
+    uid: Uid
+    """Its uid."""
+
+
+class RestoredVM(ApiModel):
+    """The VM that is restored."""
+
+    name: Name
+    """Its name."""
+    uid: Uid | None = None
+    """Its uid; absent until it exists."""
+    original_run_strategy: Word | None = None
+    """How it was run before it was stopped for the restore; it is run so again at the end."""
+
+
+class OwnerRecord(ApiModel):
+    """An ownerReference of a claim that is replaced."""
+
+    api_version: Word
+    """Group and version of the owner."""
+    kind: Word
+    """Kind of the owner."""
+    name: Name
+    """Name of the owner."""
+    uid: Uid
+    """uid of the owner."""
+    controller: bool | None = None
+    """Whether the owner is its controller."""
+    block_owner_deletion: bool | None = None
+    """Whether the owner waits for the claim when it is deleted in the foreground."""
+
+
+class ClaimRecord(ApiModel):
+    """What the claim of the same name is created with again after a swap."""
+
+    uid: Uid
+    """uid of the claim that is replaced."""
+    labels: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=256)] = Field(
+        default_factory=dict
+    )
+    """Its labels."""
+    annotations: Annotated[dict[str, Annotated[str, Field(max_length=262144)]], Field(max_length=256)] = Field(
+        default_factory=dict
+    )
+    """Its annotations, without those that bind it to its volume."""
+    owner_references: Annotated[list[OwnerRecord], Field(max_length=16)] = Field(default_factory=list)
+    """Its owners."""
+
+
+class VolumeRestore(ApiModel):
+    """One volume on its way from the repository to the VM.
+
+    It is recorded before each write, so that a restore that is interrupted anywhere can be finished or undone.
+    """
+
+    name: Word
+    """The VM's name of the volume."""
+    mode: VolumeMode
+    """Whether the claim is a device or a file system with a disk.img."""
+    storage_class_name: Annotated[str, Field(max_length=253)] | None = None
+    """StorageClass of the new volume."""
+    access_modes: AccessModes = Field(default_factory=list)
+    """Access modes of the new volume."""
+    capacity_bytes: Bytes
+    """Size that is asked for."""
+    bytes_restored: Bytes | None = None
+    """What the worker wrote and verified."""
+    prime_claim: Name
+    """The claim in the operator's namespace into which the worker writes."""
+    prime_uid: Uid | None = None
+    """Its uid."""
+    persistent_volume: Name | None = None
+    """The new volume."""
+    reclaim_policy: ReclaimPolicy | None = None
+    """The new volume's reclaim policy before it was set to Retain."""
+    claim_name: Name
+    """The claim in this namespace that the new volume is handed to."""
+    claim_uid: Uid | None = None
+    """Its uid."""
+    old_persistent_volume: Name | None = None
+    """In place: the volume that is replaced. It is kept."""
+    old_reclaim_policy: ReclaimPolicy | None = None
+    """In place: its reclaim policy before it was set to Retain."""
+    old_claim: ClaimRecord | None = None
+    """In place: what the claim is created with again."""
+    step: Word | None = None
+    """The last step that is known to be done."""
+
+
+class RestoreSummary(ApiModel):
+    """The numbers of this status as people read them; `kubectl get` shows them."""
+
+    progress: Word | None = None
+    """While the transfer runs: percent, and the time that is left."""
+    restored: Word | None = None
+    """Bytes of all volumes."""
+    duration: Word | None = None
+    """From `startTime` to `completionTime`."""
+
+
+class VMRestoreStatus(Status):
+    """What was chosen, and how far it is."""
+
+    restore_point: Word | None = None
+    """The restore point that was chosen."""
+    backup: RestoredBackup | None = None
+    """The VMBackup that it is of."""
+    start_time: Time | None = None
+    """When the restore began."""
+    completion_time: Time | None = None
+    """When it ended, well or badly."""
+    progress: Progress | None = None
+    """How far the transfer is."""
+    summary: RestoreSummary | None = None
+    """The numbers for people."""
+    job_name: Name | None = None
+    """The worker Job in the operator's namespace."""
+    vm: RestoredVM | None = None
+    """The VM that is restored."""
+    volumes: Annotated[list[VolumeRestore], Field(max_length=MAX_VOLUMES, json_schema_extra=list_map("name"))] = Field(
+        default_factory=list
+    )
+    """The volumes, and the record of their hand-over."""
+    failure: Failure | None = None
+    """Why the restore failed."""
+
+
+class VMRestore(Resource):
+    """One restore of one VirtualMachine."""
+
+    kind: str = "VMRestore"
+    spec: VMRestoreSpec
+    status: VMRestoreStatus = Field(default_factory=VMRestoreStatus)
