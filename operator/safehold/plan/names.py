@@ -1,0 +1,125 @@
+"""Names and labels of everything that Safehold creates.
+
+A name is a function of its owner's uid and of what it is for, so that a step that runs twice finds what it made the
+first time. It ends in a digest of the whole identity; the part before that is for people only and is cut to fit.
+No child carries a label of its owner's that a GitOps tool tracks objects by.
+"""
+
+import hashlib
+import re
+from datetime import UTC, datetime
+from typing import Literal
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+OWNER_UID = "safehold.dev/owner-uid"
+OWNER_KIND = "safehold.dev/owner-kind"
+OWNER_NAMESPACE = "safehold.dev/owner-namespace"
+OWNER_NAME = "safehold.dev/owner-name"
+VM = "safehold.dev/vm"
+VOLUME = "safehold.dev/volume"
+POLICY = "safehold.dev/policy"
+POLICY_UID = "safehold.dev/policy-uid"
+EXCLUDE = "safehold.dev/exclude"
+"""Label by which a VM opts out of every policy."""
+UNDO_OF = "safehold.dev/undo-of"
+"""Label of a volume that a restore replaced and kept: the uid of that VMRestore."""
+MANAGER = "safehold"
+
+LABEL_LIMIT = 63
+"""Longest label value; also longest name of a Job, whose pods carry it as a label."""
+_DIGEST_LENGTH = 10
+"""50 bits: one accidental clash is to be expected among 30 million siblings of one readable part."""
+
+Verb = Literal["backup", "restore", "target", "forget"]
+"""What a worker Job does (safehold.run)."""
+
+
+def _digest(*identity: str) -> str:
+    # A length before each part keeps ("ab", "c") and ("a", "bc") apart.
+    framed = "".join(f"{len(part)}:{part}" for part in identity)
+    return hashlib.blake2b(framed.encode(), digest_size=20).hexdigest()[:_DIGEST_LENGTH]
+
+
+def _readable(text: str, limit: int) -> str:
+    """Cut to `limit` characters of a DNS label: lower case, digits and inner dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:limit].rstrip("-")
+
+
+def _name(readable: str, *identity: str) -> str:
+    digest = _digest(*identity)
+    front = _readable(readable, LABEL_LIMIT - len(digest) - 1)
+    # A name that began with a digit would be refused where a DNS-1035 label is needed, such as a Service's.
+    return f"{front if front and front[0].isalpha() else _readable('x-' + front, 52)}-{digest}"
+
+
+def backup_name(policy_uid: str, vm: str, run_time: datetime) -> str:
+    """Name of the VMBackup of one VM in one run of a policy: `<vm>-<digest>-20261122t140000`, in UTC."""
+    moment = run_time.astimezone(UTC).strftime("%Y%m%dt%H%M%S")
+    digest = _digest(policy_uid, vm)
+    front = _readable(vm, LABEL_LIMIT - len(moment) - len(digest) - 2)
+    return f"{front}-{digest}-{moment}"
+
+
+def snapshot_name(backup: str, backup_uid: str) -> str:
+    """Name of a VMBackup's VirtualMachineSnapshot, in the VM's namespace."""
+    return _name(f"safehold-{backup}", "snapshot", backup_uid)
+
+
+def pair_name(backup_uid: str, volume: str) -> str:
+    """Name of our VolumeSnapshotContent, and of the VolumeSnapshot in the operator's namespace, for one volume."""
+    return _name(f"safehold-{volume}", "pair", backup_uid, volume)
+
+
+def source_claim_name(backup_uid: str, volume: str) -> str:
+    """Name of the claim in the operator's namespace from which a backup's worker reads one volume."""
+    return _name(f"safehold-{volume}", "source-claim", backup_uid, volume)
+
+
+def job_name(verb: Verb, owner: str, owner_uid: str, attempt: str = "") -> str:
+    """Name of the worker Job for one verb of one owner, and of the Secret with its run.
+
+    `attempt` tells repeated runs of one owner apart, such as the validations of a target.
+    """
+    return _name(f"safehold-{verb}-{owner}", "job", verb, owner_uid, attempt)
+
+
+def prime_claim_name(restore_uid: str, volume: str) -> str:
+    """Name of the claim in the operator's namespace into which a restore's worker writes one volume."""
+    return _name(f"safehold-{volume}", "prime-claim", restore_uid, volume)
+
+
+def restored_claim_name(vm: str, volume: str, restore_uid: str) -> str:
+    """Name of the claim that holds one volume of a VM that a restore creates."""
+    return _name(f"{vm}-{volume}", "restored-claim", restore_uid, volume)
+
+
+def label_value(text: str) -> str:
+    """`text` where it is a valid label value, else a shortened form of it with a digest."""
+    if len(text) <= LABEL_LIMIT and re.fullmatch(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", text):
+        return text
+    return f"{_readable(text, LABEL_LIMIT - _DIGEST_LENGTH - 1)}-{_digest('label', text)}".lstrip("-")
+
+
+def owner_labels(
+    kind: str, uid: str, *, name: str, namespace: str | None = None, vm: str | None = None
+) -> dict[str, str]:
+    """Labels of a child, by which it and its owner find each other across namespaces.
+
+    An ownerReference across namespaces would make the garbage collector delete the child.
+    """
+    labels = {MANAGED_BY: MANAGER, OWNER_KIND: kind, OWNER_UID: uid, OWNER_NAME: label_value(name)}
+    if namespace is not None:
+        labels[OWNER_NAMESPACE] = namespace
+    if vm is not None:
+        labels[VM] = label_value(vm)
+    return labels
+
+
+def backup_labels(policy_uid: str, policy: str, vm: str) -> dict[str, str]:
+    """Labels of a VMBackup that a policy creates."""
+    return {MANAGED_BY: MANAGER, POLICY_UID: policy_uid, POLICY: label_value(policy), VM: label_value(vm)}
+
+
+def children_of(uid: str) -> str:
+    """Label selector for everything that the object with this uid created."""
+    return f"{MANAGED_BY}={MANAGER},{OWNER_UID}={uid}"
