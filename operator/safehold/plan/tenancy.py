@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from safehold.api.references import AllowedNamespaces
+from safehold.plan.refusal import Refusal
 from safehold.plan.selection import matches
+from safehold.reasons import Reason
 
 ALLOW_RESTORE_TO = "safehold.dev/allow-restore-to"
 """On the source Namespace: the namespaces that may restore its points, separated by commas, or `*`."""
@@ -19,10 +21,9 @@ RESTORE_FROM = "safehold.dev/restore-from"
 For points whose Namespace is gone or is another cluster's. CLUSTER is the uid of that cluster's kube-system namespace.
 """
 
-_VIRTUAL_MACHINE = ("kubevirt.io", "VirtualMachine")
 RESTORABLE_KINDS = frozenset(
     {
-        _VIRTUAL_MACHINE,
+        ("kubevirt.io", "VirtualMachine"),
         ("", "ConfigMap"),
         ("", "Secret"),
         ("", "ServiceAccount"),
@@ -41,7 +42,6 @@ class NamespaceFacts:
 
     name: str
     uid: str
-    labels: Mapping[str, str]
     annotations: Mapping[str, str]
 
 
@@ -54,24 +54,24 @@ class PointOwner:
     namespace_uid: str
 
 
-def allowed(namespaces: AllowedNamespaces | None, namespace: NamespaceFacts) -> bool:
+def allowed(namespaces: AllowedNamespaces | None, namespace: str, labels: Mapping[str, str]) -> bool:
     """Whether a ClusterBackupTarget with these `allowedNamespaces` serves the namespace. Empty means none."""
     if namespaces is None:
         return False
-    if namespace.name in (namespaces.names or []):
+    if namespace in (namespaces.names or []):
         return True
     has_requirements = bool(namespaces.match_labels or namespaces.match_expressions)
-    return has_requirements and matches(namespaces, namespace.labels)
+    return has_requirements and matches(namespaces, labels)
 
 
 def _listed(annotations: Mapping[str, str], key: str) -> set[str]:
     return {entry.strip() for entry in annotations.get(key, "").split(",") if entry.strip()}
 
 
-def restore_refusal(
+def refuse_restore(
     owner: PointOwner, *, cluster_id: str, source: NamespaceFacts | None, target: NamespaceFacts
-) -> str | None:
-    """Why `target` may not restore the owner's points, as a sentence with the remedy; None if it may.
+) -> Refusal | None:
+    """Why `target` may not restore the owner's points, with the remedy; None if it may.
 
     `source` is the Namespace that has the owner's name in this cluster now, if there is one.
     """
@@ -79,23 +79,33 @@ def restore_refusal(
     if is_here and owner.namespace_uid == target.uid:
         return None
     if is_here and source is not None and source.uid == owner.namespace_uid:
-        if _listed(source.annotations, ALLOW_RESTORE_TO) & {target.name, "*"}:
-            return None
-        return (
-            f"namespace {source.name} does not allow restores into {target.name}; "
-            f"an administrator can annotate Namespace {source.name} with {ALLOW_RESTORE_TO}={target.name}"
-        )
+        return _refuse_living(source, target)
     origin = f"{owner.cluster_id}/{owner.namespace}"
-    if origin in _listed(target.annotations, RESTORE_FROM):
+    if origin in _listed(target, RESTORE_FROM):
         return None
     gone = "no longer exists" if is_here else "belongs to another cluster"
-    return (
+    return Refusal(
+        Reason.RESTORE_NOT_ALLOWED,
         f"the restore point's namespace {owner.namespace} {gone}; "
-        f"an administrator can annotate Namespace {target.name} with {RESTORE_FROM}={origin}"
+        f"an administrator can annotate Namespace {target.name} with {RESTORE_FROM}={origin}",
     )
 
 
-def object_refusal(manifest: Mapping[str, Any]) -> str | None:
+def _refuse_living(source: NamespaceFacts, target: NamespaceFacts) -> Refusal | None:
+    if _listed(source, ALLOW_RESTORE_TO) & {target.name, "*"}:
+        return None
+    return Refusal(
+        Reason.RESTORE_NOT_ALLOWED,
+        f"namespace {source.name} does not allow restores into {target.name}; "
+        f"an administrator can annotate Namespace {source.name} with {ALLOW_RESTORE_TO}={target.name}",
+    )
+
+
+def _listed(namespace: NamespaceFacts, annotation: str) -> set[str]:
+    return {entry.strip() for entry in namespace.annotations.get(annotation, "").split(",") if entry.strip()}
+
+
+def refuse_object(manifest: Mapping[str, Any]) -> str | None:
     """Why a restore does not create this object of a recalled manifest; None if it may."""
     api_version, kind = str(manifest.get("apiVersion", "")), str(manifest.get("kind", ""))
     group = api_version.rpartition("/")[0]
