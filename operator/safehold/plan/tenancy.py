@@ -64,10 +64,6 @@ def allowed(namespaces: AllowedNamespaces | None, namespace: str, labels: Mappin
     return has_requirements and matches(namespaces, labels)
 
 
-def _listed(annotations: Mapping[str, str], key: str) -> set[str]:
-    return {entry.strip() for entry in annotations.get(key, "").split(",") if entry.strip()}
-
-
 def refuse_restore(
     owner: PointOwner, *, cluster_id: str, source: NamespaceFacts | None, target: NamespaceFacts
 ) -> Refusal | None:
