@@ -42,6 +42,7 @@ class NamespaceFacts:
 
     name: str
     uid: str
+    labels: Mapping[str, str]
     annotations: Mapping[str, str]
 
 
@@ -54,14 +55,14 @@ class PointOwner:
     namespace_uid: str
 
 
-def allowed(namespaces: AllowedNamespaces | None, namespace: str, labels: Mapping[str, str]) -> bool:
+def allowed(namespaces: AllowedNamespaces | None, namespace: NamespaceFacts) -> bool:
     """Whether a ClusterBackupTarget with these `allowedNamespaces` serves the namespace. Empty means none."""
     if namespaces is None:
         return False
-    if namespace in (namespaces.names or []):
+    if namespace.name in (namespaces.names or []):
         return True
     has_requirements = bool(namespaces.match_labels or namespaces.match_expressions)
-    return has_requirements and matches(namespaces, labels)
+    return has_requirements and matches(namespaces, namespace.labels)
 
 
 def refuse_restore(
