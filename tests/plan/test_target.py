@@ -10,6 +10,7 @@ from safehold.api import BackupTarget, ClusterBackupTarget, TargetRef
 from safehold.plan.endpoint import EndpointRules, refuse_endpoint
 from safehold.plan.refusal import Refusal
 from safehold.plan.target import AnyTarget, TargetFacts, resolve
+from safehold.plan.tenancy import NamespaceFacts
 from safehold.reasons import Reason
 
 RULES = EndpointRules(api_server=("10.96.0.1", "192.168.7.10"))

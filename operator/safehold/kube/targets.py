@@ -1,6 +1,7 @@
 """Targets in the cluster: who may use them, and the Secrets that a run gets from them."""
 
 import base64
+import binascii
 import hashlib
 import json
 import re
@@ -14,6 +15,7 @@ from safehold.kube.kinds import BACKUP_TARGET, CLUSTER_BACKUP_TARGET, ENDPOINT_S
 from safehold.plan.endpoint import EndpointRules
 from safehold.plan.refusal import Refusal
 from safehold.plan.target import AnyTarget, TargetFacts, resolve
+from safehold.plan.tenancy import NamespaceFacts
 from safehold.reasons import Reason
 from safehold.run import CA_FILE, CREDENTIALS_FILE, KEY_FILE
 
@@ -42,14 +44,23 @@ async def resolve_target(
 ) -> TargetFacts | Refusal:
     """The target that an object of `namespace` names, or why it cannot be used there now."""
     target = await read_target(cluster, ref, namespace)
-    holder = await cluster.get(NAMESPACE, namespace) or {}
-    return resolve(
-        ref,
-        target,
-        namespace=namespace,
-        namespace_labels=(holder.get("metadata") or {}).get("labels") or {},
-        operator_namespace=operator_namespace,
-        rules=rules,
+    holder = await read_namespace(cluster, namespace)
+    if holder is None:
+        holder = NamespaceFacts(name=namespace, uid="", labels={}, annotations={})
+    return resolve(ref, target, namespace=holder, operator_namespace=operator_namespace, rules=rules)
+
+
+async def read_namespace(cluster: Cluster, name: str) -> NamespaceFacts | None:
+    """What decisions about tenants look at; None when there is no such Namespace."""
+    found = await cluster.get(NAMESPACE, name)
+    if found is None:
+        return None
+    metadata = found["metadata"]
+    return NamespaceFacts(
+        name=name,
+        uid=metadata["uid"],
+        labels=metadata.get("labels") or {},
+        annotations=metadata.get("annotations") or {},
     )
 
 
@@ -117,10 +128,21 @@ def _key_file(key: str, secret: Manifest, called: str) -> Taken:
     value = _value(secret, key, called)
     if isinstance(value, Refusal):
         return value
-    if not value.strip():
+    if not _is_repository_key(value):
         remedy = "put the file that `safehold key new` writes there, unchanged"
         return Refusal(Reason.INVALID_KEY, f"{called}, key {key}, is not a repository key; {remedy}")
     return {KEY_FILE: value}
+
+
+def _is_repository_key(value: bytes) -> bool:
+    """The shape and the check digits of docs/format.md; whether it opens the repository, only the worker can tell."""
+    prefix, _, encoded = value.strip().partition(b":")
+    try:
+        decoded = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        return False
+    key, check = decoded[:32], decoded[32:]
+    return prefix == b"safehold-key-0" and len(key) == 32 and check == hashlib.sha256(key).digest()[:4]
 
 
 def _credentials_file(secret: Manifest, called: str) -> Taken:

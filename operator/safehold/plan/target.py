@@ -1,6 +1,5 @@
 """What a run may use of a target, and whether it may use it at all."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from safehold.api import BackupTarget, ClusterBackupTarget, TargetRef
@@ -8,7 +7,7 @@ from safehold.api.references import CaBundleRef, RepositoryKeyRef, SecretRef
 from safehold.api.target import KeyDomain, TargetAccessMode
 from safehold.plan.endpoint import EndpointRules, refuse_endpoint
 from safehold.plan.refusal import Refusal
-from safehold.plan.tenancy import allowed
+from safehold.plan.tenancy import NamespaceFacts, allowed
 from safehold.reasons import Reason
 from safehold.run import RepositoryPlace
 
@@ -69,8 +68,7 @@ def resolve(
     ref: TargetRef,
     target: AnyTarget | None,
     *,
-    namespace: str,
-    namespace_labels: Mapping[str, str],
+    namespace: NamespaceFacts,
     operator_namespace: str,
     rules: EndpointRules,
 ) -> TargetFacts | Refusal:
@@ -79,14 +77,12 @@ def resolve(
     TARGET_NOT_READY is the one refusal that may pass by itself.
     """
     if target is None or target.metadata.deletion_timestamp is not None:
-        where = f" in namespace {namespace}" if ref.kind == "BackupTarget" else ""
+        where = f" in namespace {namespace.name}" if ref.kind == "BackupTarget" else ""
         message = f"{ref.kind} {ref.name} does not exist{where}; create it or correct targetRef"
         return Refusal(Reason.TARGET_NOT_FOUND, message)
-    if isinstance(target, ClusterBackupTarget) and not allowed(
-        target.spec.allowed_namespaces, namespace, namespace_labels
-    ):
+    if isinstance(target, ClusterBackupTarget) and not allowed(target.spec.allowed_namespaces, namespace):
         message = (
-            f"ClusterBackupTarget {ref.name} does not serve namespace {namespace}; "
+            f"ClusterBackupTarget {ref.name} does not serve namespace {namespace.name}; "
             "its owner can add the namespace to spec.allowedNamespaces"
         )
         return Refusal(Reason.TARGET_NOT_ALLOWED, message)
