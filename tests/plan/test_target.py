@@ -44,8 +44,8 @@ def target(kind: str = "ClusterBackupTarget", ready: str | None = "True", **chan
 def resolved(found: AnyTarget | None, kind: str = "ClusterBackupTarget", rules: EndpointRules = RULES) -> object:
     """What a run in the namespace `shop` gets of the target."""
     ref = TargetRef.model_validate({"kind": kind, "name": "primary"})
-    labels = {"backup": "allowed"}
-    return resolve(ref, found, namespace="shop", namespace_labels=labels, operator_namespace="safehold", rules=rules)
+    shop = NamespaceFacts(name="shop", uid="shop-uid", labels={"backup": "allowed"}, annotations={})
+    return resolve(ref, found, namespace=shop, operator_namespace="safehold", rules=rules)
 
 
 def test_a_cluster_target_lends_the_operators_secrets() -> None:
