@@ -1,0 +1,249 @@
+"""Worker Jobs: one Job per verb, in the operator's namespace, with a Secret that holds its run."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from safehold.errors import ForbiddenError
+from safehold.kube.client import Cluster, Manifest
+from safehold.kube.kinds import JOB, POD, SECRET
+from safehold.plan.job import JobFacts
+from safehold.run import RUN_FILE, RUN_FOLDER, Progress
+
+CONTAINER = "worker"
+QEMU_ID = 107
+"""uid and gid of KubeVirt's disks: `disk.img` belongs to it, and devices are given to the pod's runAsUser."""
+JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+LOG_LINE_LIMIT_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPod:
+    """What all worker pods have in common; from the operator's settings."""
+
+    namespace: str
+    image: str
+    command: tuple[str, ...]
+    service_account: str
+    cpu_request: str
+    memory_request: str
+    memory_limit: str
+    deadline_seconds: int
+    backoff_limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountedVolume:
+    """A claim that the worker sees: Block as a device, Filesystem as a folder with a `disk.img`."""
+
+    name: str
+    claim: str
+    mode: Literal["Block", "Filesystem"]
+    read_only: bool
+
+    @property
+    def path(self) -> str:
+        """Where the disk is, as the container sees it."""
+        return f"/dev/safehold/{self.name}" if self.mode == "Block" else f"/volumes/{self.name}/disk.img"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerJob:
+    """One run to start. `files` are the secret ones beside the run (`safehold.run`); they go into a Secret only."""
+
+    name: str
+    verb: Literal["backup", "restore", "target", "forget"]
+    labels: Mapping[str, str]
+    run: BaseModel
+    files: Mapping[str, bytes] = field(repr=False)
+    volumes: tuple[MountedVolume, ...] = ()
+    node_affinity: Manifest | None = None
+    """A `nodeSelector` that the pod's node must fulfil: where the volumes can be reached."""
+
+
+async def start_job(cluster: Cluster, pod: WorkerPod, job: WorkerJob) -> None:
+    """Create the run's Secret, then the Job, then let the Job own the Secret. For a Job that does not exist."""
+    secret = _secret_manifest(pod.namespace, job)
+    existing = await cluster.create_if_absent(SECRET, secret)
+    if existing.get("data") != secret["data"]:
+        await cluster.merge_patch(SECRET, job.name, pod.namespace, {"data": secret["data"]})
+    created = await cluster.create_if_absent(JOB, _job_manifest(pod, job))
+    await adopt_secret(cluster, pod.namespace, job.name, created["metadata"]["uid"])
+
+
+async def adopt_secret(cluster: Cluster, namespace: str, name: str, job_uid: str) -> None:
+    """Make the Job the owner of the Secret of its name, so that the garbage collector takes both."""
+    owner = {"apiVersion": JOB.api_version, "kind": JOB.kind, "name": name, "uid": job_uid, "controller": True}
+    await cluster.merge_patch(SECRET, name, namespace, {"metadata": {"ownerReferences": [owner]}})
+
+
+async def observe_job(cluster: Cluster, namespace: str, name: str, *, run_id: str) -> JobFacts | None:
+    """The Job, the end of its newest pod, and the last progress line that this run wrote."""
+    manifest = await cluster.get(JOB, name, namespace)
+    if manifest is None:
+        return None
+    pods = await cluster.list(POD, namespace, labels={JOB_NAME_LABEL: name})
+    pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
+    outcome, failure = _outcome(manifest)
+    secret = await cluster.get(SECRET, name, namespace)
+    return JobFacts(
+        name=name,
+        uid=manifest["metadata"]["uid"],
+        deleting="deletionTimestamp" in manifest["metadata"],
+        outcome=outcome,
+        failure=failure,
+        waiting_for=_waiting_for(pods[-1]) if pods and outcome is None else "",
+        termination_message=_termination_message(pods, outcome),
+        progress=None if outcome else await _progress(cluster, pods, run_id),
+        secret_owned=secret is None or bool(secret["metadata"].get("ownerReferences")),
+    )
+
+
+async def delete_job(cluster: Cluster, namespace: str, name: str) -> bool:
+    """Ask for the end of Job, pods and Secret; True once all are gone."""
+    await cluster.delete(JOB, name, namespace)
+    await cluster.delete(SECRET, name, namespace)
+    if await cluster.get(JOB, name, namespace) is not None:
+        return False
+    return not await cluster.list(POD, namespace, labels={JOB_NAME_LABEL: name})
+
+
+def _secret_manifest(namespace: str, job: WorkerJob) -> Manifest:
+    content = {RUN_FILE: job.run.model_dump_json().encode(), **job.files}
+    return {
+        "metadata": {"name": job.name, "namespace": namespace, "labels": dict(job.labels)},
+        "type": "Opaque",
+        "data": {name: base64.b64encode(value).decode() for name, value in sorted(content.items())},
+    }
+
+
+def _job_manifest(pod: WorkerPod, job: WorkerJob) -> Manifest:
+    return {
+        "metadata": {"name": job.name, "namespace": pod.namespace, "labels": dict(job.labels)},
+        "spec": {
+            "backoffLimit": pod.backoff_limit,
+            "activeDeadlineSeconds": pod.deadline_seconds,
+            "template": {"metadata": {"labels": dict(job.labels)}, "spec": _pod_spec(pod, job)},
+        },
+    }
+
+
+def _pod_spec(pod: WorkerPod, job: WorkerJob) -> Manifest:
+    spec: Manifest = {
+        "restartPolicy": "Never",
+        "serviceAccountName": pod.service_account,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": _pod_security(job.volumes),
+        "containers": [_container(pod, job)],
+        "volumes": [
+            {"name": "run", "secret": {"secretName": job.name, "defaultMode": 0o440}},
+            {"name": "tmp", "emptyDir": {}},
+            *(
+                {"name": f"disk-{number}", "persistentVolumeClaim": {"claimName": volume.claim}}
+                for number, volume in enumerate(job.volumes)
+            ),
+        ],
+    }
+    if job.node_affinity:
+        spec["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": job.node_affinity}}
+    return spec
+
+
+def _pod_security(volumes: tuple[MountedVolume, ...]) -> Manifest:
+    security: Manifest = {
+        "runAsNonRoot": True,
+        "runAsUser": QEMU_ID,
+        "runAsGroup": QEMU_ID,
+        # Lets the worker read its Secret; of the disks, only Filesystem volumes know groups at all.
+        "fsGroup": QEMU_ID,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    if any(volume.mode == "Filesystem" for volume in volumes):
+        security["fsGroupChangePolicy"] = "OnRootMismatch"
+    return security
+
+
+def _container(pod: WorkerPod, job: WorkerJob) -> Manifest:
+    mounts: list[Manifest] = [
+        {"name": "run", "mountPath": RUN_FOLDER, "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # the pod's own emptyDir: its root is read-only
+    ]
+    devices: list[Manifest] = []
+    for number, volume in enumerate(job.volumes):
+        if volume.mode == "Block":
+            devices.append({"name": f"disk-{number}", "devicePath": volume.path})
+        else:
+            folder = volume.path.removesuffix("/disk.img")
+            mounts.append({"name": f"disk-{number}", "mountPath": folder, "readOnly": volume.read_only})
+    return {
+        "name": CONTAINER,
+        "image": pod.image,
+        "args": [*pod.command, "worker", job.verb],
+        "resources": {
+            "requests": {"cpu": pod.cpu_request, "memory": pod.memory_request},
+            "limits": {"memory": pod.memory_limit},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "volumeMounts": mounts,
+        **({"volumeDevices": devices} if devices else {}),
+    }
+
+
+def _outcome(manifest: Manifest) -> tuple[Literal["Complete", "Failed"] | None, str]:
+    for condition in (manifest.get("status") or {}).get("conditions") or []:
+        if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
+            return condition["type"], f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
+    return None, ""
+
+
+def _termination_message(pods: list[Manifest], outcome: str | None) -> str:
+    """Of the pod that succeeded when the Job did, else of the last one that ended."""
+    wanted = "Succeeded" if outcome == "Complete" else "Failed"
+    for pod in reversed(pods):
+        if (pod.get("status") or {}).get("phase") == wanted:
+            return str(_container_state(pod).get("terminated", {}).get("message") or "")
+    return ""
+
+
+def _container_state(pod: Manifest) -> dict[str, Any]:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    state: dict[str, Any] = statuses[0].get("state") or {} if statuses else {}
+    return state
+
+
+def _waiting_for(pod: Manifest) -> str:
+    waiting = _container_state(pod).get("waiting") or {}
+    if waiting.get("reason"):
+        return f"{waiting['reason']} {waiting.get('message', '')}".strip()
+    for condition in (pod.get("status") or {}).get("conditions") or []:
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return str(condition.get("message") or condition.get("reason") or "")
+    return ""
+
+
+async def _progress(cluster: Cluster, pods: list[Manifest], run_id: str) -> Progress | None:
+    running = [pod for pod in pods if (pod.get("status") or {}).get("phase") == "Running"]
+    if not running:
+        return None
+    metadata = running[-1]["metadata"]
+    try:
+        text = await cluster.pod_log(
+            metadata["namespace"],
+            metadata["name"],
+            container=CONTAINER,
+            tail_lines=1,
+            limit_bytes=LOG_LINE_LIMIT_BYTES,
+        )
+        progress = Progress.model_validate_json(text)
+    except (ValidationError, ForbiddenError):  # another kind of line; progress is a courtesy, never a decision
+        return None
+    return progress if progress.run_id == run_id else None
