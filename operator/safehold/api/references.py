@@ -54,7 +54,7 @@ class LabelRequirement(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "self.operator in ['In', 'NotIn'] == (has(self.values) && size(self.values) > 0)",
+                "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
                 "values are needed with In and NotIn, and not allowed with Exists and DoesNotExist",
             )
         )
