@@ -1,0 +1,67 @@
+"""Kopf's watches: they put what changed into the queues, and hold a deletion until the queues are done with it.
+
+A handler does nothing else. Reconciles are in `backups`, `policies`, `targets` and `restores`; each is called for a
+key, reads what it needs, and may be called again at any time.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import kopf
+
+from safehold.api import GROUP, VERSION
+from safehold.api.vmbackup import VMBackup
+from safehold.api.vmrestore import VMRestore
+from safehold.controller.memo import Operator
+from safehold.plan.conditions import is_finished
+from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE
+
+PLURALS = {
+    kind: kind.lower() + ("ies" if kind.endswith("y") else "s")
+    for kind in ("VMBackup", "VMRestore", "BackupTarget", "ClusterBackupTarget")
+}
+OURS = {MANAGED_BY: MANAGER}
+CLEANUP_POLL_SECONDS = 2.0
+
+
+@kopf.on.event(GROUP, VERSION, kopf.EVERYTHING)
+async def object_changed(
+    resource: kopf.Resource,
+    namespace: str | None,
+    name: str,
+    uid: str,
+    event: Mapping[str, Any],
+    memo: Operator,
+    **_: Any,
+) -> None:
+    """Look at an object of ours that appeared, changed or went."""
+    if event["type"] == "DELETED":
+        memo.released.discard(uid)
+    memo.look_at(resource.plural, namespace, name)
+
+
+@kopf.on.event("batch", "v1", "jobs", labels=OURS)
+@kopf.on.event("snapshot.kubevirt.io", "v1beta1", "virtualmachinesnapshots", labels=OURS)
+async def child_changed(labels: Mapping[str, str], memo: Operator, **_: Any) -> None:
+    """Look at the owner of a Job or snapshot that changed."""
+    if plural := PLURALS.get(labels.get(OWNER_KIND, "")):
+        memo.look_at(plural, labels.get(OWNER_NAMESPACE), labels.get(OWNER_NAME, ""))
+
+
+def backup_holds(body: Mapping[str, Any], **_: Any) -> bool:
+    """Whether a VMBackup may only go after we let it: while its run is active, or when its point goes with it."""
+    backup = VMBackup.model_validate(dict(body))
+    return not is_finished(backup.status.conditions) or backup.spec.deletion_policy == "Delete"
+
+
+def restore_holds(body: Mapping[str, Any], **_: Any) -> bool:
+    """Whether a VMRestore may only go after we let it: while it is active."""
+    return not is_finished(VMRestore.model_validate(dict(body)).status.conditions)
+
+
+@kopf.on.delete(GROUP, VERSION, "vmbackups", when=backup_holds)
+@kopf.on.delete(GROUP, VERSION, "vmrestores", when=restore_holds)
+async def object_deleted(uid: str, memo: Operator, **_: Any) -> None:
+    """Keep Kopf's finalizer until the reconcile, which sees the deletion too, has cleaned up."""
+    if uid not in memo.released:
+        raise kopf.TemporaryError("cleaning up", delay=CLEANUP_POLL_SECONDS)
