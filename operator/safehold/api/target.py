@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from safehold.api.base import ApiModel, Resource, Status, Time, Uid, rules
+from safehold.api.base import ApiModel, Count, Resource, Status, Time, Uid, Word, rules
 from safehold.api.references import AllowedNamespaces, CaBundleRef, RepositoryKeyRef, SecretRef
 
 KeyDomain = Literal["Namespace", "Target"]
@@ -99,6 +99,12 @@ class TargetStatus(Status):
     """The repository's own identity; a swapped or emptied bucket has another one."""
     last_validation_time: Time | None = None
     """When a worker proved the last time that key, credentials and bucket work together."""
+    next_validation_time: Time | None = None
+    """When that is checked again; sooner when the spec or a Secret changes."""
+    secrets_version: Word | None = None
+    """Tells which version of the Secrets was checked; made from their resourceVersions, not from what they hold."""
+    failed_validations: Count | None = None
+    """How many checks failed in a row."""
 
 
 class BackupTarget(Resource):

@@ -15,6 +15,7 @@ from safehold.api.base import (
     Progress,
     ReclaimPolicy,
     Resource,
+    Sentence,
     Status,
     Time,
     Uid,
@@ -110,6 +111,8 @@ class RestoredVM(ApiModel):
     """Its uid; absent until it exists."""
     original_run_strategy: Word | None = None
     """How it was run before it was stopped for the restore; it is run so again at the end."""
+    was_running: bool | None = None
+    """In place: whether it ran when the restore began, which the run strategy Manual does not tell."""
 
 
 class OwnerRecord(ApiModel):
@@ -220,6 +223,8 @@ class VMRestoreStatus(Status):
         default_factory=list
     )
     """The volumes, and the record of their hand-over."""
+    kept_objects: Annotated[list[Sentence], Field(max_length=64)] = Field(default_factory=list)
+    """Secrets and ConfigMaps that the new VM needs, that existed with other content, and that were left as they are."""
     failure: Failure | None = None
     """Why the restore failed."""
 
