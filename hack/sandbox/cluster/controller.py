@@ -20,6 +20,10 @@ Reconcile = Callable[[Key], Awaitable[float | None]]
 _log = logging.getLogger(__name__)
 
 
+class TryAgainError(Exception):
+    """Raised by a reconcile that told the user already and wants to be called again, each time later."""
+
+
 class WorkQueue:
     """Keys to be worked on: each is queued once, is never with two workers, and comes back if it changed meanwhile."""
 
@@ -137,8 +141,8 @@ class Controller:
             key = await self.queue.take()
             try:
                 again = await reconcile(key)
-            except ConflictError as error:
-                # Somebody else wrote first: the ordinary case that level-triggering is for.
+            except (ConflictError, TryAgainError) as error:
+                # A conflict means that somebody else wrote first: the ordinary case that level-triggering is for.
                 _log.debug("%s %s: %s", self.name, "/".join(key), error)
                 self.queue.retry(key)
             except (TimeoutError, ApiError, aiohttp.ClientError, OSError) as error:
