@@ -166,4 +166,37 @@ def _crd(
     }
 
 
-SNAPSHOT_
+SNAPSHOT_CRDS: tuple[Object, ...] = (
+    _crd(VOLUME_SNAPSHOT, ["vs"], _SNAPSHOT, ["spec"], _SNAPSHOT_COLUMNS),
+    _crd(VOLUME_SNAPSHOT_CONTENT, ["vsc", "vscs"], _CONTENT, ["spec"], _CONTENT_COLUMNS),
+    _crd(VOLUME_SNAPSHOT_CLASS, ["vsclass", "vsclasses"], _CLASS, ["deletionPolicy", "driver"], _CLASS_COLUMNS),
+)
+
+
+def _storage_class(name: str, driver: str, binding: str, *, default: bool = False) -> Object:
+    return {
+        "metadata": {"name": name, "annotations": {DEFAULT_CLASS: "true"} if default else {}},
+        "provisioner": driver,
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": binding,
+        "allowVolumeExpansion": True,
+    }
+
+
+CLASSES: tuple[tuple[Kind, Object], ...] = (
+    (STORAGE_CLASS, _storage_class("sandbox", DRIVER, "Immediate", default=True)),
+    (STORAGE_CLASS, _storage_class("sandbox-wait", DRIVER, "WaitForFirstConsumer")),
+    (STORAGE_CLASS, _storage_class("sandbox-plain", DRIVER_WITHOUT_SNAPSHOTS, "Immediate")),
+    (
+        VOLUME_SNAPSHOT_CLASS,
+        {
+            "metadata": {"name": "sandbox", "annotations": {DEFAULT_SNAPSHOT_CLASS: "true"}},
+            "driver": DRIVER,
+            "deletionPolicy": "Delete",
+        },
+    ),
+    *(
+        (CSI_DRIVER, {"metadata": {"name": driver}, "spec": {"attachRequired": False, "fsGroupPolicy": "File"}})
+        for driver in (DRIVER, DRIVER_WITHOUT_SNAPSHOTS)
+    ),
+)
