@@ -27,8 +27,8 @@ class CompiledSchema:
         return self._pruned(obj)[0]
 
     def unknown_fields(self, obj: JsonObject) -> list[str]:
-        """What pruning would drop, one `unknown field "spec.x"` each, as fieldValidation reports it."""
-        return [f'unknown field "{path}"' for path in self._pruned(obj)[1]]
+        """The paths that pruning would drop, such as `spec.list[0].x`; for fieldValidation."""
+        return self._pruned(obj)[1]
 
     def _pruned(self, obj: JsonObject) -> tuple[JsonObject, list[str]]:
         unknown: list[str] = []
