@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import (
+    CSI_DRIVER,
+    STORAGE_CLASS,
+    VOLUME_SNAPSHOT,
+    VOLUME_SNAPSHOT_CLASS,
+    VOLUME_SNAPSHOT_CONTENT,
     Kind,
+)
+from sandbox.csi.names import DEFAULT_CLASS, DEFAULT_SNAPSHOT_CLASS, DRIVER, DRIVER_WITHOUT_SNAPSHOTS
 )
 
 _STRING: Object = {"type": "string"}
