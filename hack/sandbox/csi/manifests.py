@@ -12,7 +12,6 @@ from sandbox.cluster.kinds import (
     Kind,
 )
 from sandbox.csi.names import DEFAULT_CLASS, DEFAULT_SNAPSHOT_CLASS, DRIVER, DRIVER_WITHOUT_SNAPSHOTS
-)
 
 _STRING: Object = {"type": "string"}
 _BOOLEAN: Object = {"type": "boolean"}
