@@ -50,21 +50,20 @@ class Schedule:
             schedule.next_after(datetime(2000, 1, 1, tzinfo=UTC))
         except CronSimError as error:
             raise _bad_cron(cron, f"{error}: {_EXAMPLE}") from error
-        except StopIteration as error:
-            raise _bad_cron(cron, "no day fits it; " + _EXAMPLE) from error
         return schedule
 
     def next_after(self, moment: datetime) -> datetime:
-        """The first run after `moment`."""
+        """The first run after `moment`; a SpecError where none comes in fifty years."""
         for run in CronSim(self.cron, moment.astimezone(self.zone)):
             # Within the hour that occurs twice, cronsim may answer with the first occurrence.
             if run.astimezone(UTC) > moment:
                 return run.astimezone(UTC)
-        raise StopIteration
+        raise _bad_cron(self.cron, f"no day fits it: {_EXAMPLE}")
 
     def latest_until(self, moment: datetime, *, since: datetime) -> datetime | None:
         """The last run in (`since`, `moment`]: however many were missed, one makes up for all of them."""
-        backwards = CronSim(self.cron, (moment + timedelta(seconds=1)).astimezone(self.zone), reverse=True)
+        later = moment.replace(microsecond=0) + timedelta(seconds=1)
+        backwards = CronSim(self.cron, later.astimezone(self.zone), reverse=True)
         start = next(backwards, moment).astimezone(UTC) - _CLOCK_CHANGE
         # Backwards, cronsim places runs around a change of the clock otherwise than forwards; forwards is what counts.
         latest = None
