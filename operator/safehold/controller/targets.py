@@ -1,0 +1,31 @@
+"""Reconciles of BackupTarget and ClusterBackupTarget."""
+
+from functools import partial
+
+from safehold.controller.memo import Operator
+from safehold.controller.queue import Key, Reconcile
+from safehold.kube.validation import drop_validations, get_target, validate_target
+
+FIRST_LOOK_SECONDS = 0.5
+
+
+def reconciles(operator: Operator) -> dict[str, Reconcile]:
+    """The reconcile of each kind, by its plural."""
+    return {
+        "backuptargets": partial(reconcile_target, operator, "BackupTarget"),
+        "clusterbackuptargets": partial(reconcile_target, operator, "ClusterBackupTarget"),
+    }
+
+
+async def reconcile_target(operator: Operator, kind: str, key: Key) -> float | None:
+    """Bring a target's check further."""
+    namespace, name = key[0] or None, key[1]
+    target = await get_target(operator.cluster, kind, name, namespace)
+    if target is None or target.metadata.deletion_timestamp is not None:
+        await drop_validations(operator.cluster, kind, name, namespace, operator.settings.operator_namespace)
+        return None
+    now = operator.now()
+    again = await validate_target(
+        operator.cluster, target, pod=operator.settings.worker_pod(), rules=operator.endpoint_rules, now=now
+    )
+    return max(FIRST_LOOK_SECONDS, (again - now).total_seconds())
