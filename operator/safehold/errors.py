@@ -5,6 +5,7 @@
     ├── SpecError               an object in the cluster cannot be carried out as written
     ├── KeyMaterialError        a repository key is malformed or is not the repository's
     ├── VolumeError             a disk could not be read or written to its end
+    ├── InterruptedRunError     the program was told to stop before its work was done (retryable)
     ├── IntegrityError          bytes are not what was written
     │   └── UnknownFormatError  bytes are of a format version that this release does not read
     ├── StoreError              the object store refused or failed
@@ -83,6 +84,13 @@ class VolumeError(SafeholdError):
     """A disk or device could not be read or written to its end."""
 
     default_reason = Reason.VOLUME_ERROR
+
+
+class InterruptedRunError(SafeholdError):
+    """The program was told to stop before its work was done; the next run goes on where it ended."""
+
+    retryable = True
+    default_reason = Reason.INTERRUPTED
 
 
 class IntegrityError(SafeholdError):

@@ -76,6 +76,8 @@ class Reason(StrEnum):
     """The capture is weaker than `consistency.level` and `onFailure` is Fail."""
     JOB_FAILED = "JobFailed"
     """The worker Job failed without a report; its log says more."""
+    INTERRUPTED = "Interrupted"
+    """The worker was told to stop (drain, eviction, deadline); its next attempt goes on where it ended."""
     REPORT_REJECTED = "ReportRejected"
     """The worker's report is not of this run or names other volumes."""
     TIMED_OUT = "TimedOut"
