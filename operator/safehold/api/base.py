@@ -6,7 +6,7 @@ estimate for CEL rules accepts the definitions.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 GROUP = "safehold.dev"
 VERSION = "v1alpha1"
@@ -51,6 +51,15 @@ class ApiModel(BaseModel):
         return self.model_dump(mode="json", exclude_none=True)
 
 
+_SENTENCE_LIMIT = 1024
+
+
+def _cut(text: object) -> object:
+    if isinstance(text, str) and len(text) > _SENTENCE_LIMIT:
+        return text[: _SENTENCE_LIMIT - 1] + "…"
+    return text
+
+
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
 Name = Annotated[str, Field(min_length=1, max_length=253, pattern=NAME_PATTERN)]
@@ -59,7 +68,8 @@ NamespaceName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-
 Uid = Annotated[str, Field(max_length=128)]
 Word = Annotated[str, Field(max_length=128)]
 """A short string of the operator's or of another controller's making."""
-Sentence = Annotated[str, Field(max_length=1024)]
+Sentence = Annotated[str, BeforeValidator(_cut), Field(max_length=_SENTENCE_LIMIT)]
+"""A message for people. It may quote what others say at any length, so it is cut rather than refused."""
 SecretDataKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 Time = AwareDatetime
 Bytes = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]

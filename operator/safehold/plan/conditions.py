@@ -20,8 +20,6 @@ STALLED = "Stalled"
 
 State = Literal["Ready", "InProgress", "Stalled"]
 
-MESSAGE_LIMIT = 1024
-"""What the definitions allow; longer messages are cut with an ellipsis."""
 _HOLDS: dict[State, str] = {"Ready": READY, "InProgress": RECONCILING, "Stalled": STALLED}
 
 
@@ -31,8 +29,6 @@ def set_condition(conditions: Iterable[Condition], new: Condition) -> list[Condi
     The transition time moves only when the status flips; everything else is taken from `new`.
     """
     kept = list(conditions)
-    message = new.message if len(new.message) <= MESSAGE_LIMIT else new.message[: MESSAGE_LIMIT - 1] + "…"
-    new = new.model_copy(update={"message": message})
     for place, old in enumerate(kept):
         if old.type == new.type:
             if old.status == new.status:

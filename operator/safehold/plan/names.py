@@ -28,7 +28,7 @@ MANAGER = "safehold"
 LABEL_LIMIT = 63
 """Longest label value; also longest name of a Job, whose pods carry it as a label."""
 _DIGEST_LENGTH = 10
-"""50 bits: one accidental clash is to be expected among 30 million siblings of one readable part."""
+"""40 bits: an accidental clash is to be expected among a million siblings that look alike in their readable part."""
 
 Verb = Literal["backup", "restore", "target", "forget"]
 """What a worker Job does (safehold.run)."""
@@ -47,9 +47,7 @@ def _readable(text: str, limit: int) -> str:
 
 def _name(readable: str, *identity: str) -> str:
     digest = _digest(*identity)
-    front = _readable(readable, LABEL_LIMIT - len(digest) - 1)
-    # A name that began with a digit would be refused where a DNS-1035 label is needed, such as a Service's.
-    return f"{front if front and front[0].isalpha() else _readable('x-' + front, 52)}-{digest}"
+    return f"{_readable(readable, LABEL_LIMIT - len(digest) - 1)}-{digest}".lstrip("-")
 
 
 def backup_name(policy_uid: str, vm: str, run_time: datetime) -> str:
