@@ -13,7 +13,7 @@ from safehold.kube.targets import RepositorySecrets, read_secrets
 from safehold.plan.endpoint import EndpointRules
 from safehold.plan.names import OWNER_UID, children_of, owner_labels
 from safehold.plan.refusal import Refusal
-from safehold.plan.target import AnyTarget, TargetFacts, describe
+from safehold.plan.target import AnyTarget, describe
 from safehold.plan.validation import DeleteJobs, LookAgain, ObservedTarget, StartValidation, next_validation
 
 CHECK_DEADLINE_SECONDS = 120
