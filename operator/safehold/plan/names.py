@@ -23,6 +23,8 @@ EXCLUDE = "safehold.dev/exclude"
 """Label by which a VM opts out of every policy."""
 UNDO_OF = "safehold.dev/undo-of"
 """Label of a volume that a restore replaced and kept: the uid of that VMRestore."""
+RESTORED_BY = "safehold.dev/restored-by"
+"""Label of what a restore created in its own namespace: the uid of that VMRestore."""
 MANAGER = "safehold"
 
 LABEL_LIMIT = 63
@@ -89,6 +91,11 @@ def prime_claim_name(restore_uid: str, volume: str) -> str:
 def restored_claim_name(vm: str, volume: str, restore_uid: str) -> str:
     """Name of the claim that holds one volume of a VM that a restore creates."""
     return _name(f"{vm}-{volume}", "restored-claim", restore_uid, volume)
+
+
+def restored_revision_name(vm: str, revision: str, restore_uid: str) -> str:
+    """Name of the ControllerRevision of an instancetype or preference for a VM that a restore creates."""
+    return _name(f"{vm}-{revision}", "restored-revision", restore_uid, revision)
 
 
 def label_value(text: str) -> str:
