@@ -27,6 +27,11 @@ REPORT_LIMIT_BYTES = 3 * 1024
 """Kubernetes keeps 4 KiB of a termination message; a report stays under 3 KiB so that its end is never cut."""
 
 
+def disk_path(volume: str, mode: Literal["Block", "Filesystem"]) -> str:
+    """Where a Job sees one volume's disk: a device, or the `disk.img` in the volume's folder."""
+    return f"/dev/safehold/{volume}" if mode == "Block" else f"/volumes/{volume}/disk.img"
+
+
 class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

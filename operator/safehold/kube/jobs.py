@@ -11,7 +11,7 @@ from safehold.errors import ForbiddenError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import JOB, POD, SECRET
 from safehold.plan.job import JobFacts
-from safehold.run import RUN_FILE, RUN_FOLDER, Progress
+from safehold.run import RUN_FILE, RUN_FOLDER, Progress, disk_path
 
 CONTAINER = "worker"
 QEMU_ID = 107
@@ -47,7 +47,7 @@ class MountedVolume:
     @property
     def path(self) -> str:
         """Where the disk is, as the container sees it."""
-        return f"/dev/safehold/{self.name}" if self.mode == "Block" else f"/volumes/{self.name}/disk.img"
+        return disk_path(self.name, self.mode)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

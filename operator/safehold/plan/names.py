@@ -83,6 +83,11 @@ def job_name(verb: Verb, owner: str, owner_uid: str, attempt: str = "") -> str:
     return _name(f"safehold-{verb}-{owner}", "job", verb, owner_uid, attempt)
 
 
+def machine_secret_name(backup: str, backup_uid: str) -> str:
+    """Name of the Secret that keeps a VM's manifests between the capture and the start of the worker."""
+    return _name(f"safehold-machine-{backup}", "machine", backup_uid)
+
+
 def prime_claim_name(restore_uid: str, volume: str) -> str:
     """Name of the claim in the operator's namespace into which a restore's worker writes one volume."""
     return _name(f"safehold-{volume}", "prime-claim", restore_uid, volume)

@@ -1,0 +1,109 @@
+"""The next step of a VMBackup, from its status, what is in the cluster, and the time.
+
+| phase | until |
+|---|---|
+| Pending | target, VM and disks fit, and a slot is free |
+| Snapshotting | KubeVirt's snapshot can be read (`backup_capture`) |
+| Preparing | the worker has claims of its own, made from the same snapshots (`backup_holds`) |
+| Transferring | the worker reports (`backup_worker`) |
+| CleaningUp | nothing of the run is left in the cluster (`backup_ending`) |
+| Completed, Failed | for ever: a VMBackup is one run |
+"""
+
+from datetime import datetime
+
+from safehold.api.vmbackup import BackupTargetIdentity, VMBackup
+from safehold.plan.backup_capture import capture
+from safehold.plan.backup_ending import clean_up, let_go
+from safehold.plan.backup_facts import BackupFacts, MachineFacts
+from safehold.plan.backup_holds import prepare
+from safehold.plan.backup_run import BackupRules, Decision, Run
+from safehold.plan.conditions import is_finished
+from safehold.plan.names import snapshot_name
+from safehold.plan.refusal import Refusal
+from safehold.plan.target import TargetFacts
+from safehold.reasons import Reason
+
+
+def next_step(backup: VMBackup, facts: BackupFacts, rules: BackupRules, now: datetime) -> Decision:
+    """Decide. Deciding twice on the same facts gives the same decision."""
+    run = Run(backup=backup, facts=facts, rules=rules, now=now)
+    status = run.status
+    if is_finished(status.conditions):
+        return let_go(run) if run.deleting else Decision(status=status, again=None)
+    if status.failure or status.restore_point:
+        return clean_up(run)
+    if run.deleting:
+        return run.fails(Refusal(Reason.CANCELLED, "the VMBackup was deleted while its run was active"))
+    if facts.namespace_ending:
+        return run.fails(Refusal(Reason.CANCELLED, f"namespace {run.namespace} is being deleted"))
+    if status.start_time is None:
+        return _begin(run)
+    if not status.consistency:
+        return capture(run)
+    return prepare(run)
+
+
+def _begin(run: Run) -> Decision:
+    facts = run.facts
+    refusal = _refusal(run)
+    if refusal is not None:
+        created = run.backup.metadata.creation_timestamp
+        if refusal.reason in _MAY_PASS and run.since(created) < run.rules.prepare_timeout:
+            return run.goes_on("Pending", refusal.message, reason=refusal.reason, again=5.0)
+        return run.fails(refusal)
+    if not facts.slot:
+        return run.goes_on(
+            "Pending", "waits for an active backup to end: the limit is reached", reason=Reason.WAITING, again=None
+        )
+    assert isinstance(facts.target, TargetFacts)
+    assert facts.machine is not None
+    return run.goes_on(
+        "Snapshotting",
+        f"takes a snapshot of VirtualMachine {facts.machine.name}",
+        start_time=run.now,
+        vm_uid=facts.machine.uid,
+        namespace_uid=facts.namespace_uid,
+        cluster_id=run.rules.cluster_id,
+        target=BackupTargetIdentity(
+            kind=run.backup.spec.target_ref.kind,
+            name=facts.target.name,
+            uid=facts.target.uid,
+            repository_id=facts.target.repository_id,
+        ),
+        snapshot_name=snapshot_name(run.backup.metadata.name, run.uid),
+    )
+
+
+_MAY_PASS = frozenset({Reason.TARGET_NOT_READY, Reason.WAITING})
+
+
+def _refusal(run: Run) -> Refusal | None:
+    facts, name = run.facts, run.backup.spec.vm.name
+    if isinstance(facts.target, Refusal):
+        return facts.target
+    if facts.target.access_mode == "ReadOnly":
+        message = f"{facts.target.kind} {facts.target.name} is ReadOnly; set accessMode to ReadWrite or name another"
+        return Refusal(Reason.TARGET_READ_ONLY, message)
+    if facts.secrets is not None:
+        return facts.secrets
+    if facts.machine is None:
+        message = f"VirtualMachine {name} does not exist in namespace {run.namespace}; correct spec.vm.name"
+        return Refusal(Reason.VM_NOT_FOUND, message)
+    return _refuse_disks(facts.machine)
+
+
+def _refuse_disks(machine: MachineFacts) -> Refusal | None:
+    """A VM is captured whole or not at all."""
+    if not machine.disks:
+        message = f"VirtualMachine {machine.name} has no volume that outlives it; there is nothing to back up"
+        return Refusal(Reason.NOT_SNAPSHOTTABLE, message)
+    unable = [disk for disk in machine.disks if disk.claim is None or disk.snapshottable is False]
+    if unable:
+        what = "; ".join(f"{disk.name}: {disk.reason or 'not a claim of a CSI driver'}" for disk in unable)
+        message = f"these volumes cannot be snapshotted: {what}. Give their StorageClass a VolumeSnapshotClass"
+        return Refusal(Reason.NOT_SNAPSHOTTABLE, message[:1024])
+    if undecided := [disk.name for disk in machine.disks if disk.snapshottable is None]:
+        message = f"KubeVirt has not said yet whether it can snapshot volume {', '.join(undecided)}"
+        return Refusal(Reason.WAITING, message)
+    return None
