@@ -1,1 +1,1 @@
-"""Bytes: changed extents, chunks, dedupe, sealing, packs, objects; and back. Knows neither Kubernetes nor the controller."""
+"""Bytes: volume → chunks → packs → object store, and back. docs/format.md is the specification of what is stored."""

@@ -1,0 +1,225 @@
+"""A backup run: scan the volumes, pack what is new, commit one restore point. The manifest is written last."""
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Literal
+
+from pydantic import JsonValue
+
+from safehold.engine import names
+from safehold.engine.chunks import ZERO_ID, chunk_id, compress
+from safehold.engine.manifest import BaseIdentity, Capture, Manifest, Owner, Statistics, StoredVolume
+from safehold.engine.maps import MapBuilder, MapCursor, MapReader, slots_of
+from safehold.engine.names import PointName
+from safehold.engine.packs import PackWriter, UploadLanes
+from safehold.engine.reading import ChunkReader
+from safehold.engine.repository import Domain
+from safehold.engine.scan import Batch, ScanPlan, scan
+from safehold.engine.sealing import ObjectType
+from safehold.engine.volumes import SourceVolume
+from safehold.errors import InterruptedRunError, SafeholdError, UsageError
+
+ReportProgress = Callable[[int, int], None]
+"""Called with bytes done and bytes in all; often, so it must be quick."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeInput:
+    """A disk to back up and what to remember of it."""
+
+    name: str
+    path: Path
+    mode: Literal["Block", "Filesystem"] = "Filesystem"
+    claim: dict[str, JsonValue] = field(default_factory=dict)
+    source: BaseIdentity | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupRequest:
+    """One restore point to make. `run_id` makes it idempotent: a run that has committed is not made again."""
+
+    run_id: str
+    owner: Owner
+    volumes: list[VolumeInput]
+    capture: Capture | None = None
+    machine: list[dict[str, JsonValue]] = field(default_factory=list)
+
+
+def back_up(
+    domain: Domain, request: BackupRequest, *, stop: threading.Event, progress: ReportProgress | None = None
+) -> Manifest:
+    """Make the restore point, or return the one that an earlier attempt of the same run has made.
+
+    Set `stop` to end early: what is packed is sent and named in the index, so the next attempt finds it, and
+    InterruptedRunError is raised. A run that fails otherwise aborts its open uploads, where the store can be reached.
+    """
+    if len({volume.name for volume in request.volumes}) != len(request.volumes) or not request.volumes:
+        raise UsageError("A restore point needs one or more volumes of different names")
+    committed = domain.points.of_run(request.owner, request.run_id)
+    if committed:
+        return committed
+    with ExitStack() as stack:
+        sources = {volume.name: stack.enter_context(SourceVolume(volume.path)) for volume in request.volumes}
+        run = _Run(domain, request, stack.enter_context(UploadLanes()), stop, progress)
+        run.bytes_total = sum(source.size_bytes for source in sources.values())
+        try:
+            stored = [run.store_volume(volume, sources[volume.name]) for volume in request.volumes]
+            run.finish_packs()
+        except InterruptedRunError:
+            run.finish_packs()
+            raise
+        except SafeholdError:
+            run.abort()
+            raise
+    return run.commit(stored)
+
+
+class _Run:
+    """What the volumes of one run share: parent, packs, counters."""
+
+    def __init__(
+        self,
+        domain: Domain,
+        request: BackupRequest,
+        lanes: UploadLanes,
+        stop: threading.Event,
+        progress: ReportProgress | None,
+    ) -> None:
+        self._domain = domain
+        self._request = request
+        self._stop = stop
+        self._progress = progress
+        self._sent_before = domain.store.bytes_sent()
+        self._parent = domain.points.latest(request.owner)
+        self._key_set = domain.keys.current
+        self._data, self._nodes = (
+            PackWriter(domain.store, domain.keys.scope, self._key_set, kind, lanes, domain.geometry)
+            for kind in (ObjectType.DATA_PACK, ObjectType.MAP_PACK)
+        )
+        self._stored = 0
+        self._done = 0
+        self.bytes_total = 0
+
+    def store_volume(self, volume: VolumeInput, source: SourceVolume) -> StoredVolume:
+        """Scan one volume and keep what is new of it and of its map."""
+        started = monotonic()
+        before = self._stored
+        slots = slots_of(source.size_bytes, self._domain.geometry.chunk_bytes)
+        previous = self._previous_map(volume.name)
+        builder = MapBuilder(slots, self._domain.geometry.map_fanout, lambda node: self._store_node(node, previous))
+        read = changed = 0
+        for batch in scan(source, self._scan_plan(previous)):
+            self._take(batch, builder)
+            read += batch.bytes_read
+            changed += batch.bytes_changed
+            self._done += batch.slots * self._domain.geometry.chunk_bytes
+            if self._progress:
+                self._progress(min(self._done, self.bytes_total), self.bytes_total)
+        volume_map = builder.finish()
+        return StoredVolume(
+            name=volume.name,
+            size_bytes=source.size_bytes,
+            chunk_bytes=self._domain.geometry.chunk_bytes,
+            levels=volume_map.levels,
+            root=volume_map.root.hex(),
+            mode=volume.mode,
+            claim=volume.claim,
+            source=volume.source,
+            engine_reason=self._engine_reason(previous),
+            statistics=Statistics(
+                bytes_total=source.size_bytes,
+                bytes_read=read,
+                bytes_changed=changed,
+                bytes_uploaded=self._stored - before,
+                bytes_stored=self._stored - before,
+                seconds=round(monotonic() - started, 3),
+            ),
+        )
+
+    def finish_packs(self) -> None:
+        """End the packs, wait until they are in the store, and name them in the index."""
+        for writer in (self._data, self._nodes):
+            writer.close_pack()
+        for writer in (self._data, self._nodes):
+            self._domain.index.add(writer.uploaded(wait=True))
+        self._domain.index.flush()
+
+    def abort(self) -> None:
+        """Let the store drop what was not finished."""
+        for writer in (self._data, self._nodes):
+            writer.abort()
+
+    def commit(self, volumes: list[StoredVolume]) -> Manifest:
+        """Write the manifest: now the point exists."""
+        owner = self._request.owner
+        sequence = self._parent.sequence + 1 if self._parent else 1
+        place = PointName.new(names.owner_tag(*owner.identity), sequence, self._request.run_id)
+        manifest = Manifest(
+            point=place.id,
+            sequence=sequence,
+            parent=self._parent.point if self._parent else None,
+            created=self._domain.store.time(),
+            run_id=self._request.run_id,
+            domain=self._domain.name,
+            key_set=self._key_set.id.hex(),
+            owner=owner,
+            capture=self._request.capture,
+            volumes=self._with_overhead(volumes),
+            has_machine=bool(self._request.machine),
+        )
+        self._domain.points.commit(manifest, self._request.machine)
+        return manifest
+
+    def _with_overhead(self, volumes: list[StoredVolume]) -> list[StoredVolume]:
+        # What was sent beyond the chunks (headers, index segments, retries) belongs to no volume; the first reports it.
+        overhead = self._domain.store.bytes_sent() - self._sent_before - self._stored
+        first = volumes[0].statistics
+        counted = first.model_copy(update={"bytes_uploaded": first.bytes_uploaded + max(overhead, 0)})
+        return [volumes[0].model_copy(update={"statistics": counted}), *volumes[1:]]
+
+    def _scan_plan(self, previous: MapReader | None) -> ScanPlan:
+        return ScanPlan(
+            chunk_bytes=self._domain.geometry.chunk_bytes,
+            id_key=self._key_set.id_key,
+            previous=MapCursor(previous),
+            known=self._domain.index.known,
+            stop=self._stop,
+        )
+
+    def _previous_map(self, name: str) -> MapReader | None:
+        """The parent's map of the volume, where its ids can be compared with ours."""
+        if self._parent is None or self._parent.key_set != self._key_set.id.hex():
+            return None
+        volume = self._parent.volume(name)
+        if volume is None or not volume.fits(self._domain.geometry):
+            return None
+        reader = ChunkReader(self._domain.store, self._domain.keys, self._key_set, ObjectType.MAP_PACK)
+        return MapReader(volume.map(), self._domain.geometry.map_fanout, reader, self._domain.index)
+
+    def _engine_reason(self, previous: MapReader | None) -> str:
+        if previous is None or self._parent is None:
+            return "no earlier point to compare with; everything was read"
+        return f"no changed-block information; everything was read and compared with {self._parent.point}"
+
+    def _take(self, batch: Batch, builder: MapBuilder) -> None:
+        for chunk in batch.new:
+            # Two batches that were read at the same time may both hold a new chunk: only the first is kept.
+            if self._domain.index.claim(chunk.id):
+                self._stored += self._data.append(chunk.id, chunk.body, chunk.length)
+        if batch.ids:
+            builder.append(batch.ids)
+        else:
+            builder.append_zeros(batch.slots)
+        self._domain.index.add(self._data.uploaded())
+        self._domain.index.add(self._nodes.uploaded())
+
+    def _store_node(self, node: bytes, previous: MapReader | None) -> bytes:
+        node_id = chunk_id(node, self._key_set.node_key)
+        unchanged = previous is not None and previous.has_node(node_id)
+        if not unchanged and node_id != ZERO_ID and self._domain.index.claim(node_id):
+            self._stored += self._nodes.append(node_id, compress(node), len(node))
+        return node_id

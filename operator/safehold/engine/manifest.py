@@ -1,0 +1,108 @@
+"""What a restore point's manifest says (docs/format.md, section 8)."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from safehold import __version__
+from safehold.engine.chunks import ID_BYTES
+from safehold.engine.geometry import Geometry
+from safehold.engine.maps import VolumeMap, slots_of
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Owner(_Stored):
+    """Who owns a point: the first three decide, the names are for people."""
+
+    cluster: str
+    namespace_uid: str
+    vm_uid: str
+    namespace: str
+    vm: str
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What is compared."""
+        return self.cluster, self.namespace_uid, self.vm_uid
+
+
+class Capture(_Stored):
+    """How the point in time was cut, as it was observed."""
+
+    time: datetime
+    consistency: Literal["Crash", "Filesystem", "Application"]
+    indications: list[str]
+    frozen_millis: int | None = None
+    frozen_observation: Literal["Observed", "UpperBound"] | None = None
+    snapshot_uid: str
+
+
+class BaseIdentity(_Stored):
+    """What a volume must have in common with its parent point before changed-block information is trusted."""
+
+    pvc_uid: str
+    volume_handle: str
+    driver: str
+    capacity_bytes: int
+    last_restore_uid: str = ""
+
+
+class Statistics(_Stored):
+    """What one volume's backup did. Bytes: of the disk, read, found changed, sent, kept in the store for it."""
+
+    bytes_total: int
+    bytes_read: int = 0
+    bytes_changed: int = 0
+    bytes_uploaded: int = 0
+    bytes_stored: int = 0
+    seconds: float = 0.0
+
+
+class StoredVolume(_Stored):
+    """One volume of a point."""
+
+    name: str
+    size_bytes: int = Field(gt=0)
+    chunk_bytes: int = Field(gt=0)
+    levels: int = Field(ge=1)
+    root: str = Field(pattern=rf"^[0-9a-f]{{{2 * ID_BYTES}}}$")
+    mode: Literal["Block", "Filesystem"]
+    claim: dict[str, JsonValue] = Field(default_factory=dict)
+    source: BaseIdentity | None = None
+    engine: Literal["Scan"] = "Scan"
+    engine_reason: str = ""
+    statistics: Statistics
+
+    def map(self) -> VolumeMap:
+        """The volume's map."""
+        return VolumeMap(bytes.fromhex(self.root), self.levels, slots_of(self.size_bytes, self.chunk_bytes))
+
+    def fits(self, geometry: Geometry) -> bool:
+        """Whether chunk ids of a new run can be compared with this volume's."""
+        return self.chunk_bytes == geometry.chunk_bytes
+
+
+class Manifest(_Stored):
+    """One restore point."""
+
+    format: Literal[0] = 0
+    point: str
+    sequence: int
+    parent: str | None
+    created: datetime
+    run_id: str
+    domain: str
+    key_set: str
+    owner: Owner
+    capture: Capture | None = None
+    volumes: list[StoredVolume]
+    has_machine: bool = False
+    software: str = f"safehold {__version__}"
+
+    def volume(self, name: str) -> StoredVolume | None:
+        """The volume of that name."""
+        return next((volume for volume in self.volumes if volume.name == name), None)

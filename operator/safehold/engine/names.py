@@ -1,0 +1,111 @@
+"""The names of objects below a repository's prefix (docs/format.md, section 2)."""
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+
+from safehold.errors import PointError, UsageError
+
+README = "README.v0.md"
+REPOSITORY_SCOPE = "repository"
+_LAST_SEQUENCE = 999_999
+_DOMAIN = re.compile(r"target|namespace/[A-Za-z0-9][A-Za-z0-9.-]{0,62}")
+_POINT = re.compile(r"(?P<owner>[0-9a-f]{16})-(?P<sequence>\d{6})-(?P<unique>[0-9a-f]{16})")
+
+
+def scope_of_domain(domain: str) -> str:
+    """The folder word of a key domain: `target`, or `namespace-<uid>` for `namespace/<uid>`."""
+    if not _DOMAIN.fullmatch(domain):
+        raise UsageError("The key domain is malformed", expected="target or namespace/<uid>", found=repr(domain))
+    return domain.replace("/", "-")
+
+
+def key_sets(scope: str) -> str:
+    """The folder of a scope's key sets."""
+    return f"keys/{scope}/"
+
+
+def key_set(scope: str, key_set_id: bytes, recipient: str) -> str:
+    """One key set, wrapped for one recipient."""
+    return f"keys/{scope}/{key_set_id.hex()}/{recipient}"
+
+
+def pack(scope: str, pack_id: bytes) -> str:
+    """A pack; its id is its salt."""
+    return f"packs/{scope}/{pack_id[:1].hex()}/{pack_id.hex()}"
+
+
+def segments(scope: str) -> str:
+    """The folder of a domain's index segments."""
+    return f"index/{scope}/"
+
+
+def segment(scope: str, segment_id: bytes) -> str:
+    """An index segment; its id is its salt."""
+    return segments(scope) + segment_id.hex()
+
+
+def probe() -> str:
+    """A new name for what a check of the credentials writes."""
+    return f"probes/{secrets.token_hex(8)}"
+
+
+def owner_tag(cluster: str, namespace_uid: str, vm_uid: str) -> str:
+    """The folder word of an owner; finds points, proves nothing."""
+    return hashlib.sha256(f"{cluster}\0{namespace_uid}\0{vm_uid}".encode()).digest()[:8].hex()
+
+
+def run_tag(run_id: str) -> str:
+    """The first half of the unique part of a point's name."""
+    return hashlib.sha256(run_id.encode()).digest()[:4].hex()
+
+
+@dataclass(frozen=True, slots=True)
+class PointName:
+    """A restore point's place: owner, sequence number, unique part."""
+
+    owner: str
+    sequence: int
+    unique: str
+
+    @classmethod
+    def new(cls, owner: str, sequence: int, run_id: str) -> "PointName":
+        """A name that no other attempt of any run has."""
+        return cls(owner, sequence, run_tag(run_id) + secrets.token_hex(4))
+
+    @classmethod
+    def of_id(cls, point_id: str) -> "PointName":
+        """The place of the point that people call `point_id`; PointError if it is no such id."""
+        match = _POINT.fullmatch(point_id)
+        if match is None:
+            raise PointError(f"{point_id!r} is not the id of a restore point", expected="<16 hex>-<6 digits>-<16 hex>")
+        return cls(match["owner"], int(match["sequence"]), match["unique"])
+
+    @classmethod
+    def of_object(cls, name: str) -> "PointName":
+        """The place that a manifest's object name tells."""
+        _, _, owner, last = name.split("/")
+        order, unique = last.split("-")
+        return cls(owner, _LAST_SEQUENCE - int(order), unique)
+
+    @property
+    def id(self) -> str:
+        """What people and status fields see."""
+        return f"{self.owner}-{self.sequence:06d}-{self.unique}"
+
+    def manifest(self, scope: str) -> str:
+        """The manifest's name; a newer point sorts before an older one."""
+        return points(scope, self.owner) + self._last()
+
+    def machine(self, scope: str) -> str:
+        """The name of the VM's objects."""
+        return f"machines/{scope}/{self.owner}/{self._last()}"
+
+    def _last(self) -> str:
+        return f"{_LAST_SEQUENCE - self.sequence:06d}-{self.unique}"
+
+
+def points(scope: str, owner: str) -> str:
+    """The folder of an owner's points, newest first."""
+    return f"points/{scope}/{owner}/"

@@ -1,0 +1,128 @@
+"""The restore points of a key domain: find, open, commit, forget."""
+
+import json
+from collections.abc import Iterator
+from typing import cast
+
+import zstandard
+from pydantic import JsonValue, ValidationError
+
+from safehold.engine import names
+from safehold.engine.keys import KeyRing
+from safehold.engine.manifest import Manifest, Owner
+from safehold.engine.names import PointName
+from safehold.engine.sealing import Header, ObjectType, new_salt, open_single, seal_object
+from safehold.engine.store.base import ObjectStore
+from safehold.errors import IntegrityError, ObjectMissingError, PointError
+from safehold.reasons import Reason
+
+_LARGEST_PAYLOAD_BYTES = 64 * 1024 * 1024
+"""More than any manifest: bounds what a forged object can make us hold."""
+
+
+class Points:
+    """The catalogue of one key domain. Nothing is listed but one owner's folder, unless a caller asks for all."""
+
+    def __init__(self, store: ObjectStore, keys: KeyRing, domain: str) -> None:
+        self._store = store
+        self._keys = keys
+        self._domain = domain
+
+    def names(self, owner: Owner) -> Iterator[PointName]:
+        """The owner's points, newest first."""
+        for entry in self._store.list(names.points(self._keys.scope, names.owner_tag(*owner.identity))):
+            yield PointName.of_object(entry.name)
+
+    def latest(self, owner: Owner) -> Manifest | None:
+        """The owner's newest point: one LIST of one name."""
+        folder = names.points(self._keys.scope, names.owner_tag(*owner.identity))
+        for entry in self._store.list(folder, limit=1):
+            manifest = self.read(PointName.of_object(entry.name))
+            return manifest if manifest.owner.identity == owner.identity else None
+        return None
+
+    def of_run(self, owner: Owner, run_id: str) -> Manifest | None:
+        """The point that an earlier attempt of this run has committed."""
+        tag = names.run_tag(run_id)
+        for name in self.names(owner):
+            if name.unique.startswith(tag):
+                manifest = self.read(name)
+                if manifest.run_id == run_id and manifest.owner.identity == owner.identity:
+                    return manifest
+        return None
+
+    def read(self, name: PointName) -> Manifest:
+        """A point's manifest; PointError (PointNotFound) if there is none."""
+        object_name = name.manifest(self._keys.scope)
+        try:
+            data = self._store.get(object_name)
+        except ObjectMissingError as problem:
+            raise PointError(
+                f"The restore point {name.id} does not exist in the key domain {self._domain}",
+                remedy="look at the points that exist",
+            ) from problem
+        try:
+            manifest = Manifest.model_validate_json(self._open(object_name, data, ObjectType.MANIFEST))
+        except ValidationError as problem:
+            raise IntegrityError(
+                f"The manifest {object_name} is malformed", found=problem.errors(include_url=False, include_input=False)
+            ) from problem
+        if manifest.point != name.id or manifest.domain != self._domain:
+            raise IntegrityError(f"The manifest {object_name} is of another point", found=manifest.point)
+        return manifest
+
+    def read_owned(self, point_id: str, owner: Owner) -> Manifest:
+        """A point that must belong to `owner`: what its sealed manifest says counts, never its name."""
+        manifest = self.read(PointName.of_id(point_id))
+        if manifest.owner.identity != owner.identity:
+            raise PointError(
+                f"The restore point {point_id} belongs to another VM",
+                expected="/".join(owner.identity),
+                found="/".join(manifest.owner.identity),
+                reason=Reason.POINT_NOT_YOURS,
+            )
+        return manifest
+
+    def read_machine(self, manifest: Manifest) -> list[dict[str, JsonValue]]:
+        """The VM's Kubernetes objects of a point."""
+        if not manifest.has_machine:
+            return []
+        name = PointName.of_id(manifest.point).machine(self._keys.scope)
+        try:
+            payload = self._open(name, self._store.get(name), ObjectType.MACHINE)
+        except ObjectMissingError as problem:
+            raise IntegrityError(f"{name} is missing, and the manifest says that it exists") from problem
+        return cast("list[dict[str, JsonValue]]", json.loads(payload))
+
+    def commit(self, manifest: Manifest, machine: list[dict[str, JsonValue]]) -> int:
+        """Make the point exist; returns the bytes that it took. Everything that it needs is in the store before."""
+        place = PointName.of_id(manifest.point)
+        stored = 0
+        if machine:
+            payload = json.dumps(machine, separators=(",", ":")).encode()
+            stored += self._seal(place.machine(self._keys.scope), ObjectType.MACHINE, payload)
+        return stored + self._seal(
+            place.manifest(self._keys.scope), ObjectType.MANIFEST, manifest.model_dump_json().encode()
+        )
+
+    def forget(self, manifest: Manifest) -> None:
+        """Take the point out of the catalogue. Its chunks stay: others may use them."""
+        place = PointName.of_id(manifest.point)
+        self._store.delete(place.manifest(self._keys.scope))
+        self._store.delete(place.machine(self._keys.scope))
+
+    def _seal(self, name: str, object_type: ObjectType, payload: bytes) -> int:
+        keys = self._keys.current
+        frame = zstandard.ZstdCompressor().compress(payload)
+        data = seal_object(keys.data_key, keys.id, object_type, name, [frame], salt=new_salt())
+        self._store.put(name, data)
+        return len(data)
+
+    def _open(self, name: str, data: bytes, object_type: ObjectType) -> bytes:
+        header = Header.parse(name, data, object_type)
+        frame = open_single(name, data, self._keys.data_key(header.key_set, name), object_type)
+        size = zstandard.frame_content_size(frame)
+        if not 0 <= size <= _LARGEST_PAYLOAD_BYTES:
+            raise IntegrityError(f"{name} has an impossible size", found=size)
+        payload: bytes = zstandard.ZstdDecompressor().decompress(frame)
+        return payload

@@ -1,0 +1,104 @@
+"""A repository as its users see it: open or lay out, and hand out key domains."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from safehold.engine import names
+from safehold.engine.geometry import FORMAT_0, Geometry
+from safehold.engine.index import Index
+from safehold.engine.keyfile import RepositoryKey
+from safehold.engine.keys import KeyRing, find_key_ring, find_or_create_key_ring
+from safehold.engine.points import Points
+from safehold.engine.store.base import ObjectStore
+from safehold.errors import PointError, StoreError
+
+_SETTLE_SECONDS = 1.0
+README_TEXT = """\
+# A Safehold repository, format 0
+
+This folder holds backups of virtual machines, written by Safehold (https://safehold.dev), deduplicated, compressed and
+encrypted with AES-256-GCM. Nobody can read them without the repository key, which is not in here.
+
+- Do not change, rename or expire single objects: all of them may be needed by the newest restore point.
+- A lifecycle rule that aborts incomplete multipart uploads after some days is safe and saves money.
+- To restore a disk: safehold volume restore DISK --repository s3://BUCKET/PREFIX --restore-point latest --vm NAME
+  --volume NAME --key-file FILE
+
+The format is described in docs/format.md of Safehold's source. `points/` holds one small object per restore point,
+`packs/` the data, `index/` where in the packs it is, `keys/` the keys, wrapped with the repository key.
+"""
+
+
+def wait_for_others() -> None:
+    """How long the writer of a first key set waits for others who started at the same moment."""
+    time.sleep(_SETTLE_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """A key domain that is open: its keys, index and points."""
+
+    name: str
+    store: ObjectStore
+    keys: KeyRing
+    index: Index
+    points: Points
+    geometry: Geometry
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """An open repository. `id` stays the same as long as it lives, and tells a swapped bucket."""
+
+    id: str
+    store: ObjectStore
+    key: RepositoryKey
+    geometry: Geometry
+    settle: Callable[[], None]
+
+    @classmethod
+    def open(
+        cls,
+        store: ObjectStore,
+        key: RepositoryKey,
+        *,
+        create: bool,
+        geometry: Geometry = FORMAT_0,
+        settle: Callable[[], None] = wait_for_others,
+    ) -> "Repository":
+        """Open the repository; with `create` lay it out where there is none. WrongKey for another's key."""
+        if create:
+            ring = find_or_create_key_ring(store, key, names.REPOSITORY_SCOPE, settle)
+            if next(store.list(names.README, limit=1), None) is None:
+                store.put(names.README, README_TEXT.encode())
+        else:
+            found = find_key_ring(store, key, names.REPOSITORY_SCOPE)
+            if found is None:
+                raise StoreError(
+                    "There is no repository at this place", remedy="check bucket and prefix, or make a first backup"
+                )
+            ring = found
+        return cls(ring.current.id.hex(), store, key, geometry, settle)
+
+    def domain(self, name: str, *, create: bool) -> Domain:
+        """Open a key domain; with `create` make its keys where it has none."""
+        scope = names.scope_of_domain(name)
+        if create:
+            ring = find_or_create_key_ring(self.store, self.key, scope, self.settle)
+        else:
+            found = find_key_ring(self.store, self.key, scope)
+            if found is None:
+                raise PointError(
+                    f"The repository has no key domain {name}, so no restore point in it",
+                    remedy="check the key domain, or that its keys were not destroyed",
+                )
+            ring = found
+        return Domain(
+            name=name,
+            store=self.store,
+            keys=ring,
+            index=Index(self.store, ring, self.geometry),
+            points=Points(self.store, ring, name),
+            geometry=self.geometry,
+        )

@@ -1,0 +1,1 @@
+"""Object stores: the port (`base`) and what implements it."""

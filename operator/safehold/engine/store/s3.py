@@ -1,0 +1,343 @@
+"""S3-compatible object stores, through boto3; the only importer of boto3 and botocore.
+
+Only PUT, GET with Range, LIST (v2), DELETE and multipart uploads are used, so that every implementation will do.
+"""
+
+import configparser
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar
+
+import boto3
+import stamina
+from botocore.awsrequest import (
+    AWSHTTPConnection,
+    AWSHTTPConnectionPool,
+    AWSHTTPSConnection,
+    AWSHTTPSConnectionPool,
+)
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    InvalidRegionError,
+    NoCredentialsError,
+    ParamValidationError,
+    ProfileNotFound,
+    ReadTimeoutError,
+    ResponseStreamingError,
+    SSLError,
+)
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
+)
+from botocore.parsers import ResponseParserError
+
+from safehold.engine.store.base import Body, ObjectEntry
+from safehold.engine.store.connection import AddressPolicy
+from safehold.engine.store.failures import error_of
+from safehold.errors import SafeholdError, StoreDeniedError, StoreError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, GetObjectRequestTypeDef, ListObjectsV2RequestTypeDef
+
+_CONNECT_SECONDS = 10
+_READ_SECONDS = 60
+_ATTEMPTS = 5
+"""botocore's standard mode: exponential, with jitter, at most 20 s apart; only what may be repeated is."""
+_BODY_ATTEMPTS = 4
+_CONNECTIONS = 24
+"""More than the engine's threads that talk to the store at once."""
+_PAGE = 1000
+T = TypeVar("T")
+
+
+class _Call(Protocol):
+    """Makes a call of the client and translates what it raises; the text says what was being done."""
+
+    def __call__(self, what: str, call: Callable[[], T]) -> T: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Place:
+    """Where a repository is, and how it is reached. Without `credentials_file`, boto3's own chain finds credentials."""
+
+    bucket: str
+    prefix: str = ""
+    endpoint_url: str | None = None
+    region: str | None = None
+    force_path_style: bool = True
+    ca_file: Path | None = None
+    credentials_file: Path | None = None
+    """An AWS shared credentials file with the profile `default`. If given, no other credentials are looked for."""
+    addresses: AddressPolicy = field(default_factory=AddressPolicy)
+
+    def __str__(self) -> str:
+        place = f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+        return f"{place} at {self.endpoint_url}" if self.endpoint_url else place
+
+
+class _BodyLostError(StoreUnavailableError):
+    """An answer broke off in its body, which botocore does not repeat."""
+
+
+class S3Store:
+    """The ObjectStore of a prefix in a bucket."""
+
+    def __init__(self, place: S3Place) -> None:
+        self._place = place
+        self._prefix = f"{place.prefix.strip('/')}/" if place.prefix.strip("/") else ""
+        self._sent = 0
+        self._lock = threading.Lock()
+        self._clock: tuple[datetime, float] | None = None
+        self._client = self._call("Connecting to the store", lambda: _client(place))
+        _guard(self._client, place.addresses)
+        self._client.meta.events.register("before-send.s3", self._count)
+        self._client.meta.events.register("after-call.s3", self._read_clock)
+
+    def put(self, name: str, body: Body) -> None:
+        """One PUT."""
+        self._call(
+            f"Writing {name}",
+            lambda: self._client.put_object(Bucket=self._place.bucket, Key=self._prefix + name, Body=bytes(body)),
+        )
+
+    def start_upload(self, name: str) -> "S3Upload":
+        """A multipart upload, begun with its first part."""
+        return S3Upload(self._client, self._place.bucket, self._prefix + name, self._call)
+
+    def get(self, name: str) -> bytes:
+        """One GET."""
+        return self._read(name)
+
+    def get_range(self, name: str, offset: int, length: int) -> bytes:
+        """One GET with Range (at least one byte). A store that ignores the range is found by the length."""
+        data = self._read(name, f"bytes={offset}-{offset + length - 1}")
+        if len(data) > length:
+            raise StoreError(f"Reading {name}: the store ignores ranges", expected=length, found=len(data))
+        return data
+
+    def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
+        """LIST in pages of up to 1000 names."""
+        request: ListObjectsV2RequestTypeDef = {"Bucket": self._place.bucket, "Prefix": self._prefix + prefix}
+        left = limit
+        while left is None or left > 0:
+            request["MaxKeys"] = min(left or _PAGE, _PAGE)
+            page = self._call(f"Listing {prefix}", lambda: self._client.list_objects_v2(**request))
+            contents = page.get("Contents", [])
+            for found in contents:
+                yield ObjectEntry(found["Key"].removeprefix(self._prefix), found["Size"])
+            if not page.get("IsTruncated"):
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]
+            left = None if left is None else left - len(contents)
+
+    def delete(self, name: str) -> None:
+        """One DELETE."""
+        self._call(
+            f"Deleting {name}",
+            lambda: self._client.delete_object(Bucket=self._place.bucket, Key=self._prefix + name),
+        )
+
+    def time(self) -> datetime:
+        """The Date of the newest answer, moved on by our own clock since."""
+        if self._clock is None:
+            raise StoreError("The store tells no time", expected="a Date header in its answers")
+        told, at = self._clock
+        return told + timedelta(seconds=time.monotonic() - at)
+
+    def bytes_sent(self) -> int:
+        """Bytes of all bodies that were sent, those of repeated requests too."""
+        return self._sent
+
+    def _read(self, name: str, span: str | None = None) -> bytes:
+        what = f"Reading {name}"
+        request: GetObjectRequestTypeDef = {"Bucket": self._place.bucket, "Key": self._prefix + name}
+        if span:
+            request["Range"] = span
+        for attempt in stamina.retry_context(on=_BodyLostError, attempts=_BODY_ATTEMPTS, timeout=4 * _READ_SECONDS):
+            with attempt:
+                answer = self._call(what, lambda: self._client.get_object(**request))
+                try:
+                    return answer["Body"].read()
+                except (ReadTimeoutError, ResponseStreamingError, IncompleteReadError) as problem:
+                    raise _BodyLostError(f"{what}: the answer broke off", found=str(problem)) from problem
+        raise AssertionError  # pragma: no cover - the loop returns or raises
+
+    def _call(self, what: str, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except ClientError as problem:
+            code = problem.response.get("Error", {}).get("Code", "")
+            status = problem.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            raise error_of(what, code, status, self._place.bucket) from problem
+        except BotoCoreError as problem:
+            raise self._translated(what, problem) from problem
+
+    def _translated(self, what: str, problem: BotoCoreError) -> SafeholdError:
+        cause = problem.kwargs.get("error")
+        if isinstance(cause, SafeholdError):  # from the guarded connection
+            return cause
+        if isinstance(problem, NoCredentialsError | CredentialRetrievalError | ProfileNotFound):
+            return StoreDeniedError(
+                "No credentials for the object store were found",
+                remedy="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a web identity",
+            )
+        if isinstance(problem, SSLError):
+            return StoreError(
+                f"The certificate of {self._place.endpoint_url} is not trusted", remedy="name the CA that issued it"
+            )
+        if isinstance(problem, BotoConnectionError | HTTPClientError):
+            return StoreUnavailableError(
+                f"{what}: the endpoint {self._place.endpoint_url or 'of AWS'} does not answer",
+                found=type(problem).__name__,
+                remedy="check the endpoint's address, and that this network may reach it",
+            )
+        if isinstance(problem, ResponseParserError):
+            return StoreError(f"{what}: the endpoint does not speak S3", remedy="check the endpoint's address")
+        if isinstance(problem, ParamValidationError | InvalidRegionError):
+            return StoreError(f"{what}: bucket or region is malformed", found=" ".join(str(problem).split()))
+        return StoreError(f"{what}: the request failed", found=type(problem).__name__)
+
+    def _count(self, request: Any, **_: object) -> None:
+        if request.method == "PUT":
+            with self._lock:
+                self._sent += int(request.headers.get("Content-Length", 0))
+
+    def _read_clock(self, http_response: Any, **_: object) -> None:
+        told = http_response.headers.get("date")
+        if told:
+            self._clock = (parsedate_to_datetime(told), time.monotonic())
+
+
+class S3Upload:
+    """A multipart upload of one object."""
+
+    def __init__(self, client: "S3Client", bucket: str, key: str, call: "_Call") -> None:
+        self._client = client
+        self._bucket = bucket
+        self._key = key
+        self._call = call
+        self._begin = threading.Lock()
+        self._id: str | None = None
+        self._parts: dict[int, str] = {}
+
+    def put_part(self, number: int, body: Body) -> None:
+        """One UploadPart; the first to come begins the upload."""
+        upload = self._started()
+        answer = self._call(
+            f"Writing part {number} of {self._key}",
+            lambda: self._client.upload_part(
+                Bucket=self._bucket, Key=self._key, UploadId=upload, PartNumber=number, Body=bytes(body)
+            ),
+        )
+        self._parts[number] = answer["ETag"]
+
+    def complete(self) -> None:
+        """One CompleteMultipartUpload."""
+        upload = self._started()
+        parts: list[CompletedPartTypeDef] = [
+            {"PartNumber": number, "ETag": self._parts[number]} for number in sorted(self._parts)
+        ]
+        self._call(
+            f"Completing {self._key}",
+            lambda: self._client.complete_multipart_upload(
+                Bucket=self._bucket, Key=self._key, UploadId=upload, MultipartUpload={"Parts": parts}
+            ),
+        )
+
+    def abort(self) -> None:
+        """One AbortMultipartUpload. What cannot be aborted is left to the bucket's lifecycle."""
+        if self._id is not None:
+            with contextlib.suppress(ClientError, BotoCoreError):
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._id)
+
+    def _started(self) -> str:
+        with self._begin:
+            if self._id is None:
+                answer = self._call(
+                    f"Beginning {self._key}",
+                    lambda: self._client.create_multipart_upload(Bucket=self._bucket, Key=self._key),
+                )
+                self._id = answer["UploadId"]
+            return self._id
+
+
+class _Keys(TypedDict, total=False):
+    aws_access_key_id: str
+    aws_secret_access_key: str
+    aws_session_token: str | None
+
+
+def _client(place: S3Place) -> "S3Client":
+    credentials = _credentials(place.credentials_file) if place.credentials_file else _Keys()
+    session = boto3.session.Session(region_name=place.region, **credentials)
+    return session.client(
+        "s3",
+        endpoint_url=place.endpoint_url,
+        # Signatures need some region; stores other than AWS seldom care which.
+        region_name=place.region or session.region_name or "us-east-1",
+        verify=str(place.ca_file) if place.ca_file else None,
+        config=Config(
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_READ_SECONDS,
+            max_pool_connections=_CONNECTIONS,
+            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            s3={"addressing_style": "path" if place.force_path_style else "virtual"},
+            # botocore's own checksums come as trailers, which many stores refuse; every sealed object has its tag.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+def _credentials(path: Path) -> "_Keys":
+    """The profile `default` of a shared credentials file, without any fallback to the environment or the instance."""
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"))
+        profile = parser["default"]
+        return {
+            "aws_access_key_id": profile["aws_access_key_id"],
+            "aws_secret_access_key": profile["aws_secret_access_key"],
+            "aws_session_token": profile.get("aws_session_token"),
+        }
+    except (OSError, UnicodeDecodeError, configparser.Error, KeyError):
+        # The parser's messages quote lines, and a line may be a secret.
+        raise StoreDeniedError(
+            "The credentials file is malformed",
+            expected="a profile 'default' with aws_access_key_id and aws_secret_access_key",
+        ) from None
+
+
+def _guard(client: "S3Client", policy: AddressPolicy) -> None:
+    """Check every connection's address when it is made: a name that was checked earlier may point elsewhere now."""
+
+    class GuardedConnection(AWSHTTPConnection):
+        def _new_conn(self) -> Any:
+            connection = super()._new_conn()
+            policy.check(self.host, connection.getpeername()[0])
+            return connection
+
+    class GuardedTLSConnection(AWSHTTPSConnection):
+        def _new_conn(self) -> Any:
+            connection = super()._new_conn()
+            policy.check(self.host, connection.getpeername()[0])
+            return connection
+
+    pools = {
+        "http": type("GuardedPool", (AWSHTTPConnectionPool,), {"ConnectionCls": GuardedConnection}),
+        "https": type("GuardedTLSPool", (AWSHTTPSConnectionPool,), {"ConnectionCls": GuardedTLSConnection}),
+    }
+    # botocore has no public way to choose connection classes; a test notices if this one moves.
+    client._endpoint.http_session._manager.pool_classes_by_scheme = pools  # type: ignore[attr-defined] # noqa: SLF001
