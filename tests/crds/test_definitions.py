@@ -11,6 +11,7 @@ import yaml
 from gen_crds import CRDS, definition, files
 from generated_files import settle
 from safehold.api.kinds import KINDS, KindDefinition
+from sandbox.apiserver.schema import check_definition
 
 SHARED_CRDS = Path(__file__).parents[2] / ".." / "shared" / "crds"
 
@@ -56,6 +57,12 @@ def test_drift_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert re.findall(r"^(\S+) is out of date", capsys.readouterr().err, re.MULTILINE) == ["a.yaml", "b.yaml", "c.yaml"]
     assert settle(wanted, folder=tmp_path, check=False) == 0
     assert {path: path.read_text() for path in tmp_path.iterdir()} == wanted
+
+
+@EVERY_KIND
+def test_accepted_by_the_server(kind: KindDefinition) -> None:
+    """The schema is structural, its rules compile, and their estimated cost is within the server's budget."""
+    assert [str(error) for error in check_definition(definition(kind))] == []
 
 
 @EVERY_KIND
