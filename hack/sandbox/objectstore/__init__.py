@@ -1,0 +1,1 @@
+"""An S3 service: SeaweedFS, with identities that may be given few rights."""

