@@ -17,7 +17,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "reference.md"
 _TOP = f"""\
 # Field reference
 
-All kinds are `{API_VERSION}`; `kubectl get {CATEGORY}` lists objects of all of them, and `kubectl explain vmbackup.spec`
+All kinds are `{API_VERSION}`; `kubectl get {CATEGORY}` lists objects of all of them. `kubectl explain vmbackup.spec`
 says in the terminal what stands here. **Bold** fields are required. Times are RFC 3339, sizes are bytes. Users write
 `spec`; the operator alone writes `status`. Generated from `operator/safehold/api` by `make crds`.
 
