@@ -68,6 +68,10 @@ class Guest:
         """True until QEMU has ended."""
         return self.process.returncode is None
 
+    async def wait(self) -> int:
+        """Returns QEMU's exit status when it has ended: 0 after the guest powered off."""
+        return await self.process.wait()
+
     async def exec(self, command: str, seconds: float = 60.0) -> str:
         """Runs one line of shell in the guest."""
         return await run_in_guest(self.sockets.control, command, seconds)

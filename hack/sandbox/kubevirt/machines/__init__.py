@@ -1,0 +1,1 @@
+"""VirtualMachine and VirtualMachineInstance, and the guests that they run."""

@@ -1,0 +1,204 @@
+"""VirtualMachineInstances: a launcher pod that holds the claims, and the guest itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from os import cpu_count
+from pathlib import Path
+
+from sandbox.cluster.client import Cluster, Object, timestamp
+from sandbox.cluster.controller import Controller
+from sandbox.cluster.errors import NotFoundError
+from sandbox.cluster.informer import Key, key_of
+from sandbox.cluster.kinds import PERSISTENT_VOLUME_CLAIM, POD, VIRTUAL_MACHINE_INSTANCE
+from sandbox.cluster.metadata import annotations_of, finalizers_of, is_deleting, with_finalizers
+from sandbox.cluster.quantity import parse_quantity
+from sandbox.csi.names import SELECTED_NODE
+from sandbox.guest.commandline import MINIMUM_MEMORY_MIB, Machine
+from sandbox.guest.errors import GuestError
+from sandbox.kubevirt.caches import Caches
+from sandbox.kubevirt.machines.children import grace_seconds, launcher_of
+from sandbox.kubevirt.machines.disks import disk_of
+from sandbox.kubevirt.machines.hypervisor import Hypervisor, Running
+from sandbox.kubevirt.machines.lifecycle import FINAL_PHASES, phase_of
+from sandbox.kubevirt.machines.vmi_status import ended_status, launched_status, missing_claims_status
+from sandbox.kubevirt.names import CREATED_BY, FAULT, MACHINE_COMPONENT, NODE, NODE_NAME
+from sandbox.kubevirt.names import VM_FINALIZER as _FINALIZER
+from sandbox.kubevirt.names import VMI_FOREGROUND_FINALIZER as _FOREGROUND_FINALIZER
+from sandbox.kubevirt.volumes import claim_names
+
+
+class InstanceController:
+    """What virt-controller, the scheduler and virt-handler do with VirtualMachineInstances, on one node."""
+
+    def __init__(self, cluster: Cluster, caches: Caches, hypervisor: Hypervisor, volumes: Path) -> None:
+        self._cluster = cluster
+        self._caches = caches
+        self._hypervisor = hypervisor
+        self._volumes = volumes
+        self.controller = Controller(cluster, "instances", workers=4, max_backoff_seconds=5.0)
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        self.controller.watch(self._caches.instances)
+        self.controller.watch(self._caches.claims, self._instances_of_claim)
+        self.controller.watch(self._caches.machines, lambda vm: [key_of(vm)])
+        await self.controller.run(self.reconcile)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """One look at an instance."""
+        vmi = await self._cluster.get(VIRTUAL_MACHINE_INSTANCE, key[1], key[0])
+        running = self._hypervisor.find(key)
+        if running is not None and (vmi is None or running.uid != vmi["metadata"]["uid"]):
+            # Nobody's guest: its instance was removed by force.
+            await running.guest.kill()
+            self._hypervisor.forget(key)
+            running = None
+        if vmi is None:
+            return None
+        if is_deleting(vmi):
+            await self._end(vmi, running)
+        elif phase_of(vmi) in FINAL_PHASES:
+            await self._finish_pod(vmi)
+        elif running is None and phase_of(vmi) == "Running":
+            # The process that ran this guest has ended, and the guest with it.
+            await self._write(vmi, ended_status(vmi, succeeded=False, now=datetime.now(UTC)))
+        else:
+            await self._bring_up(vmi, running)
+        return None
+
+    async def _bring_up(self, vmi: Object, running: Running | None) -> None:
+        namespace, _ = key = key_of(vmi)
+        wanted = claim_names(vmi["spec"].get("volumes") or [])
+        claims = self._caches.claims_named(list(wanted.values()), namespace)
+        missing = [name for name in wanted.values() if name not in claims]
+        pod = await self._launcher(vmi)
+        if missing and pod is None:
+            await self._write(vmi, missing_claims_status(vmi, missing, datetime.now(UTC)))
+            return
+        if pod is None:
+            pod = await self._launch(vmi)
+        unbound = [claim for claim in claims.values() if (claim.get("status") or {}).get("phase") != "Bound"]
+        if running is None and unbound:
+            for claim in unbound:
+                await self._select_node(claim)
+        elif running is None:
+            running = await self._start(vmi, pod, claims)
+            if running is None:
+                return
+        elif running.exit_status is None:
+            await self._hypervisor.set_faults(key, self._faults(vmi))
+        await self._write(vmi, launched_status(vmi, pod, running, claims, datetime.now(UTC)))
+
+    async def _start(self, vmi: Object, pod: Object, claims: dict[str, Object]) -> Running | None:
+        try:
+            machine = self._machine(vmi, claims)
+            running = await self._hypervisor.start(key_of(vmi), vmi["metadata"]["uid"], machine)
+        except GuestError as error:
+            await self._cluster.event(vmi, "Warning", "SyncFailed", f"server error. {error}", "virt-handler")
+            await self._write(vmi, ended_status(vmi, succeeded=False, now=datetime.now(UTC)))
+            return None
+        await self._show_pod(pod, "Running")
+        return running
+
+    def _machine(self, vmi: Object, claims: dict[str, Object]) -> Machine:
+        """The guest: its disks are the volumes on claims; the sandbox's kernel boots it, whatever else the VM names."""
+        domain = vmi["spec"]["domain"]
+        memory = (domain.get("memory") or {}).get("guest") or f"{MINIMUM_MEMORY_MIB}Mi"
+        disks = tuple(
+            disk_of(volume, claims[name], self._caches.volumes.get(claims[name]["spec"]["volumeName"]), self._volumes)
+            for volume, name in claim_names(vmi["spec"].get("volumes") or []).items()
+        )
+        return Machine(
+            name=vmi["metadata"]["name"],
+            disks=disks,
+            memory_mib=parse_quantity(memory) >> 20,
+            cpus=min(int((domain.get("cpu") or {}).get("cores") or 1), cpu_count() or 1),
+            uuid=(domain.get("firmware") or {}).get("uuid"),
+            faults=self._faults(vmi),
+        )
+
+    async def _end(self, vmi: Object, running: Running | None) -> None:
+        """Powers the guest off first; the pod, and with it the claims, go only after the guest."""
+        key = key_of(vmi)
+        pod = await self._launcher(vmi)
+        if running is not None and running.exit_status is None:
+            self._hypervisor.stop(key, grace_seconds(vmi))
+            if pod is not None:
+                if not is_deleting(pod):
+                    await self._cluster.delete(POD, pod["metadata"]["name"], key[0])
+                await self._write(vmi, launched_status(vmi, pod, running, {}, datetime.now(UTC)) | _volumes_of(vmi))
+            return
+        succeeded = running is None or running.exit_status == 0 or running.stopping is not None
+        vmi = await self._write(vmi, ended_status(vmi, succeeded, datetime.now(UTC)))
+        self._hypervisor.forget(key)
+        if pod is not None:
+            await self._cluster.delete(POD, pod["metadata"]["name"], key[0], grace_seconds=0)
+        if {_FINALIZER, _FOREGROUND_FINALIZER} & set(finalizers_of(vmi)):
+            with suppress(NotFoundError):
+                freed = with_finalizers(vmi, remove=[_FINALIZER, _FOREGROUND_FINALIZER])
+                await self._cluster.update(VIRTUAL_MACHINE_INSTANCE, freed)
+
+    async def _launcher(self, vmi: Object) -> Object | None:
+        label = f"{CREATED_BY}={vmi['metadata']['uid']}"
+        pods = await self._cluster.list(POD, vmi["metadata"]["namespace"], labels=label)
+        return pods[0] if pods else None
+
+    async def _launch(self, vmi: Object) -> Object:
+        pod = await self._cluster.create(POD, launcher_of(vmi))
+        message = f"Created virtual machine pod {pod['metadata']['name']}"
+        await self._cluster.event(vmi, "Normal", "SuccessfulCreate", message, MACHINE_COMPONENT)
+        return pod
+
+    async def _finish_pod(self, vmi: Object) -> None:
+        pod = await self._launcher(vmi)
+        if pod is not None and (pod.get("status") or {}).get("phase") != phase_of(vmi):
+            await self._show_pod(pod, phase_of(vmi))
+
+    async def _show_pod(self, pod: Object, phase: str) -> None:
+        now = timestamp()
+        ready = "True" if phase == "Running" else "False"
+        conditions = [
+            {"type": kind, "status": ready if "Ready" in kind else "True", "lastTransitionTime": now}
+            for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
+        ]
+        status = {**(pod.get("status") or {}), "phase": phase, "conditions": conditions, "startTime": now}
+        with suppress(NotFoundError):
+            await self._cluster.update_status(POD, {**pod, "status": status})
+
+    async def _select_node(self, claim: Object) -> None:
+        """As the scheduler does for claims that wait for their first consumer."""
+        storage_class = self._caches.storage_classes.get(claim["spec"].get("storageClassName") or "") or {}
+        if storage_class.get("volumeBindingMode") != "WaitForFirstConsumer" or SELECTED_NODE in annotations_of(claim):
+            return
+        body = {"metadata": {"annotations": {SELECTED_NODE: NODE}}}
+        await self._cluster.patch(PERSISTENT_VOLUME_CLAIM, claim["metadata"]["name"], body, key_of(claim)[0])
+
+    async def _write(self, vmi: Object, status: Object) -> Object:
+        labels = (vmi["metadata"].get("labels") or {}) | ({NODE_NAME: NODE} if "nodeName" in status else {})
+        if status == vmi.get("status") and labels == (vmi["metadata"].get("labels") or {}):
+            return vmi
+        changed = {**vmi, "metadata": {**vmi["metadata"], "labels": labels}, "status": status}
+        return await self._cluster.update(VIRTUAL_MACHINE_INSTANCE, changed)
+
+    def _faults(self, vmi: Object) -> tuple[str, ...]:
+        """Those that the VM's or the instance's annotation asks for."""
+        namespace, name = key_of(vmi)
+        vm = self._caches.machines.get(name, namespace)
+        texts = [annotations_of(obj).get(FAULT, "") for obj in (vm, vmi) if obj is not None]
+        return tuple(sorted({fault.strip() for text in texts for fault in text.split(",") if fault.strip()}))
+
+    def _instances_of_claim(self, claim: Object) -> Iterable[Key]:
+        namespace, name = key_of(claim)
+        return [
+            key_of(vmi)
+            for vmi in self._caches.instances.list(namespace)
+            if name in claim_names(vmi["spec"].get("volumes") or []).values()
+        ]
+
+
+def _volumes_of(vmi: Object) -> Object:
+    kept = (vmi.get("status") or {}).get("volumeStatus")
+    return {"volumeStatus": kept} if kept else {}

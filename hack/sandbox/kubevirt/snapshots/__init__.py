@@ -1,0 +1,1 @@
+"""VirtualMachineSnapshot and VirtualMachineSnapshotContent."""
