@@ -77,16 +77,17 @@ def settle(record: VolumeRestore, seen: SeenVolume) -> Step | None:
 
 
 def take_back(record: VolumeRestore, seen: SeenVolume, place: Place) -> Step | None:
-    """The next write that removes everything the restore made of this volume; None when nothing is left."""
-    ours = seen.claim is not None and seen.claim.volume == record.persistent_volume and _is_marked(seen.claim, place)
-    gone = _remove(seen.claim) if ours else None
-    gone = gone or _remove(seen.prime)
+    """The next write that removes everything the restore made of this volume; None when nothing is left.
+
+    The policy comes first: a volume of a class that retains would stay behind once nothing names it.
+    """
     volume = seen.volume
-    if gone is not None or volume is None or not _was_ours(record, volume, place):
-        return gone
-    if volume.reclaim_policy != "Delete":
+    if volume is not None and volume.reclaim_policy != "Delete" and _was_ours(record, volume, place):
         return SetReclaimPolicy(volume.name, volume.uid, "Delete")
-    return None
+    claim = seen.claim
+    if claim is not None and _is_marked(claim, place) and claim.volume == record.persistent_volume:
+        return _remove(claim)
+    return _remove(seen.prime)
 
 
 def _keep(record: VolumeRestore, seen: SeenVolume, volume: Volume, place: Place) -> Step | None:

@@ -1,7 +1,7 @@
 """The single writes of a restore, as values. `kube` carries each out; all may be repeated.
 
 Writes into the restore's own namespace are done with the rights that the restore has there (`spec.serviceAccountName`
-or the operator's), all others with the operator's.
+or the operator's), all others with the operator's. What was made is taken back with the operator's rights.
 """
 
 from collections.abc import Mapping
@@ -73,6 +73,14 @@ class StartRestoreJob:
 
 
 @dataclass(frozen=True, slots=True)
+class AdoptSecret:
+    """Make a Job the owner of its Secret: what starting it did not come to."""
+
+    job: str
+    job_uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteJob:
     """Delete a Job with its pods and its Secret."""
 
@@ -124,6 +132,11 @@ class StartVM:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """Write nothing but the status, and look again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Nothing to write before something else has happened."""
 
@@ -144,12 +157,14 @@ Step = (
     | DeleteClaim
     | PokeClaim
     | StartRestoreJob
+    | AdoptSecret
     | DeleteJob
     | CreateObject
     | OwnObject
     | DeleteObject
     | SetRunStrategy
     | StartVM
+    | Record
     | Wait
     | Finished
 )
