@@ -62,10 +62,9 @@ class Schedule:
 
     def latest_until(self, moment: datetime, *, since: datetime) -> datetime | None:
         """The last run in (`since`, `moment`]: however many were missed, one makes up for all of them."""
-        later = moment.replace(microsecond=0) + timedelta(seconds=1)
-        backwards = CronSim(self.cron, later.astimezone(self.zone), reverse=True)
-        start = next(backwards, moment).astimezone(UTC) - _CLOCK_CHANGE
+        backwards = CronSim(self.cron, moment.astimezone(self.zone), reverse=True)
         # Backwards, cronsim places runs around a change of the clock otherwise than forwards; forwards is what counts.
+        start = next(backwards, moment).astimezone(UTC) - _CLOCK_CHANGE
         latest = None
         run = self.next_after(max(start, since))
         while run <= moment:
