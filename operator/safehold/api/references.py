@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from safehold.api.base import ApiModel, Name, SecretDataKey, rules
+from safehold.api.base import ApiModel, Name, NamespaceName, SecretDataKey, rules
 
 TargetKind = Literal["BackupTarget", "ClusterBackupTarget"]
 LabelKey = Annotated[
@@ -80,5 +80,5 @@ class LabelSelector(ApiModel):
 class AllowedNamespaces(LabelSelector):
     """Namespaces that are named, or whose labels match. Without any name or requirement it selects none."""
 
-    names: Annotated[list[Name], Field(max_length=256)] | None = None
+    names: Annotated[list[NamespaceName], Field(max_length=256)] | None = None
     """Namespaces by name, beside those that the labels select."""
