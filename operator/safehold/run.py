@@ -199,7 +199,7 @@ class Progress(_Message):
 
 
 class SealedMachine(_Message):
-    """A line on stdout of a restore: the VM's manifest, sealed with the run's envelope key (AES-256-GCM, run id as associated data)."""
+    """A line on stdout of a restore: a part of the VM's manifest, sealed and opened by `safehold.envelope`."""
 
     kind: Literal["machine"] = "machine"
     run_id: str
