@@ -16,6 +16,7 @@
     ├── PointError              a restore point does not exist or is not the asker's
     └── ClusterError            the Kubernetes API refused or failed
         ├── NotFoundError
+        ├── NotServedError      no such kind: the component that brings it is not installed
         ├── ConflictError       changed meanwhile, or exists already (retryable)
         ├── InvalidObjectError  the object breaks its schema, or a guarded patch did not apply
         ├── ForbiddenError
@@ -146,6 +147,10 @@ class ClusterError(SafeholdError):
 
 class NotFoundError(ClusterError):
     """The object does not exist."""
+
+
+class NotServedError(ClusterError):
+    """The API server knows no such kind: the component that brings it is not installed."""
 
 
 class ConflictError(ClusterError):

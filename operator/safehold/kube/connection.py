@@ -18,6 +18,7 @@ from safehold.errors import (
     InvalidObjectError,
     NamespaceEndingError,
     NotFoundError,
+    NotServedError,
 )
 
 TYPE_BY_STATUS: Mapping[int, type[ClusterError]] = {
@@ -129,7 +130,7 @@ def refusal(doing: str, status: int, content: str) -> ClusterError:
 
 def _refusal_without_status(doing: str, status: int, content: str) -> ClusterError:
     if status == 404:  # The real server answers "404 page not found" for a group or resource that it does not serve.
-        return ClusterError(
+        return NotServedError(
             f"the Kubernetes API does not serve the resource needed to {doing}",
             remedy="install the component that brings it (KubeVirt, the CSI snapshot controller, Safehold's CRDs)",
         )
