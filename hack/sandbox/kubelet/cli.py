@@ -1,0 +1,57 @@
+"""`python -m sandbox kubelet`: a node, its scheduler and its workload controllers."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from sandbox.kubelet.container_life import NodeSettings
+from sandbox.kubelet.images import Image, parse_image, python_paths
+from sandbox.kubelet.kubelet import NotRootError
+from sandbox.kubelet.service import running_node
+
+
+def _images(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[Image, ...]:
+    try:
+        return tuple(parse_image(value, python_paths()) for value in values)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@click.command("kubelet")
+@click.option("--kubeconfig", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the pods.")
+@click.option("--storage", type=click.Path(file_okay=False, path_type=Path), help="Folder given to csi as --state.")
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    callback=_images,
+    metavar="NAME[@UID]=COMMAND",
+    help="What an image stands for: its entry point on this machine, and the user that it runs as.",
+)
+@click.option("--node", default="sandbox", show_default=True, help="The node's name.")
+@click.option("--address", default="127.0.0.1", show_default=True, help="The node's and its pods' address.")
+def command(
+    kubeconfig: Path, state: Path, storage: Path | None, images: tuple[Image, ...], node: str, address: str
+) -> None:
+    """A node whose containers are processes of this machine; prints "ready" when it serves. Needs root."""
+    settings = NodeSettings(
+        name=node,
+        address=address,
+        folder=state.resolve(),
+        storage=(storage or state.parent / "csi").resolve(),
+        images=images,
+    )
+    try:
+        asyncio.run(_run(kubeconfig, settings))
+    except* NotRootError as group:
+        raise click.ClickException(str(group.exceptions[0])) from group
+
+
+async def _run(kubeconfig: Path, settings: NodeSettings) -> None:
+    async with running_node(kubeconfig, settings):
+        click.echo("ready")
+        await asyncio.Event().wait()
