@@ -15,7 +15,6 @@ from sandbox.kubelet.container_life import ContainerLife, NodeSettings, PodConte
 from sandbox.kubelet.environment import ConfigurationError
 from sandbox.kubelet.mounts import PodVolume
 from sandbox.kubelet.pod_status import ContainerState, must_restart, status_of, terminated
-from sandbox.kubelet.service_account import with_service_account_token
 from sandbox.kubelet.volumes import VolumeSetup
 
 _log = logging.getLogger(__name__)
@@ -28,7 +27,6 @@ class PodWorker:
     """Runs one pod. `run` returns when the pod has ended, by itself or because of `stop`."""
 
     def __init__(self, cluster: Cluster, settings: NodeSettings, pod: Object) -> None:
-        pod = with_service_account_token(pod)
         folder = settings.folder / "pods" / pod["metadata"]["uid"]
         self.pod = pod
         self.folder = folder

@@ -36,8 +36,6 @@ _DEFAULT_MODE = 0o644
 _TOKEN_SECONDS = 3600
 _TOKEN_FRESH_SHARE = 0.8  # the kubelet renews a token after 80 % of its life
 
-TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 (a path)
-
 
 @dataclass(frozen=True, slots=True)
 class _File:
