@@ -1,0 +1,68 @@
+"""Paths that name no resource: health, version, discovery, OpenAPI, and the service accounts' issuer."""
+
+from aiohttp import web
+
+from sandbox.apiserver import discovery, statuses
+from sandbox.apiserver.calls import Call
+from sandbox.apiserver.control_plane import ControlPlane
+
+_HEALTH = frozenset({"healthz", "readyz", "livez"})
+VERSION = {
+    "major": "1",
+    "minor": "36",
+    "gitVersion": "v1.36.2+sandbox",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "2026-06-09T00:00:00Z",
+    "goVersion": "",
+    "compiler": "",
+    "platform": "linux/amd64",
+}
+"""The release whose behaviour is imitated."""
+
+
+class Information:
+    """Answers of the non-resource paths."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+
+    async def answer(self, call: Call) -> web.Response:
+        """The document of the path; 404 in plain text, as from the real server, for others."""
+        parts = [part for part in call.info.path.split("/") if part]
+        if call.http.method not in ("GET", "HEAD"):
+            raise statuses.ApiError(
+                405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
+            )
+        match parts:
+            case [head, *_] if head in _HEALTH:
+                return web.Response(text="ok")
+            case ["version"]:
+                return call.respond(dict(VERSION))
+            case ["api", *rest] | ["apis", *rest]:
+                return self._discovery(call, parts[0], rest)
+            case [".well-known", "openid-configuration"]:
+                return call.respond(self._plane.tokens.discovery())
+            case ["openid", "v1", "jwks"]:
+                return call.respond(self._plane.tokens.key_set())
+            case _:
+                return web.Response(status=404, text="404 page not found\n")
+
+    def _discovery(self, call: Call, root: str, rest: list[str]) -> web.Response:
+        registry = self._plane.registry
+        groups = registry.groups()
+        chosen = {group: versions for group, versions in groups.items() if (group == "") == (root == "api")}
+        if not rest:
+            if "as=APIGroupDiscoveryList" in call.http.headers.get("Accept", ""):
+                response = call.respond(discovery.aggregated(registry, chosen))
+                response.headers["Content-Type"] = discovery.AGGREGATED
+                return response
+            return call.respond(
+                discovery.api_versions(call.http.host) if root == "api" else discovery.api_groups(chosen)
+            )
+        group, version = ("", rest[0]) if root == "api" else (rest[0], rest[1] if len(rest) > 1 else "")
+        if group not in chosen or (version and version not in chosen[group]):
+            return web.Response(status=404, text="404 page not found\n")
+        if not version:
+            return call.respond(discovery.api_group(group, chosen[group]))
+        return call.respond(discovery.api_resources(registry, group, version))
