@@ -14,7 +14,7 @@ from safehold.api.vmbackup import VMBackup
 from safehold.api.vmrestore import VMRestore
 from safehold.controller.memo import Operator
 from safehold.plan.conditions import is_finished
-from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE
+from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, POLICY
 
 PLURALS = {
     kind: kind.lower() + ("ies" if kind.endswith("y") else "s")
@@ -31,13 +31,17 @@ async def object_changed(
     name: str,
     uid: str,
     event: Mapping[str, Any],
+    labels: Mapping[str, str],
     memo: Operator,
     **_: Any,
 ) -> None:
-    """Look at an object of ours that appeared, changed or went."""
+    """Look at an object of ours that appeared, changed or went, and at the policy that counts it."""
     if event["type"] == "DELETED":
         memo.released.discard(uid)
     memo.look_at(resource.plural, namespace, name)
+    if policy := labels.get(POLICY):
+        memo.look_at("backuppolicies", namespace, policy)
+        memo.look_at("clusterbackuppolicies", None, policy)
 
 
 @kopf.on.event("batch", "v1", "jobs", labels=OURS)

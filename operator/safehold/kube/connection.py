@@ -65,6 +65,18 @@ class Connection:
         """The API server's URL."""
         return str(self.api.configuration.host)
 
+    async def credentials(self) -> dict[str, Any]:
+        """Server and credentials, as `kopf.ConnectionInfo` names them; the token as it is now."""
+        configuration = self.api.configuration
+        found: dict[str, Any] = {"server": self.host, "insecure": not configuration.verify_ssl}
+        files = {"ca_path": "ssl_ca_cert", "certificate_path": "cert_file", "private_key_path": "key_file"}
+        found |= {name: value for name, field in files.items() if (value := getattr(configuration, field))}
+        token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        if token:
+            scheme, _, secret = token.partition(" ")
+            found |= {"scheme": scheme.capitalize(), "token": secret}
+        return found
+
     async def send(
         self,
         method: str,

@@ -11,6 +11,7 @@
 """
 
 from datetime import datetime
+from typing import Literal
 
 from safehold.api.vmbackup import BackupTargetIdentity, VMBackup
 from safehold.plan.backup_capture import capture
@@ -24,24 +25,36 @@ from safehold.plan.refusal import Refusal
 from safehold.plan.target import TargetFacts
 from safehold.reasons import Reason
 
+Stage = Literal["Beginning", "Capturing", "Preparing", "Ending", "Finished"]
+
+
+def stage_of(backup: VMBackup) -> Stage:
+    """How far the status says that the run is; it decides which facts are needed."""
+    status = backup.status
+    if is_finished(status.conditions):
+        return "Finished"
+    if status.failure or status.restore_point:
+        return "Ending"
+    if status.start_time is None:
+        return "Beginning"
+    return "Preparing" if status.consistency else "Capturing"
+
 
 def next_step(backup: VMBackup, facts: BackupFacts, rules: BackupRules, now: datetime) -> Decision:
     """Decide. Deciding twice on the same facts gives the same decision."""
     run = Run(backup=backup, facts=facts, rules=rules, now=now)
-    status = run.status
-    if is_finished(status.conditions):
-        return let_go(run) if run.deleting else Decision(status=status, again=None)
-    if status.failure or status.restore_point:
+    stage = stage_of(backup)
+    if stage == "Finished":
+        return let_go(run) if run.deleting else Decision(status=run.status, again=None)
+    if stage == "Ending":
         return clean_up(run)
     if run.deleting:
         return run.fails(Refusal(Reason.CANCELLED, "the VMBackup was deleted while its run was active"))
     if facts.namespace_ending:
         return run.fails(Refusal(Reason.CANCELLED, f"namespace {run.namespace} is being deleted"))
-    if status.start_time is None:
+    if stage == "Beginning":
         return _begin(run)
-    if not status.consistency:
-        return capture(run)
-    return prepare(run)
+    return capture(run) if stage == "Capturing" else prepare(run)
 
 
 def _begin(run: Run) -> Decision:

@@ -69,7 +69,7 @@ def _start_forget(run: Run) -> Decision:
         ),
     )
     name = job_name("forget", run.backup.metadata.name, run.uid)
-    start = StartForget(job=name, run=forget, labels=run.labels)
+    start = StartForget(job=name, run=forget, target=target, labels=run.labels)
     return run.goes_on("Forgetting", "the restore point is being forgotten", start)
 
 

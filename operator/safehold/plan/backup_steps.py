@@ -6,6 +6,7 @@ from typing import Literal
 
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.plan.backup_facts import ContentPolicy, VolumeMode
+from safehold.plan.target import TargetFacts
 from safehold.run import BackupRun, ForgetRun
 
 Labels = Mapping[str, str]
@@ -91,6 +92,7 @@ class StartBackup:
     claims: Mapping[str, str]
     """Volume name to the name of its claim."""
     node_affinity: Mapping[str, object] | None
+    target: TargetFacts
     labels: Labels
 
 
@@ -100,6 +102,7 @@ class StartForget:
 
     job: str
     run: ForgetRun
+    target: TargetFacts
     labels: Labels
 
 

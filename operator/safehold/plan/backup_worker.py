@@ -36,6 +36,7 @@ def start_worker(run: Run, captured: CaptureFacts) -> Decision:
         node_affinity=next(
             (v.claim.node_affinity for v in captured.volumes if v.claim and v.claim.node_affinity), None
         ),
+        target=target,
         labels=run.labels,
     )
     return run.goes_on("Transferring", "starts the worker", start, job_name=name)

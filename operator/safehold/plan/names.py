@@ -103,6 +103,11 @@ def restored_revision_name(vm: str, revision: str, restore_uid: str) -> str:
     return _name(f"{vm}-{revision}", "restored-revision", restore_uid, revision)
 
 
+def event_name(about: str, uid: str, reason: str, moment: str) -> str:
+    """Name of the Event about one transition of one object."""
+    return _name(about, "event", uid, reason, moment)
+
+
 def label_value(text: str) -> str:
     """`text` where it is a valid label value, else a shortened form of it with a digest."""
     if len(text) <= LABEL_LIMIT and re.fullmatch(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", text):

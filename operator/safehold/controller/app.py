@@ -1,0 +1,198 @@
+"""The running controller: what Kopf needs set, and the parts that live as long as it does."""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+
+import kopf
+from prometheus_client import start_http_server
+
+from safehold.api import GROUP
+from safehold.controller import policies, targets, watches
+from safehold.controller.backups import BackupReconciler, backup_rules
+from safehold.controller.memo import Operator
+from safehold.controller.queue import Reconcile, WorkQueue
+from safehold.controller.settings import ControllerSettings
+from safehold.controller.slots import RunSlots
+from safehold.controller.sweep import sweep_forever
+from safehold.kube.backup_steps import BackupHands
+from safehold.kube.backups import BackupObserver
+from safehold.kube.client import Cluster
+from safehold.kube.freezes import FreezeWatches
+from safehold.kube.kinds import NAMESPACE, VM_BACKUP
+from safehold.kube.targets import api_server_addresses
+from safehold.plan.endpoint import EndpointRules
+from safehold.plan.names import MANAGED_BY, MANAGER
+
+logger = logging.getLogger(__name__)
+
+TOKEN_LIFE = timedelta(minutes=10)
+"""How long Kopf may use a token: bound ServiceAccount tokens rotate, and Kopf asks again only when told to."""
+HEARTBEAT_SECONDS = 15.0
+
+
+def now() -> datetime:
+    """The time in whole seconds, as Kubernetes keeps it."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+async def run_controller(settings: ControllerSettings, stop: asyncio.Event | None = None) -> None:
+    """Run until a signal comes, or `stop` is set."""
+    async with (
+        Cluster.connect(settings.kubeconfig, timeout_seconds=settings.request_timeout_seconds) as cluster,
+        _running(cluster, settings) as operator,
+    ):
+        port = settings.liveness_port
+        await kopf.operator(
+            registry=_registry(),
+            settings=_kopf_settings(settings),
+            memo=operator,
+            standalone=True,
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            liveness_endpoint=f"http://0.0.0.0:{port}/healthz" if port else None,
+            stop_flag=stop,
+        )
+
+
+@contextlib.asynccontextmanager
+async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncIterator[Operator]:
+    """The operator with its queues at work."""
+    rules = EndpointRules(allow_local=settings.allow_local_endpoints, api_server=await api_server_addresses(cluster))
+    operator = Operator(
+        cluster=cluster,
+        settings=settings,
+        cluster_id=(await cluster.read(NAMESPACE, "kube-system"))["metadata"]["uid"],
+        endpoint_rules=rules,
+        now=now,
+    )
+    backups = _backups(operator)
+    heartbeat = Heartbeat(settings.heartbeat_timeout_seconds)
+    reconciles: dict[str, Reconcile] = {
+        VM_BACKUP.plural: backups.reconcile,
+        **policies.reconciles(operator),
+        **targets.reconciles(operator),
+    }
+    for plural, reconcile in reconciles.items():
+        operator.queues[plural] = WorkQueue(plural, reconcile, on_pass=heartbeat.beat)
+    await _count_active_runs(cluster, backups.slots)
+    with _metrics(settings, backups):
+        tasks = [asyncio.create_task(queue.run(), name=queue.name) for queue in operator.queues.values()]
+        tasks.append(asyncio.create_task(sweep_forever(operator, backups.hands), name="sweep"))
+        tasks.append(asyncio.create_task(heartbeat.watch(cluster), name="heartbeat"))
+        try:
+            yield operator
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _backups(operator: Operator) -> BackupReconciler:
+    settings = operator.settings
+    freezes = FreezeWatches(operator.cluster)
+    return BackupReconciler(
+        operator=operator,
+        observer=BackupObserver(
+            cluster=operator.cluster,
+            operator_namespace=settings.operator_namespace,
+            endpoint_rules=operator.endpoint_rules,
+            freezes=freezes,
+        ),
+        hands=BackupHands(cluster=operator.cluster, pod=settings.worker_pod(), freezes=freezes),
+        slots=RunSlots(settings.max_active_runs, lambda key: operator.look_at(VM_BACKUP.plural, *key)),
+        rules=backup_rules(settings, operator.cluster_id),
+    )
+
+
+async def _count_active_runs(cluster: Cluster, slots: RunSlots) -> None:
+    """Runs that an earlier controller began keep their slots, before anything new is begun."""
+    for found in await cluster.list(VM_BACKUP):
+        status = found.get("status") or {}
+        if status.get("startTime") and not status.get("completionTime"):
+            slots.take((found["metadata"]["namespace"], found["metadata"]["name"]), active=True)
+
+
+@contextlib.contextmanager
+def _metrics(settings: ControllerSettings, backups: BackupReconciler):
+    if not settings.metrics_port:
+        yield
+        return
+    server, thread = start_http_server(settings.metrics_port, registry=backups.metrics.registry)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@dataclasses.dataclass(slots=True)
+class Heartbeat:
+    """Ends the process when nothing has reached the cluster for too long, so that Kubernetes starts it anew.
+
+    Kopf's own liveness endpoint answers as long as its health task runs, whatever became of the watches.
+    """
+
+    timeout_seconds: float
+    last: float = dataclasses.field(default_factory=time.monotonic)
+
+    def beat(self) -> None:
+        """Something worked."""
+        self.last = time.monotonic()
+
+    async def watch(self, cluster: Cluster) -> None:
+        """Ask the cluster something small now and then; end the process when all has been silent for too long."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            with contextlib.suppress(Exception):
+                await cluster.get(NAMESPACE, "kube-system")
+                self.beat()
+            if time.monotonic() - self.last > self.timeout_seconds:
+                logger.critical("no answer from the cluster for %.0f s: ends, to be started anew", self.timeout_seconds)
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+
+def _registry() -> kopf.OperatorRegistry:
+    """The handlers of `watches`, which register themselves when they are imported, and the login."""
+    assert watches.object_changed
+    return kopf.get_default_registry()
+
+
+@kopf.on.login()
+async def login(memo: Operator, **_: object) -> kopf.ConnectionInfo:
+    """Give Kopf the connection that the rest of the controller uses, and make it ask again before a token expires."""
+    return kopf.ConnectionInfo(**await memo.cluster.connection.credentials(), expiration=datetime.now(UTC) + TOKEN_LIFE)
+
+
+def _kopf_settings(settings: ControllerSettings) -> kopf.OperatorSettings:
+    """Each with its reason."""
+    kopf_settings = kopf.OperatorSettings()
+    persistence = kopf_settings.persistence
+    persistence.finalizer = f"{GROUP}/finalizer"
+    # In annotations, not in the status: that has a strict schema, and is ours to apply.
+    persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
+    persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, key="last-handled-configuration")
+    # Only what carries our label: otherwise every Job and snapshot of the cluster would be pulled in.
+    ours = f"{MANAGED_BY}={MANAGER}"
+    kopf_settings.watching.label_selectors["jobs.batch"] = ours
+    kopf_settings.watching.label_selectors["virtualmachinesnapshots.snapshot.kubevirt.io"] = ours
+    kopf_settings.watching.chunk_size = 500
+    # Watches that hang without a word are ended by both sides.
+    kopf_settings.watching.server_timeout = 600
+    kopf_settings.watching.client_timeout = 660
+    kopf_settings.networking.connect_timeout = 10
+    kopf_settings.networking.request_timeout = settings.request_timeout_seconds
+    # At the start every object is handled at once; there is no use in more requests than this side by side.
+    kopf_settings.queueing.worker_limit = 50
+    kopf_settings.posting.enabled = False
+    # Below a pod's default grace period of 30 s.
+    kopf_settings.process.ultimate_exiting_timeout = 20
+    return kopf_settings

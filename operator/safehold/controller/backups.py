@@ -1,0 +1,102 @@
+"""Reconciles of VMBackup: observe, decide, apply the status, carry out; until there is something to wait for."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from safehold.api.base import Failure
+from safehold.api.vmbackup import VMBackup
+from safehold.controller.memo import Operator
+from safehold.controller.metrics import Metrics
+from safehold.controller.queue import Key
+from safehold.controller.settings import ControllerSettings
+from safehold.controller.slots import RunSlots
+from safehold.errors import SafeholdError
+from safehold.kube.backup_steps import BackupHands
+from safehold.kube.backups import BackupObserver
+from safehold.kube.events import emit
+from safehold.kube.kinds import VM_BACKUP
+from safehold.kube.status import apply_status
+from safehold.plan.backup import next_step, stage_of
+from safehold.plan.backup_run import BackupRules, Decision
+from safehold.plan.conditions import is_finished
+
+_PASSES = 50
+"""Decisions in one reconcile; far more than a run has, so that a defect cannot spin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupReconciler:
+    """Everything that the reconcile of a VMBackup needs."""
+
+    operator: Operator
+    observer: BackupObserver
+    hands: BackupHands
+    slots: RunSlots
+    rules: BackupRules
+    metrics: Metrics = field(default_factory=Metrics)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Bring one VMBackup as far as it goes now; answers when to look again."""
+        for _ in range(_PASSES):
+            found = await self.operator.cluster.get(VM_BACKUP, key[1], key[0])
+            if found is None:
+                self.slots.give(key)
+                return None
+            decision = await self._pass(key, VMBackup.model_validate(found))
+            if decision.again != 0:
+                return decision.again
+        return self.rules.poll_seconds
+
+    async def _pass(self, key: Key, backup: VMBackup) -> Decision:
+        slot = stage_of(backup) == "Finished" or self.slots.take(key, active=backup.status.start_time is not None)
+        facts = await self.observer.observe(backup, slot=slot)
+        decision = next_step(backup, facts, self.rules, self.operator.now())
+        await self._apply(backup, decision)
+        for step in decision.steps:
+            try:
+                await self.hands.carry_out(step)
+            except SafeholdError as error:
+                if error.retryable or stage_of(backup) in ("Ending", "Finished"):
+                    raise
+                # The cluster will not take the step however often it is asked: the run fails, and cleans up.
+                return await self._give_up(backup, decision, error)
+        if decision.released:
+            self.operator.released.add(backup.metadata.uid)
+        if is_finished(decision.status.conditions):
+            self.slots.give(key)
+        return decision
+
+    async def _give_up(self, backup: VMBackup, decision: Decision, error: SafeholdError) -> Decision:
+        failure = Failure(reason=error.reason.value, message=str(error)[:1024])
+        status = decision.status.model_copy(update={"failure": failure})
+        await apply_status(self.operator.cluster, backup, decision.status, status)
+        return Decision(status=status)
+
+    async def _apply(self, backup: VMBackup, decision: Decision) -> None:
+        status = decision.status
+        if not await apply_status(self.operator.cluster, backup, backup.status, status):
+            return
+        self.metrics.record(backup, decision)
+        if status.phase == backup.status.phase:
+            return
+        ready = next(condition for condition in status.conditions if condition.type == "Ready")
+        await emit(
+            self.operator.cluster,
+            backup,
+            reason=status.phase or "",
+            message=ready.message,
+            warning=status.failure is not None,
+            now=self.operator.now(),
+        )
+
+
+def backup_rules(settings: ControllerSettings, cluster_id: str) -> BackupRules:
+    """What the settings say about decisions."""
+    return BackupRules(
+        operator_namespace=settings.operator_namespace,
+        cluster_id=cluster_id,
+        snapshot_deadline=timedelta(seconds=settings.snapshot_deadline_seconds),
+        prepare_timeout=timedelta(seconds=settings.prepare_timeout_seconds),
+        poll_seconds=settings.poll_seconds,
+        clone_storage_class=settings.clone_storage_class,
+    )

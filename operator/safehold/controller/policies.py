@@ -1,0 +1,67 @@
+"""Reconciles of BackupPolicy and ClusterBackupPolicy: create the due run's VMBackups, and say how things are."""
+
+from functools import partial
+
+from safehold.api.policy import BackupPolicy, ClusterBackupPolicy
+from safehold.controller.memo import Operator
+from safehold.controller.queue import Key, Reconcile
+from safehold.kube.events import emit
+from safehold.kube.kinds import BACKUP_POLICY, CLUSTER_BACKUP_POLICY
+from safehold.kube.policies import create_backup, observe_policy
+from safehold.kube.status import apply_status
+from safehold.plan.policy import AnyPolicy, PolicyDecision, has_due_run, next_run
+
+
+def reconciles(operator: Operator) -> dict[str, Reconcile]:
+    """The reconcile of each kind, by its plural."""
+    return {
+        BACKUP_POLICY.plural: partial(reconcile_policy, operator),
+        CLUSTER_BACKUP_POLICY.plural: partial(reconcile_cluster_policy, operator),
+    }
+
+
+async def reconcile_policy(operator: Operator, key: Key) -> float | None:
+    """Bring a namespace's policy up to date."""
+    found = await operator.cluster.get(BACKUP_POLICY, key[1], key[0])
+    return None if found is None else await _reconcile(operator, BackupPolicy.model_validate(found))
+
+
+async def reconcile_cluster_policy(operator: Operator, key: Key) -> float | None:
+    """Bring a cluster's policy up to date."""
+    found = await operator.cluster.get(CLUSTER_BACKUP_POLICY, key[1])
+    return None if found is None else await _reconcile(operator, ClusterBackupPolicy.model_validate(found))
+
+
+async def _reconcile(operator: Operator, policy: AnyPolicy) -> float | None:
+    if policy.metadata.deletion_timestamp is not None:
+        return None
+    now = operator.now()
+    facts = await observe_policy(
+        operator.cluster,
+        policy,
+        due=has_due_run(policy, now),
+        operator_namespace=operator.settings.operator_namespace,
+        rules=operator.endpoint_rules,
+    )
+    decision = next_run(policy, facts, now)
+    for backup in decision.create:
+        await create_backup(operator.cluster, backup)
+    await apply_status(operator.cluster, policy, policy.status, decision.status)
+    await _tell(operator, policy, decision)
+    # A moment more, because the clock that a timer goes by may be a little ahead of the one that a run is due by.
+    return None if decision.again is None else decision.again.total_seconds() + 0.05
+
+
+async def _tell(operator: Operator, policy: AnyPolicy, decision: PolicyDecision) -> None:
+    """Events on transitions: a run that starts, and a phase that changes."""
+    status, now = decision.status, operator.now()
+    if decision.create:
+        message = f"run of {status.last_schedule_time:%Y-%m-%d %H:%M} UTC: {len(decision.create)} VMBackups"
+        await emit(operator.cluster, policy, reason="RunStarted", message=message, warning=False, now=now)
+    if decision.skipped:
+        message = f"left out, because their earlier backup is active: {', '.join(decision.skipped)}"
+        await emit(operator.cluster, policy, reason="Overlap", message=message, warning=True, now=now)
+    if status.phase != policy.status.phase:
+        ready = next(condition for condition in status.conditions if condition.type == "Ready")
+        warning = ready.status != "True"
+        await emit(operator.cluster, policy, reason=ready.reason, message=ready.message, warning=warning, now=now)

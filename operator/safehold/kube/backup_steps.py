@@ -1,0 +1,150 @@
+"""Carries out what the plan of a backup decided. Every step may find that it was done before."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import assert_never
+
+from safehold.errors import SafeholdError
+from safehold.kube.client import Cluster, Manifest
+from safehold.kube.freezes import FreezeWatches
+from safehold.kube.jobs import MountedVolume, WorkerJob, WorkerPod, adopt_secret, start_job
+from safehold.kube.kinds import (
+    CLAIM,
+    JOB,
+    SECRET,
+    VM,
+    VM_SNAPSHOT,
+    VOLUME_SNAPSHOT,
+    VOLUME_SNAPSHOT_CONTENT,
+    Kind,
+)
+from safehold.kube.machines import keep_machine, kept_machine
+from safehold.kube.pairs import create_clone, create_pair, hold_content, rebind_pair, set_policy
+from safehold.kube.targets import read_secrets
+from safehold.kube.virtualmachines import thaw
+from safehold.plan.backup_steps import (
+    AdoptSecret,
+    CaptureMachine,
+    CreateClone,
+    CreatePair,
+    Delete,
+    HoldContent,
+    RebindPair,
+    SetPolicy,
+    StartBackup,
+    StartForget,
+    Step,
+    TakeSnapshot,
+    Thaw,
+)
+from safehold.plan.names import OWNER_UID
+from safehold.plan.target import TargetFacts
+
+_KINDS: dict[str, Kind] = {
+    "Job": JOB,
+    "Claim": CLAIM,
+    "VolumeSnapshot": VOLUME_SNAPSHOT,
+    "VolumeSnapshotContent": VOLUME_SNAPSHOT_CONTENT,
+    "VirtualMachineSnapshot": VM_SNAPSHOT,
+    "Secret": SECRET,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupHands:
+    """Writes to the cluster what a backup's plan decided, and nothing else."""
+
+    cluster: Cluster
+    pod: WorkerPod
+    freezes: FreezeWatches
+
+    async def carry_out(self, step: Step) -> None:
+        """Do one step; an error says that it must be decided anew."""
+        match step:
+            case CaptureMachine() | TakeSnapshot() | Thaw():
+                await self._capture(step)
+            case HoldContent() | CreatePair() | RebindPair() | CreateClone() | SetPolicy():
+                await self._prepare(step)
+            case StartBackup() | StartForget() | AdoptSecret():
+                await self._work(step)
+            case Delete():
+                kind = _KINDS[step.kind]
+                namespace = (step.namespace or self.pod.namespace) if kind.namespaced else None
+                await self.cluster.delete(kind, step.name, namespace, uid=step.uid)
+            case _:
+                assert_never(step)
+
+    async def _capture(self, step: CaptureMachine | TakeSnapshot | Thaw) -> None:
+        match step:
+            case CaptureMachine():
+                await keep_machine(
+                    self.cluster,
+                    namespace=step.namespace,
+                    vm=step.vm,
+                    secret=step.secret,
+                    labels=dict(step.labels),
+                    operator_namespace=self.pod.namespace,
+                )
+            case TakeSnapshot():
+                await self.freezes.start(
+                    step.labels[OWNER_UID], step.namespace, step.vm, seconds=step.deadline_seconds + 10
+                )
+                await self.cluster.create_if_absent(VM_SNAPSHOT, _vm_snapshot(step))
+            case Thaw():
+                await thaw(self.cluster, step.namespace, step.vm)
+
+    async def _prepare(self, step: HoldContent | CreatePair | RebindPair | CreateClone | SetPolicy) -> None:
+        match step:
+            case HoldContent():
+                await hold_content(self.cluster, step)
+            case CreatePair():
+                await create_pair(self.cluster, step, namespace=self.pod.namespace)
+            case RebindPair():
+                await rebind_pair(self.cluster, step)
+            case CreateClone():
+                await create_clone(self.cluster, step, namespace=self.pod.namespace)
+            case SetPolicy():
+                await set_policy(self.cluster, step)
+
+    async def _work(self, step: StartBackup | StartForget | AdoptSecret) -> None:
+        match step:
+            case StartBackup():
+                machine = await kept_machine(self.cluster, self.pod.namespace, step.machine_secret)
+                job = WorkerJob(
+                    name=step.job,
+                    verb="backup",
+                    labels=step.labels,
+                    run=step.run.model_copy(update={"machine": machine}),
+                    files=await self._files(step.target),
+                    volumes=tuple(_mounted(step)),
+                    node_affinity=dict(step.node_affinity) if step.node_affinity else None,
+                )
+                await start_job(self.cluster, self.pod, job)
+            case StartForget():
+                files = await self._files(step.target)
+                job = WorkerJob(name=step.job, verb="forget", labels=step.labels, run=step.run, files=files)
+                await start_job(self.cluster, self.pod, job)
+            case AdoptSecret():
+                await adopt_secret(self.cluster, self.pod.namespace, step.job, step.job_uid)
+
+    async def _files(self, target: TargetFacts) -> dict[str, bytes]:
+        secrets = await read_secrets(self.cluster, target)
+        if secrets.refusal:
+            raise SafeholdError(secrets.refusal.message, reason=secrets.refusal.reason)
+        return dict(secrets.files)
+
+
+def _mounted(step: StartBackup) -> Iterator[MountedVolume]:
+    for volume in step.run.volumes:
+        claim = step.claims[volume.name]
+        yield MountedVolume(name=volume.name, claim=claim, mode=volume.mode, read_only=True)
+
+
+def _vm_snapshot(step: TakeSnapshot) -> Manifest:
+    return {
+        "metadata": {"name": step.name, "namespace": step.namespace, "labels": dict(step.labels)},
+        "spec": {
+            "source": {"apiGroup": VM.group, "kind": VM.kind, "name": step.vm},
+            "failureDeadline": f"{step.deadline_seconds}s",
+        },
+    }

@@ -1,0 +1,133 @@
+"""One look at everything that a decision about a VMBackup depends on; as few reads as its stage needs."""
+
+from dataclasses import dataclass, replace
+
+from safehold.api.vmbackup import SnapshotHandle, VMBackup
+from safehold.kube.claims import observe_clone
+from safehold.kube.client import Cluster
+from safehold.kube.freezes import FreezeWatches
+from safehold.kube.jobs import observe_job
+from safehold.kube.kinds import NAMESPACE
+from safehold.kube.leftovers import observe_leftovers
+from safehold.kube.machines import kept_machine_bytes
+from safehold.kube.snapshots import observe_snapshot, read_content, read_volume_snapshot
+from safehold.kube.targets import read_secrets, resolve_target
+from safehold.kube.virtualmachines import observe_machine
+from safehold.plan.backup import stage_of
+from safehold.plan.backup_facts import BackupFacts, HoldFacts, MachineFacts
+from safehold.plan.endpoint import EndpointRules
+from safehold.plan.names import job_name, machine_secret_name
+from safehold.plan.refusal import Refusal
+from safehold.plan.target import TargetFacts
+from safehold.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupObserver:
+    """Reads the facts. `freezes` are the watches that the capture began."""
+
+    cluster: Cluster
+    operator_namespace: str
+    endpoint_rules: EndpointRules
+    freezes: FreezeWatches
+
+    async def observe(self, backup: VMBackup, *, slot: bool) -> BackupFacts:
+        """The facts for `safehold.plan.backup.next_step`."""
+        namespace = backup.metadata.namespace or ""
+        holder = await self.cluster.get(NAMESPACE, namespace)
+        facts = BackupFacts(
+            namespace_uid=holder["metadata"]["uid"] if holder else "",
+            namespace_ending=holder is None or "deletionTimestamp" in holder["metadata"],
+            target=_NOT_LOOKED_UP,
+            slot=slot,
+        )
+        match stage_of(backup):
+            case "Finished":
+                return await self._finished(backup, facts)
+            case "Ending":
+                return await self._ending(backup, facts)
+            case "Beginning":
+                facts = await self._with_target(backup, facts)
+                return replace(facts, machine=await self._machine(backup))
+            case "Capturing":
+                return await self._capturing(backup, facts)
+            case "Preparing":
+                return await self._preparing(backup, facts)
+
+    async def _capturing(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
+        namespace, uid = backup.metadata.namespace or "", backup.metadata.uid
+        snapshot = await observe_snapshot(self.cluster, namespace, backup.status.snapshot_name or "")
+        size = await kept_machine_bytes(
+            self.cluster, self.operator_namespace, machine_secret_name(backup.metadata.name, uid)
+        )
+        return replace(
+            facts,
+            machine=await self._machine(backup),
+            snapshot=snapshot,
+            machine_captured=size is not None,
+            machine_bytes=size or 0,
+            freeze=await self.freezes.result(uid) if snapshot and snapshot.ready else None,
+        )
+
+    async def _preparing(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
+        uid = backup.metadata.uid
+        name = job_name("backup", backup.metadata.name, uid)
+        job = await observe_job(self.cluster, self.operator_namespace, name, run_id=uid)
+        if job is not None:
+            moving = job.outcome or job.progress
+            return replace(facts, job=job, holds=() if moving else await self._holds(backup))
+        facts = await self._with_target(backup, facts)
+        namespace = backup.metadata.namespace or ""
+        return replace(
+            facts,
+            snapshot=await observe_snapshot(self.cluster, namespace, backup.status.snapshot_name or ""),
+            holds=await self._holds(backup),
+        )
+
+    async def _ending(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
+        self.freezes.forget(backup.metadata.uid)
+        leftovers = await observe_leftovers(
+            self.cluster,
+            backup.metadata.uid,
+            operator_namespace=self.operator_namespace,
+            namespace=backup.metadata.namespace,
+            handles=backup.status.handles,
+        )
+        return replace(facts, leftovers=leftovers, machine=await self._machine(backup))
+
+    async def _finished(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
+        wanted = backup.spec.deletion_policy == "Delete" and backup.status.restore_point
+        if backup.metadata.deletion_timestamp is None or not wanted or facts.namespace_ending:
+            return facts
+        name = job_name("forget", backup.metadata.name, backup.metadata.uid)
+        job = await observe_job(self.cluster, self.operator_namespace, name, run_id=backup.metadata.uid)
+        return replace(await self._with_target(backup, facts), forget=job)
+
+    async def _machine(self, backup: VMBackup) -> MachineFacts | None:
+        return await observe_machine(self.cluster, backup.metadata.namespace or "", backup.spec.vm.name)
+
+    async def _with_target(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
+        target = await resolve_target(
+            self.cluster,
+            backup.spec.target_ref,
+            backup.metadata.namespace or "",
+            operator_namespace=self.operator_namespace,
+            rules=self.endpoint_rules,
+        )
+        secrets = (await read_secrets(self.cluster, target)).refusal if isinstance(target, TargetFacts) else None
+        return replace(facts, target=target, secrets=secrets)
+
+    async def _holds(self, backup: VMBackup) -> tuple[HoldFacts, ...]:
+        return tuple([await self._hold(handle) for handle in backup.status.handles])
+
+    async def _hold(self, handle: SnapshotHandle) -> HoldFacts:
+        return HoldFacts(
+            volume=handle.volume,
+            original=await read_content(self.cluster, handle.content),
+            content=await read_content(self.cluster, handle.pair_name),
+            snapshot=await read_volume_snapshot(self.cluster, handle.pair_name, self.operator_namespace),
+            clone=await observe_clone(self.cluster, self.operator_namespace, handle.claim_name),
+        )
+
+
+_NOT_LOOKED_UP = Refusal(Reason.INTERNAL_ERROR, "the target was not looked up")

@@ -1,0 +1,41 @@
+"""Kubernetes Events: one for each transition that people should hear about."""
+
+from datetime import datetime
+
+from safehold.api.base import API_VERSION, Resource
+from safehold.errors import ForbiddenError
+from safehold.kube.client import Cluster, Manifest
+from safehold.kube.kinds import EVENT
+from safehold.plan.names import event_name
+
+COMPONENT = "safehold"
+MESSAGE_LIMIT = 1024
+"""What the API server accepts."""
+
+
+async def emit(cluster: Cluster, about: Resource, *, reason: str, message: str, warning: bool, now: datetime) -> None:
+    """Tell people about `about`. In a namespace that ends nothing can be told, which is fine."""
+    metadata = about.metadata
+    namespace = metadata.namespace or "default"
+    moment = now.isoformat().replace("+00:00", "Z")
+    event: Manifest = {
+        "metadata": {"name": event_name(metadata.name, metadata.uid, reason, moment), "namespace": namespace},
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": about.kind,
+            "name": metadata.name,
+            "uid": metadata.uid,
+            **({"namespace": metadata.namespace} if metadata.namespace else {}),
+        },
+        "reason": reason,
+        "message": message[:MESSAGE_LIMIT],
+        "type": "Warning" if warning else "Normal",
+        "source": {"component": COMPONENT},
+        "firstTimestamp": moment,
+        "lastTimestamp": moment,
+        "count": 1,
+    }
+    try:
+        await cluster.create_if_absent(EVENT, event)
+    except ForbiddenError:
+        return

@@ -1,0 +1,93 @@
+"""What runs left in the cluster, found by the labels that everything of a run carries."""
+
+from collections.abc import Iterable
+
+from safehold.api.vmbackup import SnapshotHandle
+from safehold.kube.claims import clone_facts
+from safehold.kube.client import Cluster, Manifest
+from safehold.kube.kinds import (
+    CLAIM,
+    JOB,
+    POD,
+    SECRET,
+    VM_SNAPSHOT,
+    VOLUME_SNAPSHOT,
+    VOLUME_SNAPSHOT_CONTENT,
+    Kind,
+)
+from safehold.kube.snapshots import content_facts, read_content, read_volume_snapshot, volume_snapshot_facts
+from safehold.plan.backup_facts import ContentFacts, ContentPolicy, Leftovers, OriginalFacts, VMSnapshotRef
+from safehold.plan.cleanup import ORIGINAL_POLICY
+from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_UID, children_of
+
+
+async def observe_leftovers(
+    cluster: Cluster,
+    uid: str,
+    *,
+    operator_namespace: str,
+    namespace: str | None,
+    handles: Iterable[SnapshotHandle] = (),
+) -> Leftovers:
+    """Everything of the run with this uid. VirtualMachineSnapshots are looked for in `namespace`, or in all.
+
+    `handles` also finds held contents whose labels somebody took away.
+    """
+    mine = children_of(uid)
+
+    async def list_mine(kind: Kind, where: str | None = operator_namespace) -> list[Manifest]:
+        return await cluster.list(kind, where, labels=mine)
+
+    contents = [content_facts(found) for found in await list_mine(VOLUME_SNAPSHOT_CONTENT, None)]
+    pairs = [content for content in contents if content.snapshot_namespace == operator_namespace]
+    held = {content.name: content for content in contents if content.snapshot_namespace != operator_namespace}
+    policies: dict[str, ContentPolicy] = {handle.content: handle.original_deletion_policy for handle in handles}
+    for handle in handles:
+        content = await read_content(cluster, handle.content) if handle.content not in held else None
+        if content is not None and content.uid == handle.content_uid and content.policy != policies[content.name]:
+            held[content.name] = content
+    snapshots = await list_mine(VM_SNAPSHOT, namespace)
+    return Leftovers(
+        jobs=tuple(_names(await list_mine(JOB))),
+        pods=tuple(_names(await list_mine(POD))),
+        clones=tuple(clone_facts(found) for found in await list_mine(CLAIM)),
+        pair_snapshots=tuple(volume_snapshot_facts(found) for found in await list_mine(VOLUME_SNAPSHOT)),
+        pair_contents=tuple(pairs),
+        originals=tuple(
+            [await _original(cluster, content, policies) for content in held.values() if not content.deleting]
+        ),
+        vm_snapshots=tuple(_snapshot_ref(found) for found in snapshots),
+        secrets=tuple(_names(await list_mine(SECRET))),
+    )
+
+
+async def owners_of_leftovers(cluster: Cluster, *, operator_namespace: str) -> set[str]:
+    """The uids of all VMBackups that anything in the cluster says it belongs to."""
+    ours = {MANAGED_BY: MANAGER, OWNER_KIND: "VMBackup"}
+    found: list[Manifest] = []
+    for kind in (JOB, SECRET, CLAIM, VOLUME_SNAPSHOT):
+        found += await cluster.list(kind, operator_namespace, labels=ours)
+    for kind in (VOLUME_SNAPSHOT_CONTENT, VM_SNAPSHOT):
+        found += await cluster.list(kind, labels=ours)
+    return {owner for item in found if (owner := item["metadata"]["labels"].get(OWNER_UID))}
+
+
+async def _original(cluster: Cluster, content: ContentFacts, policies: dict[str, ContentPolicy]) -> OriginalFacts:
+    snapshot = await read_volume_snapshot(cluster, content.snapshot_name, content.snapshot_namespace)
+    lives = snapshot is not None and snapshot.uid == content.snapshot_uid and not snapshot.deleting
+    marked: ContentPolicy = "Retain" if content.annotations.get(ORIGINAL_POLICY) == "Retain" else "Delete"
+    return OriginalFacts(content=content, policy=policies.get(content.name, marked), snapshot_lives=lives)
+
+
+def _names(found: list[Manifest]) -> list[str]:
+    return [item["metadata"]["name"] for item in found]
+
+
+def _snapshot_ref(found: Manifest) -> VMSnapshotRef:
+    metadata = found["metadata"]
+    return VMSnapshotRef(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        deleting="deletionTimestamp" in metadata,
+    )

@@ -1,0 +1,101 @@
+"""Policies in the cluster: the VMs that they select, the VMBackups that they made, and creating more."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from safehold.api.policy import ClusterBackupPolicy
+from safehold.api.vmbackup import VMBackup
+from safehold.errors import NamespaceEndingError
+from safehold.kube.client import Cluster, Manifest
+from safehold.kube.kinds import NAMESPACE, VM, VM_BACKUP
+from safehold.kube.targets import resolve_target
+from safehold.plan.conditions import READY, is_finished, is_true
+from safehold.plan.endpoint import EndpointRules
+from safehold.plan.names import POLICY_UID
+from safehold.plan.policy import RUN, AnyPolicy, NewBackup, PolicyBackup, PolicyFacts, SelectedVM, run_label
+from safehold.plan.refusal import Refusal
+from safehold.plan.selection import as_query, select_namespaces, select_vms
+
+
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    namespace: str
+    name: str
+    labels: Mapping[str, str]
+
+
+async def observe_policy(
+    cluster: Cluster, policy: AnyPolicy, *, due: bool, operator_namespace: str, rules: EndpointRules
+) -> PolicyFacts:
+    """The facts for `safehold.plan.policy.next_run`."""
+    vms = await _selected(cluster, policy)
+    namespaces = sorted({vm.namespace for vm in vms})
+    target = await _refused_target(cluster, policy, namespaces, operator_namespace, rules)
+    return PolicyFacts(vms=vms, backups=await _backups(cluster, policy, due=due), target=target)
+
+
+async def create_backup(cluster: Cluster, backup: NewBackup) -> None:
+    """Create a VMBackup, unless it exists or its namespace ends."""
+    metadata = {"name": backup.name, "namespace": backup.namespace, "labels": dict(backup.labels)}
+    try:
+        await cluster.create_if_absent(VM_BACKUP, {"metadata": metadata, "spec": dict(backup.spec)})
+    except NamespaceEndingError:
+        return
+
+
+async def _selected(cluster: Cluster, policy: AnyPolicy) -> tuple[SelectedVM, ...]:
+    found = await cluster.list(VM, policy.metadata.namespace, labels=as_query(policy.spec.selector))
+    vms = select_vms(policy.spec.selector, [_labelled(vm) for vm in found if _lives(vm)])
+    if isinstance(policy, ClusterBackupPolicy):
+        namespaces = [_labelled(namespace) for namespace in await cluster.list(NAMESPACE) if _lives(namespace)]
+        reached = {namespace.name for namespace in select_namespaces(policy.spec.namespace_selector, namespaces)}
+        vms = [vm for vm in vms if vm.namespace in reached]
+    return tuple(SelectedVM(namespace=vm.namespace, name=vm.name) for vm in vms)
+
+
+async def _refused_target(
+    cluster: Cluster, policy: AnyPolicy, namespaces: list[str], operator_namespace: str, rules: EndpointRules
+) -> Refusal | None:
+    """Why no namespace can use the target; where some can, the backups of the others say why not."""
+    own = policy.metadata.namespace
+    refusal: Refusal | None = None
+    for namespace in [own] if own else namespaces:
+        found = await resolve_target(
+            cluster, policy.spec.target_ref, namespace, operator_namespace=operator_namespace, rules=rules
+        )
+        if not isinstance(found, Refusal):
+            return None
+        refusal = refusal or found
+    return refusal
+
+
+async def _backups(cluster: Cluster, policy: AnyPolicy, *, due: bool) -> tuple[PolicyBackup, ...]:
+    """Of the last run only, unless a run is due: then earlier ones matter too, which may still be active."""
+    labels = {POLICY_UID: policy.metadata.uid}
+    last = policy.status.last_schedule_time
+    if not due:
+        if last is None:
+            return ()
+        labels[RUN] = run_label(last)
+    return tuple(_backup(found) for found in await cluster.list(VM_BACKUP, policy.metadata.namespace, labels=labels))
+
+
+def _backup(found: Manifest) -> PolicyBackup:
+    backup = VMBackup.model_validate(found)
+    conditions = backup.status.conditions
+    return PolicyBackup(
+        namespace=backup.metadata.namespace or "",
+        vm=backup.spec.vm.name,
+        run=backup.metadata.labels.get(RUN, ""),
+        finished=is_finished(conditions),
+        succeeded=is_true(conditions, READY),
+    )
+
+
+def _labelled(found: Manifest) -> _Labelled:
+    metadata = found["metadata"]
+    return _Labelled(metadata.get("namespace") or "", metadata["name"], metadata.get("labels") or {})
+
+
+def _lives(found: Manifest) -> bool:
+    return "deletionTimestamp" not in found["metadata"]

@@ -1,0 +1,87 @@
+"""VirtualMachines as the planner sees them, and thawing their guests."""
+
+from collections.abc import Iterator
+
+from safehold.errors import ConflictError, NotFoundError
+from safehold.kube.client import Cluster, Manifest
+from safehold.kube.kinds import VM, VMI, VMI_SUBRESOURCES
+from safehold.plan.backup_facts import DiskFacts, MachineFacts
+
+FROZEN = "frozen"
+"""`status.fsFreezeStatus` of a VMI whose file systems are frozen; empty otherwise."""
+
+
+async def observe_machine(cluster: Cluster, namespace: str, name: str) -> MachineFacts | None:
+    """The VM, and whether its guest is frozen now."""
+    vm = await cluster.get(VM, name, namespace)
+    if vm is None:
+        return None
+    vmi = await cluster.get(VMI, name, namespace)
+    status = vm.get("status") or {}
+    return MachineFacts(
+        name=name,
+        uid=vm["metadata"]["uid"],
+        disks=tuple(disks_of(vm)),
+        frozen=freeze_status(vmi) == FROZEN,
+        snapshot_in_progress=status.get("snapshotInProgress"),
+    )
+
+
+def freeze_status(vmi: Manifest | None) -> str:
+    """The guest's freeze state, empty when there is no guest."""
+    return str(((vmi or {}).get("status") or {}).get("fsFreezeStatus") or "")
+
+
+def disks_of(vm: Manifest) -> Iterator[DiskFacts]:
+    """The volumes that outlive the VM's run.
+
+    Others are made anew at each start (containerDisk, cloudInit, emptyDisk, ephemeral, ConfigMaps and such).
+    """
+    said = {entry["name"]: entry for entry in (vm.get("status") or {}).get("volumeSnapshotStatuses") or []}
+    for volume in _volumes(vm):
+        claim = claim_of(volume)
+        if claim is None and "hostDisk" not in volume:
+            continue
+        yield _disk(volume["name"], claim, said.get(volume["name"]))
+
+
+def _disk(name: str, claim: str | None, said: Manifest | None) -> DiskFacts:
+    if claim is None:
+        reason = "a hostDisk lies on one node and cannot be snapshotted"
+        return DiskFacts(name=name, claim=None, snapshottable=False, reason=reason)
+    if said is None:
+        return DiskFacts(name=name, claim=claim, snapshottable=None)
+    return DiskFacts(name=name, claim=claim, snapshottable=bool(said.get("enabled")), reason=said.get("reason") or "")
+
+
+def claims_of(vm: Manifest) -> dict[str, str]:
+    """Volume name to claim name."""
+    return {volume["name"]: claim for volume in _volumes(vm) if (claim := claim_of(volume))}
+
+
+def claim_of(volume: Manifest) -> str | None:
+    """The claim of a VM's volume; a DataVolume has the claim of its own name."""
+    if "persistentVolumeClaim" in volume:
+        return str(volume["persistentVolumeClaim"]["claimName"])
+    if "dataVolume" in volume:
+        return str(volume["dataVolume"]["name"])
+    return None
+
+
+def memory_dumps_of(vm: Manifest) -> set[str]:
+    """Names of volumes that hold copies of the VM's memory; KubeVirt snapshots them, and no restore gives them back."""
+    return {volume["name"] for volume in _volumes(vm) if "memoryDump" in volume}
+
+
+async def thaw(cluster: Cluster, namespace: str, name: str) -> None:
+    """Unfreeze the guest; fine when it is thawed already, or gone."""
+    try:
+        await cluster.put(VMI_SUBRESOURCES, name, namespace, subresource="unfreeze")
+    except (NotFoundError, ConflictError):  # no such VMI, or not running: nothing is frozen
+        return
+
+
+def _volumes(vm: Manifest) -> list[Manifest]:
+    spec = ((vm.get("spec") or {}).get("template") or {}).get("spec") or {}
+    volumes: list[Manifest] = spec.get("volumes") or []
+    return volumes
