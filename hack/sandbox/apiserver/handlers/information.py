@@ -5,6 +5,7 @@ from aiohttp import web
 from sandbox.apiserver import discovery, statuses
 from sandbox.apiserver.calls import Call
 from sandbox.apiserver.control_plane import ControlPlane
+from sandbox.apiserver.openapi import OpenApiDocuments, index
 
 _HEALTH = frozenset({"healthz", "readyz", "livez"})
 VERSION = {
@@ -26,6 +27,7 @@ class Information:
 
     def __init__(self, plane: ControlPlane) -> None:
         self._plane = plane
+        self._documents = OpenApiDocuments(plane.registry)
 
     async def answer(self, call: Call) -> web.Response:
         """The document of the path; 404 in plain text, as from the real server, for others."""
@@ -41,12 +43,14 @@ class Information:
                 return call.respond(dict(VERSION))
             case ["api", *rest] | ["apis", *rest]:
                 return self._discovery(call, parts[0], rest)
+            case ["openapi", *rest]:
+                return self._openapi(call, rest)
             case [".well-known", "openid-configuration"]:
                 return call.respond(self._plane.tokens.discovery())
             case ["openid", "v1", "jwks"]:
                 return call.respond(self._plane.tokens.key_set())
             case _:
-                return web.Response(status=404, text="404 page not found\n")
+                return _page_not_found()
 
     def _discovery(self, call: Call, root: str, rest: list[str]) -> web.Response:
         registry = self._plane.registry
@@ -62,7 +66,28 @@ class Information:
             )
         group, version = ("", rest[0]) if root == "api" else (rest[0], rest[1] if len(rest) > 1 else "")
         if group not in chosen or (version and version not in chosen[group]):
-            return web.Response(status=404, text="404 page not found\n")
+            return _page_not_found()
         if not version:
             return call.respond(discovery.api_group(group, chosen[group]))
         return call.respond(discovery.api_resources(registry, group, version))
+
+    def _openapi(self, call: Call, rest: list[str]) -> web.Response:
+        match rest:
+            case ["v3"]:
+                return call.respond(index(self._plane.registry))
+            case ["v3", "api", version]:
+                text = self._documents.version_3("", version)
+            case ["v3", "apis", group, version]:
+                text = self._documents.version_3(group, version)
+            case ["v2"]:
+                accepted = call.http.headers.get("Accept", "*/*")
+                if "json" not in accepted and "*/*" not in accepted:
+                    raise statuses.not_acceptable(["application/json"])
+                text = self._documents.version_2()
+            case _:
+                text = None
+        return call.respond_json(text) if text is not None else _page_not_found()
+
+
+def _page_not_found() -> web.Response:
+    return web.Response(status=404, text="404 page not found\n")
