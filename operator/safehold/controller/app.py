@@ -120,7 +120,7 @@ async def _count_active_runs(cluster: Cluster, slots: RunSlots) -> None:
 
 
 @contextlib.contextmanager
-def _metrics(settings: ControllerSettings, backups: BackupReconciler):
+def _metrics(settings: ControllerSettings, backups: BackupReconciler) -> Iterator[None]:
     if not settings.metrics_port:
         yield
         return
