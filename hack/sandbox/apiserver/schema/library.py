@@ -15,6 +15,8 @@ from sandbox.apiserver.schema.addresses import ADDRESS_FUNCTIONS
 from sandbox.apiserver.schema.quantities import QUANTITY_FUNCTIONS
 
 Function = Callable[..., object]
+OWN_SIZE: Final = "sizeInCharacters"
+"""The name under which rules call `_size`."""
 
 
 def functions_for(names: Iterable[str]) -> dict[str, Function]:
@@ -23,7 +25,7 @@ def functions_for(names: Iterable[str]) -> dict[str, Function]:
 
 
 def _size(value: str | list[object] | dict[str, object] | bytes) -> int:
-    """CEL's size(); the library counts the bytes of a string instead of its characters."""
+    """CEL's size(): characters, bytes, items or entries."""
     return len(value)
 
 
@@ -94,7 +96,7 @@ _FUNCTIONS: Final[dict[str, Function]] = {
     **stdlib.STDLIB_FUNCTIONS,
     **QUANTITY_FUNCTIONS,
     **ADDRESS_FUNCTIONS,
-    "size": _size,
+    OWN_SIZE: _size,
     "isSorted": _is_sorted,
     "find": _find,
     "findAll": _find_all,

@@ -87,7 +87,7 @@ def _check_type(schema: Schema, path: str, level: str) -> Iterator[FieldError]:
     elif found and found not in _TYPES:
         supported = ", ".join(f'"{name}"' for name in _TYPES)
         yield FieldError(at, ErrorKind.NOT_SUPPORTED, found, f"supported values: {supported}")
-    if found == "array" and not schema.get("items"):
+    if found == "array" and schema.get("items") is None:
         yield FieldError(child(path, "items"), ErrorKind.REQUIRED, detail="must be specified")
     if int_or_string:
         for keyword in ("x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource"):
