@@ -40,12 +40,10 @@ def seal_machine(objects: list[dict[str, Any]], key: bytes, run_id: str) -> list
 
 
 def open_machine(lines: Iterable[SealedMachine], key: bytes, run_id: str) -> list[dict[str, Any]]:
-    """The objects that the lines of this run carry, in whatever order they come. IntegrityError if a part is missing or not right."""
+    """The objects that this run's lines carry, in any order. IntegrityError if a part is missing or not right."""
     parts = {line.part: line for line in lines if line.run_id == run_id}
     if not parts or sorted(parts) != list(range(next(iter(parts.values())).parts)):
-        raise IntegrityError(
-            "The worker's log does not hold the whole manifest of the VM", found=f"parts {sorted(parts)}"
-        )
+        raise IntegrityError("The worker's log lacks parts of the VM's manifest", found=f"parts {sorted(parts)}")
     try:
         sealed = b"".join(base64.b64decode(parts[number].sealed, validate=True) for number in sorted(parts))
         plain = AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], run_id.encode())

@@ -1,1 +1,1 @@
-"""The command line: one module per group of verbs."""
+"""The command line: thin commands over the engine, the worker and the controller."""

@@ -1,5 +1,6 @@
 """A repository as its users see it: open or lay out, and hand out key domains."""
 
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,23 @@ The format is described in docs/format.md of Safehold's source. `points/` holds 
 def wait_for_others() -> None:
     """How long the writer of a first key set waits for others who started at the same moment."""
     time.sleep(_SETTLE_SECONDS)
+
+
+def prove_access(store: ObjectStore, *, writable: bool) -> None:
+    """Do once what runs will do: list, read, and where `writable` write and delete. Raises what the store raises."""
+    listed = next(store.list("", limit=1), None)
+    if listed is not None:
+        store.get_range(listed.name, 0, min(listed.size_bytes, 1) or 1)
+    if not writable:
+        return
+    name = names.probe()
+    content = secrets.token_bytes(32)
+    store.put(name, content)
+    try:
+        if store.get(name) != content or [entry.name for entry in store.list(name)] != [name]:
+            raise StoreError("The store does not return what was just written", remedy="use a consistent store")
+    finally:
+        store.delete(name)
 
 
 @dataclass(frozen=True, slots=True)

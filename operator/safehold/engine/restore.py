@@ -39,19 +39,26 @@ def volume_of(manifest: Manifest, name: str) -> StoredVolume:
 
 
 def fill(
-    domain: Domain, manifest: Manifest, name: str, path: Path, *, stop: threading.Event, progress: ReportBytes
+    domain: Domain,
+    manifest: Manifest,
+    name: str,
+    path: Path,
+    *,
+    stop: threading.Event,
+    progress: ReportBytes,
+    in_place: bool = False,
 ) -> None:
     """Write a volume of a point to a file or device, read it back, and only then give a file its final name.
 
     Every chunk is verified before it is written. A device that was filled in part is no disk: the error says so.
     """
     volume = volume_of(manifest, name)
-    with TargetVolume(path, volume.size_bytes) as target:
+    with TargetVolume(path, volume.size_bytes, in_place=in_place) as target:
         try:
             _Filling(domain, manifest, volume, target, stop, progress).run()
             verify(domain, manifest, name, target.filling, stop=stop)
         except SafeholdError as problem:
-            state = "it is filled in part, do not use it" if target.is_device else f"{path} was not touched"
+            state = "it is filled in part, do not use it" if target.in_place else f"{path} was not touched"
             problem.remedy = f"{problem.remedy}; {state}" if problem.remedy else state
             raise
         target.finish()

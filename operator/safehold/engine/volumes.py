@@ -107,22 +107,24 @@ def _behind(buffers: list[bytearray | memoryview], taken: int) -> list[bytearray
 
 
 class TargetVolume:
-    """A disk that is filled: a device in place, a file beside its final name, which it takes in `finish`."""
+    """A disk that is filled: in place, or, if it is a file of its own, beside its final name, which `finish` gives it.
 
-    def __init__(self, path: Path, size_bytes: int) -> None:
+    `in_place` is for devices, and for files that stand for one: they are there already and keep their size.
+    """
+
+    def __init__(self, path: Path, size_bytes: int, *, in_place: bool = False) -> None:
         self.path = path
         self.size_bytes = size_bytes
-        self.is_device = path.is_block_device()
-        if path.exists() and not self.is_device and not path.is_file():
+        self._is_device = path.is_block_device()
+        self.in_place = in_place or self._is_device
+        if path.exists() and not self._is_device and not path.is_file():
             raise VolumeError(f"{path} is not a disk", expected="a regular file or a block device")
-        self.filling = path if self.is_device else path.with_name(path.name + ".partial")
-        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_EXCL if self.is_device else os.O_CREAT | os.O_TRUNC)
+        self.filling = path if self.in_place else path.with_name(path.name + ".partial")
+        # Exclusive, a device that is mounted is refused.
+        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_EXCL if self._is_device else 0 if self.in_place else os.O_CREAT)
         try:
             self._descriptor = os.open(self.filling, flags, 0o660)
-            if self.is_device:
-                self._check_capacity()
-            else:
-                os.ftruncate(self._descriptor, size_bytes)
+            self._make_empty()
         except OSError as problem:
             raise VolumeError(f"The disk {self.filling} cannot be opened to write", found=problem.strerror) from problem
 
@@ -143,8 +145,8 @@ class TargetVolume:
             raise VolumeError(f"{self.filling} cannot be written at {offset}", found=problem.strerror) from problem
 
     def zero(self, extent: Extent) -> None:
-        """Make the range read as zeros. A new file has holes there already; a device may hold old data."""
-        if not self.is_device:
+        """Make the range read as zeros. A file was emptied and has holes there; a device may hold old data."""
+        if not self._is_device:
             return
         for offset in range(extent.offset, extent.end, _ZERO_STEP_BYTES):
             length = min(_ZERO_STEP_BYTES, extent.end - offset)
@@ -155,8 +157,7 @@ class TargetVolume:
 
     def zero_behind_disk(self) -> None:
         """Zero what a larger device has behind the disk's end."""
-        if self.is_device:
-            self.zero(Extent(self.size_bytes, self._capacity() - self.size_bytes))
+        self.zero(Extent(self.size_bytes, self._capacity() - self.size_bytes))
 
     def flush(self) -> None:
         """Wait until everything is on the medium."""
@@ -167,14 +168,17 @@ class TargetVolume:
 
     def finish(self) -> None:
         """Give the filled file its final name; until here nobody can take it for a whole disk."""
-        if not self.is_device:
+        if not self.in_place:
             self.filling.replace(self.path)
 
     def _capacity(self) -> int:
         return os.lseek(self._descriptor, 0, os.SEEK_END)
 
-    def _check_capacity(self) -> None:
-        if self._capacity() < self.size_bytes:
-            raise VolumeError(
-                f"The device {self.path} is too small", expected=f"{self.size_bytes} bytes", found=self._capacity()
-            )
+    def _make_empty(self) -> None:
+        capacity = self._capacity() if self.in_place else self.size_bytes
+        if capacity < self.size_bytes:
+            os.close(self._descriptor)
+            raise VolumeError(f"{self.path} is too small", expected=f"{self.size_bytes} bytes", found=capacity)
+        if not self._is_device:
+            os.ftruncate(self._descriptor, 0)
+            os.ftruncate(self._descriptor, capacity)

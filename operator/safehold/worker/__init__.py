@@ -1,1 +1,1 @@
-"""The worker program: one Job, one verb. Reads its run, calls the engine, reports."""
+"""The worker: one Job is one verb. It reads a run from a folder, calls the engine, and answers with a report."""

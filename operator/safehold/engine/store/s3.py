@@ -293,7 +293,7 @@ def _client(place: S3Place) -> "S3Client":
             read_timeout=_READ_SECONDS,
             max_pool_connections=_CONNECTIONS,
             retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-            s3={"addressing_style": "path" if place.force_path_style else "virtual"},
+            s3={"addressing_style": "path" if place.force_path_style else "auto"},
             # botocore's own checksums come as trailers, which many stores refuse; every sealed object has its tag.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",

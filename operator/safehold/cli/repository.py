@@ -1,0 +1,74 @@
+"""Options that say which repository a command works on."""
+
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+from safehold.engine.keyfile import read_key_file
+from safehold.engine.repository import Domain, Repository
+from safehold.engine.store.s3 import S3Place, S3Store
+from safehold.errors import UsageError
+from safehold.settings import CommandLineSettings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def repository_options(function: Command) -> Command:
+    """Add --repository, --endpoint-url, --key-file and --key-domain."""
+    for option in (
+        click.option(
+            "--key-domain",
+            default="target",
+            show_default=True,
+            help="Edge of deduplication: target, or namespace/UID for points that the operator made.",
+        ),
+        click.option(
+            "--key-file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="The repository's key, from 'safehold key new'; else SAFEHOLD_KEY_FILE.",
+        ),
+        click.option("--endpoint-url", help="The S3 service, if it is not AWS."),
+        click.option("--repository", required=True, help="s3://BUCKET or s3://BUCKET/PREFIX."),
+    ):
+        function = option(function)
+    return function
+
+
+def open_domain(
+    repository: str, endpoint_url: str | None, key_file: Path | None, key_domain: str, *, create: bool
+) -> Domain:
+    """The key domain that the options name; with `create` it is laid out where it does not exist."""
+    place = _place(repository, endpoint_url)
+    key_path = key_file or CommandLineSettings().key_file
+    if key_path is None:
+        raise UsageError("The repository's key is missing", remedy="give --key-file or set SAFEHOLD_KEY_FILE")
+    key = read_key_file(key_path)
+    return Repository.open(S3Store(place), key, create=create).domain(key_domain, create=create)
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and Ctrl-C set; the engine then ends in order."""
+    stop = threading.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: stop.set())
+    return stop
+
+
+def _place(repository: str, endpoint_url: str | None) -> S3Place:
+    parts = urlsplit(repository)
+    if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
+        raise UsageError("--repository is malformed", expected="s3://BUCKET or s3://BUCKET/PREFIX", found=repository)
+    if endpoint_url is not None and urlsplit(endpoint_url).scheme not in ("http", "https"):
+        raise UsageError("--endpoint-url is malformed", expected="http://… or https://…", found=endpoint_url)
+    return S3Place(
+        bucket=parts.netloc,
+        prefix=parts.path,
+        endpoint_url=endpoint_url,
+        # Other services than AWS seldom answer at BUCKET.HOST.
+        force_path_style=endpoint_url is not None,
+    )

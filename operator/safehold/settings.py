@@ -1,0 +1,30 @@
+"""What the environment says to the worker and the command line. Only settings modules read it."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from safehold.run import RUN_FOLDER
+
+
+class WorkerSettings(BaseSettings):
+    """A worker's environment. Each variable is the field's name after `SAFEHOLD_`."""
+
+    model_config = SettingsConfigDict(env_prefix="SAFEHOLD_", frozen=True, use_attribute_docstrings=True)
+
+    run_folder: Path = Path(RUN_FOLDER)
+    """The folder with the run and its secret files."""
+    termination_log: Path = Path("/dev/termination-log")
+    """Where the kubelet looks for the report."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe messages of the log."""
+
+
+class CommandLineSettings(BaseSettings):
+    """The environment of `safehold volume` and its like. Credentials of the store are found by boto3, the AWS way."""
+
+    model_config = SettingsConfigDict(env_prefix="SAFEHOLD_", frozen=True, use_attribute_docstrings=True)
+
+    key_file: Path | None = None
+    """The repository's key file, where `--key-file` is not given."""

@@ -1,0 +1,60 @@
+"""The verb `backup`: all volumes of a VM become one restore point."""
+
+import threading
+from pathlib import Path
+
+from safehold.engine.backup import BackupRequest, VolumeInput, back_up
+from safehold.engine.manifest import BaseIdentity, Capture, Manifest, Owner
+from safehold.engine.repository import Repository
+from safehold.reasons import Reason
+from safehold.run import BackupRun, Engine, RunReport, VolumeReport, VolumeToBackUp
+from safehold.worker.folder import RunFolder
+from safehold.worker.lines import ProgressLines
+
+
+def back_up_run(folder: RunFolder, stop: threading.Event) -> RunReport:
+    """Carry out the folder's BackupRun; a run that is repeated reports the point that it has made already."""
+    run = folder.read(BackupRun)
+    repository = Repository.open(folder.store(run.repository), folder.key(), create=True)
+    domain = repository.domain(run.key_domain, create=True)
+    request = BackupRequest(
+        run_id=run.run_id,
+        owner=Owner(**run.owner.model_dump()),
+        volumes=[_input(volume) for volume in run.volumes],
+        capture=Capture(**run.capture.model_dump()),
+        machine=run.machine,
+    )
+    manifest = back_up(domain, request, stop=stop, progress=ProgressLines(run.run_id).report)
+    return _report(run, manifest, repository.id)
+
+
+def _input(volume: VolumeToBackUp) -> VolumeInput:
+    return VolumeInput(
+        name=volume.name,
+        path=Path(volume.path),
+        mode=volume.mode,
+        claim=volume.claim,
+        source=BaseIdentity(**volume.source.model_dump()),
+    )
+
+
+def _report(run: BackupRun, manifest: Manifest, repository_id: str) -> RunReport:
+    return RunReport(
+        run_id=run.run_id,
+        verb=run.verb,
+        succeeded=True,
+        reason=Reason.SUCCEEDED,
+        message=f"committed the restore point {manifest.point}",
+        restore_point=manifest.point,
+        parent=manifest.parent,
+        repository_id=repository_id,
+        volumes=[
+            VolumeReport(
+                name=volume.name,
+                engine=Engine(volume.engine),
+                engine_reason=volume.engine_reason,
+                **volume.statistics.model_dump(),
+            )
+            for volume in manifest.volumes
+        ],
+    )

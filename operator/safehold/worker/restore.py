@@ -1,0 +1,80 @@
+"""The verb `restore`: fill volumes from a restore point, read them back, recall the VM's manifest."""
+
+import threading
+from pathlib import Path
+from time import monotonic
+
+from safehold.engine.manifest import Manifest, Owner, StoredVolume
+from safehold.engine.repository import Domain, Repository
+from safehold.engine.restore import ReportBytes, fill, volume_of
+from safehold.envelope import seal_machine
+from safehold.errors import VolumeError
+from safehold.reasons import Reason
+from safehold.run import RestoreRun, RunReport, VolumeReport, VolumeToRestore
+from safehold.worker.folder import RunFolder
+from safehold.worker.lines import ProgressLines, write_line
+
+
+def restore_run(folder: RunFolder, stop: threading.Event) -> RunReport:
+    """Carry out the folder's RestoreRun. Nothing is written before the point's owner and all sizes are known to fit."""
+    run = folder.read(RestoreRun)
+    envelope_key = folder.envelope_key()
+    repository = Repository.open(folder.store(run.repository), folder.key(), create=False)
+    domain = repository.domain(run.key_domain, create=False)
+    manifest = domain.points.read_owned(run.restore_point, Owner(**run.owner.model_dump()))
+    wanted = [(volume, _fitting(manifest, volume)) for volume in run.volumes]
+    machine = domain.points.read_machine(manifest)
+    total = sum(stored.size_bytes for _, stored in wanted)
+    lines = ProgressLines(run.run_id)
+    done = 0
+
+    def progress(count: int) -> None:
+        nonlocal done
+        done += count
+        lines.report(done, total)
+
+    reports = []
+    for volume, stored in wanted:
+        started = monotonic()
+        _fill(domain, manifest, volume, stop, progress)
+        reports.append(
+            VolumeReport(name=volume.name, bytes_total=stored.size_bytes, seconds=round(monotonic() - started, 3))
+        )
+    for line in seal_machine(machine, envelope_key, run.run_id):
+        write_line(line)
+    return RunReport(
+        run_id=run.run_id,
+        verb=run.verb,
+        succeeded=True,
+        reason=Reason.SUCCEEDED,
+        message=f"restored and verified {len(reports)} volumes of {manifest.point}",
+        restore_point=manifest.point,
+        repository_id=repository.id,
+        volumes=reports,
+    )
+
+
+def _fitting(manifest: Manifest, volume: VolumeToRestore) -> StoredVolume:
+    stored = volume_of(manifest, volume.name)
+    if volume.size_bytes < stored.size_bytes:
+        raise VolumeError(
+            f"The new volume {volume.name} is too small",
+            expected=f"{stored.size_bytes} bytes or more",
+            found=volume.size_bytes,
+            reason=Reason.VOLUME_MISMATCH,
+        )
+    return stored
+
+
+def _fill(
+    domain: Domain, manifest: Manifest, volume: VolumeToRestore, stop: threading.Event, progress: ReportBytes
+) -> None:
+    fill(
+        domain,
+        manifest,
+        volume.name,
+        Path(volume.path),
+        stop=stop,
+        progress=progress,
+        in_place=volume.mode == "Block",
+    )
