@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import click
 
-from sandbox.cluster.client import Cluster
+from sandbox.cluster.lifetime import serve_until_stopped
 from sandbox.csi.binder import RESYNC_SECONDS
-from sandbox.csi.service import serve
+from sandbox.csi.service import running_storage
 
 
 @click.command("csi")
@@ -24,12 +23,4 @@ from sandbox.csi.service import serve
 )
 def command(kubeconfig: Path, state: Path, resync_seconds: float) -> None:
     """Storage: provisioner, PV controller, snapshots, resize; prints "ready" when it serves."""
-    asyncio.run(_run(kubeconfig, state, resync_seconds))
-
-
-async def _run(kubeconfig: Path, state: Path, resync_seconds: float) -> None:
-    ready = asyncio.Event()
-    async with Cluster.connect(kubeconfig, "sandbox-csi") as cluster, asyncio.TaskGroup() as tasks:
-        tasks.create_task(serve(cluster, state, resync_seconds=resync_seconds, ready=ready))
-        await ready.wait()
-        click.echo("ready")
+    serve_until_stopped(running_storage(kubeconfig, state, resync_seconds=resync_seconds))

@@ -32,64 +32,33 @@ async def install(cluster: Cluster) -> None:
         await _ensure(cluster, kind, manifest)
 
 
-async def serve(
-    cluster: Cluster,
-    root: Path,
-    *,
-    resync_seconds: float = RESYNC_SECONDS,
-    sweep_seconds: float = SWEEP_SECONDS,
-    ready: asyncio.Event | None = None,
-) -> None:
-    """Installs, then runs all controllers over the volumes under `root` until cancelled."""
-    await install(cluster)
-    caches, driver = Caches.of(cluster), await asyncio.to_thread(Driver, root)
-    protection = Protection(cluster, caches)
-    parts = (
-        caches.run(),
-        Binder(cluster, caches, resync_seconds).run(),
-        protection.run_for_claims(),
-        protection.run_for_volumes(),
-        Provisioner(cluster, caches, driver, sweep_seconds).run(),
-        Resizer(cluster, caches, driver).run(),
-        SnapshotController(cluster, caches).run(),
-        Snapshotter(cluster, caches, driver).run(),
-    )
-    async with asyncio.TaskGroup() as tasks:
-        for part in parts:
-            tasks.create_task(part)
-        for informer in caches.all():
-            await informer.synced.wait()
-        if ready is not None:
-            ready.set()
-
-
 @asynccontextmanager
 async def running_storage(
     kubeconfig: Path, root: Path, *, resync_seconds: float = RESYNC_SECONDS, sweep_seconds: float = SWEEP_SECONDS
 ) -> AsyncIterator[None]:
-    """Storage for the time of the context; entered once it is ready."""
-    async with Cluster.connect(kubeconfig, "sandbox-csi") as cluster:
-        ready = asyncio.Event()
-        task = asyncio.create_task(
-            serve(cluster, root, resync_seconds=resync_seconds, sweep_seconds=sweep_seconds, ready=ready)
+    """Storage for the time of the context, over the volumes under `root`; entered once it is installed and ready."""
+    async with Cluster.connect(kubeconfig, "sandbox-csi") as cluster, asyncio.TaskGroup() as tasks:
+        await install(cluster)
+        caches, driver = Caches.of(cluster), await asyncio.to_thread(Driver, root)
+        protection = Protection(cluster, caches)
+        parts = (
+            caches.run(),
+            Binder(cluster, caches, resync_seconds).run(),
+            protection.run_for_claims(),
+            protection.run_for_volumes(),
+            Provisioner(cluster, caches, driver, sweep_seconds).run(),
+            Resizer(cluster, caches, driver).run(),
+            SnapshotController(cluster, caches).run(),
+            Snapshotter(cluster, caches, driver).run(),
         )
+        running = [tasks.create_task(part) for part in parts]
+        for informer in caches.all():
+            await informer.synced.wait()
         try:
-            await _ready_or_failed(ready, task)
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-
-async def _ready_or_failed(ready: asyncio.Event, task: asyncio.Task[None]) -> None:
-    waiting = asyncio.create_task(ready.wait())
-    try:
-        await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()
-    if task.done():
-        await task
+            for task in running:
+                task.cancel()
 
 
 async def _ensure(cluster: Cluster, kind: Kind, manifest: Object) -> None:

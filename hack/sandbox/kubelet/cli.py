@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+import os
 from pathlib import Path
 
 import click
 
+from sandbox.cluster.lifetime import serve_until_stopped
 from sandbox.kubelet.container_life import NodeSettings
 from sandbox.kubelet.images import Image, parse_image, python_paths
-from sandbox.kubelet.kubelet import NotRootError
 from sandbox.kubelet.service import running_node
 
 
@@ -45,13 +45,6 @@ def command(
         storage=(storage or state.parent / "csi").resolve(),
         images=images,
     )
-    try:
-        asyncio.run(_run(kubeconfig, settings))
-    except* NotRootError as group:
-        raise click.ClickException(str(group.exceptions[0])) from group
-
-
-async def _run(kubeconfig: Path, settings: NodeSettings) -> None:
-    async with running_node(kubeconfig, settings):
-        click.echo("ready")
-        await asyncio.Event().wait()
+    if os.geteuid() != 0:
+        raise click.ClickException("pods need root: the kubelet gives each container its own mounts and user")
+    serve_until_stopped(running_node(kubeconfig, settings))

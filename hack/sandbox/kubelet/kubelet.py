@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 
 from sandbox.cluster.client import Cluster, Object
@@ -21,16 +20,10 @@ PLAYED_ELSEWHERE = "sandbox.safehold.dev/played-elsewhere"
 _log = logging.getLogger(__name__)
 
 
-class NotRootError(Exception):
-    """Containers need root: namespaces, mounts and other users' rights."""
-
-
 class Kubelet:
     """Starts a worker for each new pod, tells it to stop when the pod is deleted, and ends the deletion."""
 
     def __init__(self, cluster: Cluster, settings: NodeSettings) -> None:
-        if os.geteuid() != 0:
-            raise NotRootError("pods need root: the kubelet gives each container its own mounts and user")
         self._cluster = cluster
         self._settings = settings
         self._pods = Informer(cluster, POD, fields=f"spec.nodeName={settings.name}")

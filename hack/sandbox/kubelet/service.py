@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sandbox.cluster.client import Cluster, Object
-from sandbox.cluster.kinds import NODE
-from sandbox.cluster.waiting import wait_until
+from sandbox.cluster.client import Cluster
 from sandbox.kubelet.container_life import NodeSettings
 from sandbox.kubelet.job_controller import JobController
 from sandbox.kubelet.kubelet import Kubelet
@@ -19,38 +17,25 @@ from sandbox.kubelet.scheduler import Scheduler
 from sandbox.kubelet.workloads import Workloads
 
 
-async def serve(cluster: Cluster, settings: NodeSettings, *, job_backoff_seconds: float = 10.0) -> None:
-    """Registers the node and runs its pods until cancelled; the Node is Ready from then on."""
-    kubelet = Kubelet(cluster, settings)
-    async with serving_logs(settings.address, kubelet.find) as port, asyncio.TaskGroup() as tasks:
-        tasks.create_task(kubelet.run())
-        tasks.create_task(keep_lease(cluster, settings.name))
-        tasks.create_task(Scheduler(cluster, settings.name).run())
-        tasks.create_task(JobController(cluster, job_backoff_seconds).run())
-        tasks.create_task(Workloads(cluster).run())
-        await register(cluster, settings.name, settings.address, port)
-
-
 @asynccontextmanager
 async def running_node(
     kubeconfig: Path, settings: NodeSettings, *, job_backoff_seconds: float = 10.0
 ) -> AsyncIterator[None]:
-    """A node for the time of the context; entered once it is registered."""
-    async with Cluster.connect(kubeconfig, "sandbox-kubelet") as cluster, asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(serve(cluster, settings, job_backoff_seconds=job_backoff_seconds))
-        await wait_until(
-            cluster,
-            NODE,
-            settings.name,
-            reached=lambda node: bool(node and (node.get("status") or {}).get("daemonEndpoints")),
+    """A node for the time of the context; entered once it is registered. Leaving it kills the containers."""
+    async with Cluster.connect(kubeconfig, "sandbox-kubelet") as cluster:
+        kubelet = Kubelet(cluster, settings)
+        parts = (
+            kubelet.run(),
+            keep_lease(cluster, settings.name),
+            Scheduler(cluster, settings.name).run(),
+            JobController(cluster, job_backoff_seconds).run(),
+            Workloads(cluster).run(),
         )
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-
-def _registered(node: Object | None) -> bool:
-    return bool(node and (node.get("status") or {}).get("daemonEndpoints"))
+        async with serving_logs(settings.address, kubelet.find) as port, asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(part) for part in parts]
+            await register(cluster, settings.name, settings.address, port)
+            try:
+                yield
+            finally:
+                for task in running:
+                    task.cancel()
