@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from sandbox.apiserver.auth.tokens import TokenError, TokenIssuer, VerifiedToken
+from sandbox.apiserver.auth.jwt import TokenError
+from sandbox.apiserver.auth.tokens import TokenIssuer, VerifiedToken
 from sandbox.apiserver.auth.users import ANONYMOUS, UserInfo, with_authenticated
 from sandbox.apiserver.statuses import unauthorized
 

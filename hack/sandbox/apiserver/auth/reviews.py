@@ -4,8 +4,8 @@ from datetime import datetime
 
 from sandbox.apiserver.auth.authentication import Authenticator
 from sandbox.apiserver.auth.authorization import Authorizer
+from sandbox.apiserver.auth.jwt import TokenError
 from sandbox.apiserver.auth.policy import Action
-from sandbox.apiserver.auth.tokens import TokenError
 from sandbox.apiserver.auth.users import UserInfo
 from sandbox.apiserver.objects import JsonObject, namespace_of
 from sandbox.apiserver.statuses import bad_request

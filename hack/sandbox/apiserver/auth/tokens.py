@@ -1,18 +1,13 @@
 """Service account tokens: issued by TokenRequest, signed RS256, bound to objects, verified on every use."""
 
-import base64
-import binascii
-import hashlib
-import json
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from sandbox.apiserver.auth.jwt import SigningKey, TokenError, new_private_key
 from sandbox.apiserver.auth.objects import Objects
 from sandbox.apiserver.auth.users import UserInfo, service_account_groups, service_account_name
 from sandbox.apiserver.objects import JsonObject, format_time
@@ -25,10 +20,6 @@ _DEFAULT_SECONDS: Final = 3600
 _BINDABLE: Final = {"Pod": "pods", "Secret": "secrets", "Node": "nodes"}
 _CLAIM: Final = "kubernetes.io"
 _EXTRA: Final = "authentication.kubernetes.io"
-
-
-class TokenError(Exception):
-    """A token that must not be accepted; says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +37,7 @@ class TokenIssuer:
     issuer: str
     """The URL under which the discovery documents are served."""
     objects: Objects
-    key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
+    private_key: rsa.RSAPrivateKey = field(default_factory=new_private_key)
 
     def issue(self, namespace: str, name: str, request: JsonObject, now: datetime) -> JsonObject:
         """Answer a TokenRequest for a service account: the same object with its status filled in."""
@@ -63,7 +54,7 @@ class TokenIssuer:
             **self._bound_claims(namespace, name, spec.get("boundObjectRef")),
         }
         expires = now.replace(microsecond=0) + timedelta(seconds=seconds)
-        token = self._sign(
+        token = self._key.sign(
             {
                 "aud": audiences,
                 "exp": int(expires.timestamp()),
@@ -110,7 +101,7 @@ class TokenIssuer:
 
     def verify(self, token: str, now: datetime, audiences: tuple[str, ...] = ()) -> VerifiedToken:
         """Whom a token stands for; TokenError if it is not ours, not for us, expired, or its objects are gone."""
-        claims = self._signed_claims(token)
+        claims = self._key.claims(token)
         if claims.get("iss") != self.issuer:
             raise TokenError("the token has another issuer")
         wanted = audiences or (self.issuer,)
@@ -143,40 +134,13 @@ class TokenIssuer:
         if found is None or found["metadata"].get("uid") != reference["uid"]:
             raise TokenError(f"{plural} {reference['name']!r} of the token does not exist any more")
 
-    def _sign(self, claims: JsonObject) -> str:
-        header = {"alg": "RS256", "kid": self.key_id}
-        signed = f"{_encode(json.dumps(header).encode())}.{_encode(json.dumps(claims).encode())}"
-        signature = self.key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
-        return f"{signed}.{_encode(signature)}"
-
-    def _signed_claims(self, token: str) -> JsonObject:
-        try:
-            header, payload, signature = token.split(".")
-            if json.loads(_decode(header)).get("alg") != "RS256":
-                raise TokenError("the token is not signed with RS256")
-            signed = f"{header}.{payload}".encode()
-            self.key.public_key().verify(_decode(signature), signed, padding.PKCS1v15(), hashes.SHA256())
-            claims = json.loads(_decode(payload))
-        except (ValueError, binascii.Error, AttributeError) as error:
-            raise TokenError("the token is no JSON web token") from error
-        except InvalidSignature as error:
-            raise TokenError("the token is signed by another key") from error
-        assert isinstance(claims, dict)
-        return claims
-
     @property
-    def key_id(self) -> str:
-        """The name of the signing key in the key set: a digest of its public half."""
-        der = self.key.public_key().public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-        return _encode(hashlib.sha256(der).digest())
+    def _key(self) -> SigningKey:
+        return SigningKey(self.private_key)
 
     def key_set(self) -> JsonObject:
         """The document of /openid/v1/jwks."""
-        numbers = self.key.public_key().public_numbers()
-        key = {"use": "sig", "kty": "RSA", "kid": self.key_id, "alg": "RS256"}
-        return {"keys": [{**key, "n": _encode_number(numbers.n), "e": _encode_number(numbers.e)}]}
+        return self._key.key_set()
 
     def discovery(self) -> JsonObject:
         """The document of /.well-known/openid-configuration."""
@@ -199,15 +163,3 @@ def _check_seconds(seconds: int) -> None:
         return
     error = FieldError(path, ErrorKind.INVALID, seconds, detail)
     raise invalid("authentication.k8s.io", "TokenRequest", "", [error])
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _decode(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-def _encode_number(number: int) -> str:
-    return _encode(number.to_bytes((number.bit_length() + 7) // 8, "big"))
