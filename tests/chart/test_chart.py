@@ -7,9 +7,9 @@ from typing import Any
 import helm_python
 import pytest
 import yaml
-from sandbox.demo.chart import CHART, render
 
 from safehold.controller.settings import ControllerSettings
+from sandbox.demo.chart import CHART, render
 
 ROOT = Path(__file__).parents[2]
 
