@@ -38,6 +38,8 @@ DROPPED_LABEL_PREFIXES = (
     "restore.kubevirt.io/",
     "safehold.dev/",
 )
+NOT_CREATED = frozenset({"VirtualMachineClusterInstancetype", "VirtualMachineClusterPreference"})
+"""Cluster-wide kinds that a point may hold for people to read; the VM's revisions hold what it needs of them."""
 RUNTIME_LABELS = frozenset(
     {
         "kubevirt.io/created-by",
@@ -82,6 +84,7 @@ class Machine:
 
 def rebuild(objects: Sequence[Mapping[str, Any]], wanted: NewMachine) -> Machine | Refusal:
     """Turn a point's objects into those to create."""
+    objects = [manifest for manifest in objects if manifest.get("kind") not in NOT_CREATED]
     for manifest in objects:
         refusal = _refuse(manifest, wanted)
         if refusal is not None:
@@ -239,7 +242,7 @@ def _point_to_revision(spec: Manifest, matcher: str, revisions: Mapping[str, str
 
 
 def _drop_identity(instance: Manifest) -> None:
-    """KubeVirt gives the copy a firmware id, a serial and MAC addresses of its own; the originals stay the original's."""
+    """KubeVirt gives a copy a firmware id, a serial and MAC addresses of its own."""
     domain = instance.get("domain") or {}
     firmware = domain.get("firmware")
     if firmware:

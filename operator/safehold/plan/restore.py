@@ -39,7 +39,7 @@ def next_step(look: Look) -> Decision:
     """What to do now. The status comes first: it records what the step will touch."""
     if is_finished(look.status.conditions):
         return Decision(Finished(), look.status)
-    why = _given_up(look)
+    why = look.given_up
     if why is not None:
         return take_everything_back(look, why)
     stages: tuple[Callable[[Look], Decision | None], ...] = (
@@ -59,18 +59,6 @@ def next_step(look: Look) -> Decision:
         if decision is not None:
             return decision
     return _succeed(look)
-
-
-def _given_up(look: Look) -> Refusal | None:
-    """Why everything is taken back; None while the restore goes forward."""
-    failure = look.status.failure
-    if failure is not None:
-        return Refusal(Reason(failure.reason), failure.message)
-    if look.seen.namespace_ending:
-        return Refusal(Reason.CANCELLED, f"namespace {look.seen.namespace.name} is being deleted")
-    if look.deleting and not look.swap_began:
-        return Refusal(Reason.CANCELLED, "the VMRestore was deleted")
-    return None
 
 
 def _choose(look: Look) -> Decision | None:

@@ -48,7 +48,11 @@ def _refuse_target(restore: VMRestore, backup: VMBackup, seen: ObservedRestore) 
             f"{seen.target.repository_id} now; bring the bucket of the backup back under that target"
         )
         return Refusal(Reason.REPOSITORY_CHANGED, message)
-    if seen.target.kind == "BackupTarget" and not restore.spec.service_account_name:
+    account = restore.spec.service_account_name
+    if account and not seen.has_service_account:
+        message = f"ServiceAccount {account}, which spec.serviceAccountName names, does not exist; create it"
+        return Refusal(Reason.INVALID_SPEC, message)
+    if seen.target.kind == "BackupTarget" and not account:
         message = (
             "the restore point lies in a BackupTarget, whose content the namespace's users can write: "
             "name in spec.serviceAccountName with whose rights its objects are created"
@@ -87,7 +91,7 @@ def _admit_in_place(restore: VMRestore, backup: VMBackup, seen: ObservedRestore)
         if isinstance(record, Refusal):
             return record
         volumes.append(record)
-    running = RestoredVM(name=name, uid=vm.uid, original_run_strategy=vm.run_strategy, was_running=vm.is_active)
+    running = RestoredVM(name=name, uid=vm.uid, original_run_strategy=vm.run_strategy, was_running=vm.is_running)
     return _with_classes(Admission(vm=running, volumes=tuple(volumes)), seen)
 
 

@@ -24,7 +24,9 @@ class VMFacts:
     run_strategy: str
     """`spec.runStrategy`, or what `spec.running` means."""
     is_active: bool
-    """Whether an instance of it exists, also one that is ending."""
+    """Whether an instance of it exists, also one that is ending or has ended: it holds the volumes."""
+    is_running: bool
+    """Whether the guest runs, or is about to."""
     snapshot: str | None = None
     """The VirtualMachineSnapshot that is being taken of it; KubeVirt refuses to stop or start it meanwhile."""
     restored_by: str | None = None
@@ -60,6 +62,8 @@ class ObservedRestore:
     """uid of the VM that has the source's name now."""
     target: TargetFacts | Refusal | None = None
     """The target of the chosen point."""
+    has_service_account: bool = True
+    """Whether the ServiceAccount that the restore names exists."""
     storage_classes: frozenset[str] = frozenset()
     vm: VMFacts | None = None
     """The VM to restore, or that was created."""

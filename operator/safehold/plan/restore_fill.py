@@ -4,7 +4,7 @@ from safehold.api import VMBackup
 from safehold.api.vmrestore import VolumeRestore
 from safehold.plan.handover import shape_of
 from safehold.plan.job import JobFacts, read_report
-from safehold.plan.names import job_name, owner_labels
+from safehold.plan.names import job_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore_look import Decision, Look, Mark
 from safehold.plan.restore_machine import read_machine
@@ -35,12 +35,11 @@ def fill(look: Look) -> Decision | None:
 
 
 def _prime_claim(look: Look, record: VolumeRestore) -> NewClaim:
-    metadata = look.restore.metadata
     return NewClaim(
         namespace=look.seen.operator_namespace,
         name=record.prime_claim,
         shape=shape_of(record),
-        labels=owner_labels("VMRestore", look.uid, name=metadata.name, namespace=metadata.namespace),
+        labels=look.labels,
     )
 
 
@@ -57,6 +56,8 @@ def _start(look: Look) -> Decision:
         name=name,
         run=_worker_run(look, look.seen.backups[0], target),
         claims={record.name: record.prime_claim for record in look.status.volumes},
+        target=target,
+        labels=look.labels,
     )
     return look.goes_on(step, PHASE, "starts the worker", job_name=name)
 

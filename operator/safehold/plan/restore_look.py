@@ -10,6 +10,7 @@ from safehold.api import Failure, VMRestore
 from safehold.api.vmrestore import VMRestoreStatus, VolumeRestore
 from safehold.plan.conditions import State, conditions_for
 from safehold.plan.handover import Place, SeenVolume
+from safehold.plan.names import owner_labels
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore_facts import ObservedRestore
 from safehold.plan.restore_steps import Record, Step, Wait
@@ -52,6 +53,12 @@ class Look:
         return self.restore.metadata.uid
 
     @property
+    def labels(self) -> dict[str, str]:
+        """What all children in the operator's namespace carry."""
+        metadata = self.restore.metadata
+        return owner_labels("VMRestore", self.uid, name=metadata.name, namespace=metadata.namespace)
+
+    @property
     def in_place(self) -> bool:
         """Whether the VM keeps its definition and gets its volumes back."""
         return self.restore.spec.target.mode == "InPlace"
@@ -65,6 +72,18 @@ class Look:
     def swap_began(self) -> bool:
         """Whether a volume of the VM may have been replaced already: from then on the restore only goes forward."""
         return self.in_place and any(volume.step in (Mark.HANDING_OVER, Mark.DONE) for volume in self.status.volumes)
+
+    @property
+    def given_up(self) -> Refusal | None:
+        """Why everything is taken back; None while the restore goes forward."""
+        failure = self.status.failure
+        if failure is not None:
+            return Refusal(Reason(failure.reason), failure.message)
+        if self.seen.namespace_ending:
+            return Refusal(Reason.CANCELLED, f"namespace {self.seen.namespace.name} is being deleted")
+        if self.deleting and not self.swap_began:
+            return Refusal(Reason.CANCELLED, "the VMRestore was deleted")
+        return None
 
     @property
     def place(self) -> Place:

@@ -49,7 +49,7 @@ def run_as_before(look: Look) -> Step | None:
     if vm is None or before is None or before.original_run_strategy is None or vm.uid != before.uid:
         return None
     step = _change(look, vm, before.original_run_strategy)
-    if step is None and before.original_run_strategy == "Manual" and before.was_running and not vm.is_active:
+    if step is None and before.original_run_strategy == "Manual" and before.was_running and not vm.is_running:
         return StartVM(before.name)
     return step
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from safehold.api.base import ReclaimPolicy
 from safehold.plan.storage import ClaimRef, NewClaim
+from safehold.plan.target import TargetFacts
 from safehold.reasons import Reason
 from safehold.run import RestoreRun
 
@@ -70,6 +71,8 @@ class StartRestoreJob:
     name: str
     run: RestoreRun
     claims: Mapping[str, str]
+    target: TargetFacts
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ RESTORABLE_KINDS = frozenset(
         ("", "Secret"),
         ("", "ServiceAccount"),
         ("apps", "ControllerRevision"),
+        ("instancetype.kubevirt.io", "VirtualMachineInstancetype"),
+        ("instancetype.kubevirt.io", "VirtualMachinePreference"),
         ("k8s.cni.cncf.io", "NetworkAttachmentDefinition"),
     }
 )

@@ -1,0 +1,113 @@
+"""Reconciles of VMRestore: observe, decide, apply the status, carry out; until there is something to wait for."""
+
+from dataclasses import dataclass
+
+from safehold.api import VMRestore
+from safehold.api.vmrestore import VMRestoreStatus
+from safehold.controller.memo import Operator
+from safehold.controller.queue import Key, Reconcile
+from safehold.errors import ForbiddenError, NamespaceEndingError, SafeholdError
+from safehold.kube.events import emit
+from safehold.kube.kinds import VM_RESTORE
+from safehold.kube.restore_steps import RestoreHands
+from safehold.kube.restores import RestoreObserver
+from safehold.kube.status import apply_status
+from safehold.plan.refusal import Refusal
+from safehold.plan.restore import next_step
+from safehold.plan.restore_look import Look
+from safehold.plan.restore_steps import DeleteJob, DeleteObject, Finished, StartVM, Wait
+from safehold.reasons import Reason
+
+_PASSES = 50
+"""Decisions in one reconcile; more than a restore of a few disks has, and few enough that a defect cannot spin."""
+_PAUSE_SECONDS = 1.0
+"""After a step that others must finish, such as a deletion."""
+
+
+def reconciles(operator: Operator) -> dict[str, Reconcile]:
+    """The reconcile of VMRestores, by their plural."""
+    observer = RestoreObserver(
+        cluster=operator.cluster,
+        cluster_id=operator.cluster_id,
+        operator_namespace=operator.settings.operator_namespace,
+        endpoint_rules=operator.endpoint_rules,
+    )
+    return {VM_RESTORE.plural: RestoreReconciler(operator, observer).reconcile}
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreReconciler:
+    """Everything that the reconcile of a VMRestore needs."""
+
+    operator: Operator
+    observer: RestoreObserver
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Bring one VMRestore as far as it goes now; answers when to look again."""
+        for _ in range(_PASSES):
+            found = await self.operator.cluster.get(VM_RESTORE, key[1], key[0])
+            if found is None:
+                return None
+            again = await self._pass(VMRestore.model_validate(found))
+            if again != 0:
+                return again
+        return self.operator.settings.poll_seconds
+
+    async def _pass(self, restore: VMRestore) -> float | None:
+        look = await self.observer.observe(restore, self.operator.now())
+        decision = next_step(look)
+        await self._apply(restore, decision.status)
+        try:
+            await self._hands(look).carry_out(decision.step)
+        except NamespaceEndingError:
+            return _PAUSE_SECONDS
+        except SafeholdError as error:
+            if error.retryable:
+                raise
+            return await self._refused(look, decision.status, error)
+        match decision.step:
+            case Finished():
+                if look.deleting:
+                    self.operator.released.add(look.uid)
+                return None
+            case Wait():
+                return min(_PAUSE_SECONDS, self.operator.settings.poll_seconds)
+            case DeleteJob() | DeleteObject() | StartVM():
+                return _PAUSE_SECONDS
+        return 0
+
+    def _hands(self, look: Look) -> RestoreHands:
+        """With the rights that were asked for, except to take back what was made with them."""
+        operator, namespace = self.operator, look.seen.namespace.name
+        account = None if look.given_up else look.restore.spec.service_account_name
+        tenant = operator.cluster.as_service_account(namespace, account) if account else operator.cluster
+        pod = operator.settings.worker_pod()
+        return RestoreHands(operator=operator.cluster, tenant=tenant, namespace=namespace, pod=pod)
+
+    async def _refused(self, look: Look, status: VMRestoreStatus, error: SafeholdError) -> float | None:
+        """The cluster will not take the step however often it is asked: fail and clean up, or say why not."""
+        reason = Reason.RESTORE_NOT_ALLOWED if isinstance(error, ForbiddenError) else error.reason
+        refusal = Refusal(reason, str(error))
+        restore = look.restore.model_copy(update={"status": status})
+        if look.given_up or look.swap_began:
+            stuck = Look(restore=restore, seen=look.seen, now=look.now)
+            phase = status.phase or "CleaningUp"
+            await self._apply(restore, stuck.waits(phase, refusal.message, reason=refusal.reason).status)
+            raise error
+        failing = Look(restore=restore, seen=look.seen, now=look.now).fails(refusal)
+        await self._apply(restore, failing.status)
+        return 0
+
+    async def _apply(self, restore: VMRestore, status: VMRestoreStatus) -> None:
+        changed = await apply_status(self.operator.cluster, restore, restore.status, status)
+        if not changed or status.phase == restore.status.phase:
+            return
+        ready = next(condition for condition in status.conditions if condition.type == "Ready")
+        await emit(
+            self.operator.cluster,
+            restore,
+            reason=status.phase or "",
+            message=ready.message,
+            warning=status.failure is not None,
+            now=self.operator.now(),
+        )

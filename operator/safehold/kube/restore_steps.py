@@ -1,0 +1,153 @@
+"""Carries out what the plan of a restore decided. Every step may find that it was done before."""
+
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from safehold.envelope import new_key
+from safehold.errors import ConflictError, NotFoundError, SafeholdError
+from safehold.kube.client import Cluster, Manifest
+from safehold.kube.jobs import MountedVolume, WorkerJob, WorkerPod, adopt_secret, delete_job, start_job
+from safehold.kube.kinds import CLAIM, VM, VM_SUBRESOURCES, VOLUME
+from safehold.kube.restorable import RESTORABLE
+from safehold.kube.storage import claim_manifest
+from safehold.kube.targets import read_secrets
+from safehold.plan.handover import POKED
+from safehold.plan.restore_steps import (
+    AdoptSecret,
+    AssignVolume,
+    CreateClaim,
+    CreateObject,
+    DeleteClaim,
+    DeleteJob,
+    DeleteObject,
+    Finished,
+    KeepVolume,
+    OwnObject,
+    PokeClaim,
+    Record,
+    SetReclaimPolicy,
+    SetRunStrategy,
+    StartRestoreJob,
+    StartVM,
+    Step,
+    Wait,
+)
+from safehold.plan.storage import ClaimRef
+from safehold.run import ENVELOPE_FILE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreHands:
+    """Writes to the cluster what a restore's plan decided, and nothing else.
+
+    `tenant` has the rights that the restore has in its own namespace, `namespace`; `operator` the operator's.
+    """
+
+    operator: Cluster
+    tenant: Cluster
+    namespace: str
+    pod: WorkerPod
+
+    async def carry_out(self, step: Step) -> None:
+        """Do one step; an error says that it must be decided anew."""
+        match step:
+            case KeepVolume() | SetReclaimPolicy() | AssignVolume():
+                await self._change_volume(step)
+            case CreateClaim() | DeleteClaim() | PokeClaim():
+                await self._change_claim(step)
+            case StartRestoreJob() | AdoptSecret() | DeleteJob():
+                await self._work(step)
+            case CreateObject() | OwnObject() | DeleteObject():
+                await self._change_object(step)
+            case SetRunStrategy() | StartVM():
+                await self._power(step)
+            case Record() | Wait() | Finished():
+                return
+            case _:
+                assert_never(step)
+
+    async def _change_volume(self, step: KeepVolume | SetReclaimPolicy | AssignVolume) -> None:
+        match step:
+            case KeepVolume():
+                patch: dict[str, Any] = {"metadata": {"uid": step.uid, "labels": dict(step.labels)}}
+                patch["spec"] = {"persistentVolumeReclaimPolicy": "Retain"}
+                await self.operator.merge_patch(VOLUME, step.volume, None, patch)
+            case SetReclaimPolicy():
+                patch = {"metadata": {"uid": step.uid}, "spec": {"persistentVolumeReclaimPolicy": step.policy}}
+                await self.operator.merge_patch(VOLUME, step.volume, None, patch)
+            case AssignVolume():
+                await self._assign(step)
+
+    async def _assign(self, step: AssignVolume) -> None:
+        """The claimRef is replaced as a whole: a uid beside an old resourceVersion would not be followed."""
+        holder = {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
+        holder |= {"namespace": step.claim.namespace, "name": step.claim.name, "uid": step.claim.uid}
+        operations: list[Manifest] = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": step.resource_version},
+            {"op": "add", "path": "/spec/claimRef", "value": holder},
+        ]
+        await self.operator.json_patch(VOLUME, step.volume, None, operations)
+
+    async def _change_claim(self, step: CreateClaim | DeleteClaim | PokeClaim) -> None:
+        match step:
+            case CreateClaim(claim):
+                await self._in(claim.namespace).create_if_absent(CLAIM, claim_manifest(claim))
+            case DeleteClaim(claim):
+                await self._in(claim.namespace).delete(CLAIM, claim.name, claim.namespace, uid=claim.uid)
+            case PokeClaim(claim, value):
+                await self._poke(claim, value)
+
+    async def _poke(self, claim: ClaimRef, value: str) -> None:
+        patch = {"metadata": {"uid": claim.uid, "annotations": {POKED: value}}}
+        await self._in(claim.namespace).merge_patch(CLAIM, claim.name, claim.namespace, patch)
+
+    async def _work(self, step: StartRestoreJob | AdoptSecret | DeleteJob) -> None:
+        match step:
+            case StartRestoreJob():
+                await self._start(step)
+            case AdoptSecret():
+                await adopt_secret(self.operator, self.pod.namespace, step.job, step.job_uid)
+            case DeleteJob():
+                await delete_job(self.operator, self.pod.namespace, step.name)
+
+    async def _start(self, step: StartRestoreJob) -> None:
+        secrets = await read_secrets(self.operator, step.target)
+        if secrets.refusal:
+            raise SafeholdError(secrets.refusal.message, reason=secrets.refusal.reason)
+        volumes = tuple(
+            MountedVolume(name=volume.name, claim=step.claims[volume.name], mode=volume.mode, read_only=False)
+            for volume in step.run.volumes
+        )
+        files = {**secrets.files, ENVELOPE_FILE: new_key()}
+        job = WorkerJob(name=step.name, verb="restore", labels=step.labels, run=step.run, files=files, volumes=volumes)
+        await start_job(self.operator, self.pod, job)
+
+    async def _change_object(self, step: CreateObject | OwnObject | DeleteObject) -> None:
+        match step:
+            case CreateObject(manifest):
+                await self.tenant.create_if_absent(RESTORABLE[manifest["kind"]], dict(manifest))
+            case OwnObject():
+                owner = {"apiVersion": VM.api_version, "kind": VM.kind, "name": step.vm, "uid": step.vm_uid}
+                patch = {"metadata": {"ownerReferences": [owner]}}
+                await self.tenant.merge_patch(RESTORABLE[step.kind], step.name, self.namespace, patch)
+            case DeleteObject():
+                await self.tenant.delete(RESTORABLE[step.kind], step.name, self.namespace, uid=step.uid)
+
+    async def _power(self, step: SetRunStrategy | StartVM) -> None:
+        if isinstance(step, StartVM):
+            try:
+                await self.tenant.put(VM_SUBRESOURCES, step.vm, self.namespace, subresource="start")
+            except ConflictError:  # it runs already
+                return
+            return
+        vm = await self.operator.get(VM, step.vm, self.namespace)
+        if vm is None or vm["metadata"]["uid"] != step.uid:
+            raise NotFoundError(f"VirtualMachine {self.namespace}/{step.vm} was deleted meanwhile")
+        field, value = (
+            ("running", step.strategy != "Halted") if "running" in vm["spec"] else ("runStrategy", step.strategy)
+        )
+        patch = {"metadata": {"uid": step.uid}, "spec": {field: value}}
+        await self.tenant.merge_patch(VM, step.vm, self.namespace, patch)
+
+    def _in(self, namespace: str) -> Cluster:
+        return self.tenant if namespace == self.namespace else self.operator

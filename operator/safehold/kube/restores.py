@@ -1,0 +1,212 @@
+"""One look at everything that a decision about a VMRestore depends on; as few reads as its stage needs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from safehold.api import VMBackup, VMRestore
+from safehold.api.vmrestore import VolumeRestore
+from safehold.errors import NotServedError
+from safehold.kube.client import Cluster, Manifest
+from safehold.kube.envelope import recall
+from safehold.kube.jobs import observe_job
+from safehold.kube.kinds import NAMESPACE, SERVICE_ACCOUNT, STORAGE_CLASS, VM, VM_BACKUP, VMI, Kind
+from safehold.kube.restorable import RESTORABLE
+from safehold.kube.storage import observe_claim, observe_volume
+from safehold.kube.targets import read_namespace, read_secrets, resolve_target
+from safehold.kube.virtualmachines import claims_of
+from safehold.plan.conditions import is_finished
+from safehold.plan.endpoint import EndpointRules
+from safehold.plan.handover import SeenVolume
+from safehold.plan.machine import run_strategy
+from safehold.plan.names import RESTORED_BY, job_name
+from safehold.plan.refusal import Refusal
+from safehold.plan.restore_admission import vm_name
+from safehold.plan.restore_facts import CreatedObject, ObjectKey, ObservedRestore, VMFacts
+from safehold.plan.restore_look import Look, Mark
+from safehold.plan.restore_machine import key, read_machine
+from safehold.plan.storage import Claim
+from safehold.plan.target import TargetFacts
+from safehold.plan.tenancy import NamespaceFacts
+
+ENDED = ("Succeeded", "Failed")
+"""Phases of a VMI that runs no more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreObserver:
+    """Reads the facts, with the operator's rights."""
+
+    cluster: Cluster
+    cluster_id: str
+    operator_namespace: str
+    endpoint_rules: EndpointRules
+
+    async def observe(self, restore: VMRestore, now: datetime) -> Look:
+        """The facts for `safehold.plan.restore.next_step`."""
+        namespace = restore.metadata.namespace or ""
+        holder = await self.cluster.get(NAMESPACE, namespace)
+        facts = await read_namespace(self.cluster, namespace)
+        seen = ObservedRestore(
+            cluster_id=self.cluster_id,
+            operator_namespace=self.operator_namespace,
+            namespace=facts or NamespaceFacts(name=namespace, uid="", labels={}, annotations={}),
+            namespace_ending=holder is None or "deletionTimestamp" in holder["metadata"],
+        )
+        status = restore.status
+        if is_finished(status.conditions):
+            return Look(restore=restore, seen=seen, now=now)
+        if status.backup is None:
+            seen = await self._before_choice(restore, seen)
+        elif status.vm is None:
+            seen = await self._before_admission(restore, seen)
+        else:
+            seen = await self._under_way(restore, seen)
+        look = Look(restore=restore, seen=seen, now=now)
+        if status.failure or look.deleting or seen.namespace_ending:
+            return replace(look, seen=replace(seen, created=await self._created(restore)))
+        return await self._with_machine(look)
+
+    async def _before_choice(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
+        source = restore.spec.source
+        namespace = source.namespace or seen.namespace.name
+        backups: Sequence[Manifest | None]
+        if source.backup:
+            backups = [await self.cluster.get(VM_BACKUP, source.backup, namespace)]
+        else:
+            backups = await self.cluster.list(VM_BACKUP, namespace)
+        vm = await self.cluster.get(VM, source.vm, namespace) if source.vm else None
+        return replace(
+            seen,
+            source=await read_namespace(self.cluster, namespace),
+            backups=[VMBackup.model_validate(found) for found in backups if found is not None],
+            source_vm_uid=vm["metadata"]["uid"] if vm else None,
+        )
+
+    async def _before_admission(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
+        seen = await self._with_target(restore, await self._with_backup(restore, seen))
+        if not seen.backups:
+            return seen
+        name = vm_name(restore, seen.backups[0])
+        vm = await self._vm(seen.namespace.name, name)
+        classes = await self.cluster.list(STORAGE_CLASS)
+        claims: dict[str, Claim] = {}
+        for claim in vm.claims.values() if vm and restore.spec.target.mode == "InPlace" else ():
+            found = await observe_claim(self.cluster, seen.namespace.name, claim)
+            if found is not None:
+                claims[claim] = found
+        account = restore.spec.service_account_name
+        found_account = await self.cluster.get(SERVICE_ACCOUNT, account, seen.namespace.name) if account else None
+        return replace(
+            seen,
+            vm=vm,
+            storage_classes=frozenset(found["metadata"]["name"] for found in classes),
+            live_claims=claims,
+            has_service_account=found_account is not None,
+        )
+
+    async def _under_way(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
+        status = restore.status
+        name = job_name("restore", restore.metadata.name, restore.metadata.uid)
+        job = await observe_job(self.cluster, self.operator_namespace, name, run_id=restore.metadata.uid)
+        seen = replace(
+            await self._with_backup(restore, seen),
+            job=job,
+            vm=await self._vm(seen.namespace.name, status.vm.name) if status.vm else None,
+            volumes={record.name: await self._volume(restore, record) for record in status.volumes},
+        )
+        filling = any(record.step is None for record in status.volumes)
+        return await self._with_target(restore, seen) if filling and job is None else seen
+
+    async def _with_backup(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
+        chosen = restore.status.backup
+        assert chosen is not None
+        found = await self.cluster.get(VM_BACKUP, chosen.name, chosen.namespace)
+        is_it = found is not None and found["metadata"]["uid"] == chosen.uid
+        return replace(seen, backups=[VMBackup.model_validate(found)] if is_it else [])
+
+    async def _with_target(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
+        if not seen.backups or restore.status.backup is None:
+            return seen
+        target = await resolve_target(
+            self.cluster,
+            seen.backups[0].spec.target_ref,
+            restore.status.backup.namespace,
+            operator_namespace=self.operator_namespace,
+            rules=self.endpoint_rules,
+        )
+        if isinstance(target, TargetFacts):
+            target = (await read_secrets(self.cluster, target)).refusal or target
+        return replace(seen, target=target)
+
+    async def _volume(self, restore: VMRestore, record: VolumeRestore) -> SeenVolume:
+        namespace = restore.metadata.namespace or ""
+        prime = await observe_claim(self.cluster, self.operator_namespace, record.prime_claim)
+        claim = await observe_claim(self.cluster, namespace, record.claim_name)
+        old = record.old_persistent_volume
+        if record.step == Mark.VERIFIED and claim is not None:
+            old = claim.volume
+        return SeenVolume(
+            prime=prime,
+            volume=await observe_volume(self.cluster, record.persistent_volume or (prime.volume if prime else None)),
+            claim=claim,
+            old=await observe_volume(self.cluster, old),
+        )
+
+    async def _vm(self, namespace: str, name: str) -> VMFacts | None:
+        vm = await self.cluster.get(VM, name, namespace)
+        if vm is None:
+            return None
+        vmi = await self.cluster.get(VMI, name, namespace)
+        return VMFacts(
+            uid=vm["metadata"]["uid"],
+            run_strategy=run_strategy(vm["spec"]),
+            is_active=vmi is not None,
+            is_running=vmi is not None and (vmi.get("status") or {}).get("phase") not in ENDED,
+            snapshot=(vm.get("status") or {}).get("snapshotInProgress"),
+            restored_by=(vm["metadata"].get("labels") or {}).get(RESTORED_BY),
+            deleting="deletionTimestamp" in vm["metadata"],
+            claims=claims_of(vm),
+        )
+
+    async def _with_machine(self, look: Look) -> Look:
+        """For a new VM whose worker is done: what it recalled, and what exists of it already."""
+        job, vm = look.seen.job, look.status.vm
+        if look.in_place or vm is None or vm.uid is not None or job is None or job.outcome != "Complete":
+            return look
+        objects = await recall(self.cluster, self.operator_namespace, job.name, look.uid)
+        look = replace(look, seen=replace(look.seen, objects=objects))
+        if not look.all_are(Mark.HANDING_OVER):
+            return look
+        machine = read_machine(look)
+        if isinstance(machine, Refusal):
+            return look
+        existing: dict[ObjectKey, Mapping[str, Any]] = {}
+        for manifest in machine.dependencies:
+            kind, name = RESTORABLE[manifest["kind"]], manifest["metadata"]["name"]
+            found = await self.cluster.get(kind, name, look.seen.namespace.name)
+            if found is not None:
+                existing[key(manifest)] = found
+        return replace(look, seen=replace(look.seen, existing=existing))
+
+    async def _created(self, restore: VMRestore) -> list[CreatedObject]:
+        if restore.spec.target.mode == "InPlace":
+            return []
+        labels = {RESTORED_BY: restore.metadata.uid}
+        return [
+            CreatedObject(
+                api_version=kind.api_version,
+                kind=kind.kind,
+                name=found["metadata"]["name"],
+                uid=found["metadata"]["uid"],
+            )
+            for kind in RESTORABLE.values()
+            for found in await self._listed(kind, restore.metadata.namespace or "", labels)
+        ]
+
+    async def _listed(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> list[Manifest]:
+        try:
+            return await self.cluster.list(kind, namespace, labels=labels)
+        except NotServedError:
+            return []
