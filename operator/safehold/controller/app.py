@@ -14,7 +14,7 @@ import kopf
 from prometheus_client import start_http_server
 
 from safehold.api import GROUP
-from safehold.controller import policies, targets, watches
+from safehold.controller import policies, restores, targets, watches
 from safehold.controller.backups import BackupReconciler, backup_rules
 from safehold.controller.memo import Operator
 from safehold.controller.queue import Reconcile, WorkQueue
@@ -78,6 +78,7 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
         VM_BACKUP.plural: backups.reconcile,
         **policies.reconciles(operator),
         **targets.reconciles(operator),
+        **restores.reconciles(operator),
     }
     for plural, reconcile in reconciles.items():
         operator.queues[plural] = WorkQueue(plural, reconcile, on_pass=heartbeat.beat)
