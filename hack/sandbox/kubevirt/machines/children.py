@@ -1,4 +1,4 @@
-"""The objects that running a VM makes: the revision of its spec, the instance, and the launcher pod that holds its claims."""
+"""The objects that running a VM makes: the revision of its spec, the instance, and the pod that holds its claims."""
 
 from __future__ import annotations
 

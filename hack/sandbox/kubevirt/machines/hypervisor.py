@@ -44,15 +44,15 @@ class Running:
 
 
 class Hypervisor:
-    """Guests by the (namespace, name) of their VMI. `on_change` hears of every change that nobody asked for.
+    """Guests by the (namespace, name) of their VMI. `on_change` hears of every change of one.
 
     Without an image all guests are only disks. Every freeze that ends is a line in `state`/freezes.jsonl.
     """
 
-    def __init__(self, state: Path, image: GuestImage | None, on_change: Callable[[Key], None]) -> None:
+    def __init__(self, state: Path, image: GuestImage | None) -> None:
+        self.on_change: Callable[[Key], None] = lambda _: None
         self._state = state
         self._image = image
-        self._on_change = on_change
         self._running: dict[Key, Running] = {}
         self._watchers: set[asyncio.Task[None]] = set()
 
@@ -109,11 +109,13 @@ class Hypervisor:
         """Stops a guest's CPUs."""
         await self._guest(key).monitor.pause()
         self._running[key].paused = True
+        self.on_change(key)
 
     async def resume(self, key: Key) -> None:
         """Lets a guest's CPUs run again."""
         await self._guest(key).monitor.resume()
         self._running[key].paused = False
+        self.on_change(key)
 
     async def set_faults(self, key: Key, faults: tuple[str, ...]) -> None:
         """Makes exactly these faults happen in the guest from now on."""
@@ -152,7 +154,7 @@ class Hypervisor:
     async def _watch_end(self, key: Key, running: Running) -> None:
         running.exit_status = await running.guest.wait()
         running.agent_connected = False
-        self._on_change(key)
+        self.on_change(key)
 
     async def _watch_agent(self, key: Key, running: Running, guest: Guest) -> None:
         while guest.running:
@@ -166,7 +168,7 @@ class Hypervisor:
                 connected = running.agent_connected
             if connected != running.agent_connected:
                 running.agent_connected = connected
-                self._on_change(key)
+                self.on_change(key)
             await asyncio.sleep(_POLL_SECONDS)
 
     def _thawed(self, key: Key, freeze: Freeze) -> None:
@@ -180,7 +182,7 @@ class Hypervisor:
         }
         with (self._state / "freezes.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record) + "\n")
-        self._on_change(key)
+        self.on_change(key)
 
 
 async def _os_info(guest: Guest) -> dict[str, Any]:

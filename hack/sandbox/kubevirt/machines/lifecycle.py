@@ -1,7 +1,7 @@
 """Whether a VirtualMachine's instance should be made, ended or left alone: the run strategies as one pure decision.
 
-Recorded: Always and Halted. After KubeVirt's documentation, not recorded: Manual, RerunOnFailure, state change requests,
-and the delays after a failed start.
+Recorded: Always and Halted. After KubeVirt's documentation, not recorded: Manual, RerunOnFailure, state change
+requests, and the delays after a failed start.
 """
 
 from __future__ import annotations

@@ -81,4 +81,4 @@ def _conditions(conditions: Objects, vmi: Object | None, now: str) -> Objects:
 
 def _backing_off(vm: Object, now: datetime) -> bool:
     retry_at = ((vm.get("status") or {}).get("startFailure") or {}).get("retryAfterTimestamp")
-    return bool(retry_at) and datetime.fromisoformat(retry_at) > now
+    return retry_at is not None and datetime.fromisoformat(retry_at) > now

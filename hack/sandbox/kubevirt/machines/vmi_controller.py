@@ -38,14 +38,15 @@ class InstanceController:
         self._caches = caches
         self._hypervisor = hypervisor
         self._volumes = volumes
-        self.controller = Controller(cluster, "instances", workers=4, max_backoff_seconds=5.0)
 
     async def run(self) -> None:
         """Works until cancelled."""
-        self.controller.watch(self._caches.instances)
-        self.controller.watch(self._caches.claims, self._instances_of_claim)
-        self.controller.watch(self._caches.machines, lambda vm: [key_of(vm)])
-        await self.controller.run(self.reconcile)
+        controller = Controller(self._cluster, "instances", workers=4, max_backoff_seconds=5.0)
+        controller.watch(self._caches.instances)
+        controller.watch(self._caches.claims, self._instances_of_claim)
+        controller.watch(self._caches.machines, lambda vm: [key_of(vm)])
+        self._hypervisor.on_change = controller.queue.add
+        await controller.run(self.reconcile)
 
     async def reconcile(self, key: Key) -> float | None:
         """One look at an instance."""

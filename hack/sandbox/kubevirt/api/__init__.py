@@ -1,0 +1,1 @@
+"""What KubeVirt adds to the Kubernetes API: its kinds, their admission, and the subresources."""

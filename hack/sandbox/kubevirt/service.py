@@ -1,0 +1,97 @@
+"""All of KubeVirt in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.cluster.client import Cluster
+from sandbox.guest.errors import ImageError
+from sandbox.guest.image import GuestImage, guest_image
+from sandbox.guest.machine import qemu_installed
+from sandbox.kubevirt.api.installation import install_endpoints, install_kinds
+from sandbox.kubevirt.api.server import serving
+from sandbox.kubevirt.api.subresources import Subresources
+from sandbox.kubevirt.caches import Caches
+from sandbox.kubevirt.machines.hypervisor import Hypervisor
+from sandbox.kubevirt.machines.vm_controller import VirtualMachineController
+from sandbox.kubevirt.machines.vmi_controller import InstanceController
+from sandbox.kubevirt.quiescing import Quiescing
+from sandbox.kubevirt.restores.controller import RestoreController
+from sandbox.kubevirt.snapshots.controller import SnapshotController
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`state` gets freezes.jsonl; `volumes` is the folder of the CSI driver; without `image` guests are only disks."""
+
+    state: Path
+    volumes: Path
+    image: GuestImage | None
+
+
+def image_for(cache: Path, *, qemu: bool) -> GuestImage | None:
+    """The image that guests boot, or None, said in plain words, where no real guest can run."""
+    if not qemu:
+        _log.warning("--no-qemu: guests are only disks, with no agent; backups of them are crash-consistent at best")
+        return None
+    if not qemu_installed():
+        _log.warning("QEMU is not installed: guests are only disks; run `make system` as root for real ones")
+        return None
+    try:
+        return guest_image(cache)
+    except ImageError as error:
+        _log.warning("no guest image can be built, guests are only disks: %s", error)
+        return None
+
+
+async def serve(cluster: Cluster, settings: Settings, ready: asyncio.Event | None = None) -> None:
+    """Installs, then runs all controllers and guests until cancelled. The guests end with it."""
+    settings.state.mkdir(parents=True, exist_ok=True)
+    await install_kinds(cluster)
+    caches = Caches.of(cluster)
+    hypervisor = Hypervisor(settings.state, settings.image)
+    quiescing = Quiescing(cluster, hypervisor)
+    parts = (
+        caches.run(),
+        InstanceController(cluster, caches, hypervisor, settings.volumes).run(),
+        VirtualMachineController(cluster, caches).run(),
+        SnapshotController(cluster, caches, quiescing).run(),
+        RestoreController(cluster, caches).run(),
+    )
+    try:
+        async with serving(caches, Subresources(cluster, hypervisor, quiescing)) as url, asyncio.TaskGroup() as tasks:
+            for part in parts:
+                tasks.create_task(part)
+            for informer in caches.all():
+                await informer.synced.wait()
+            await install_endpoints(cluster, url)
+            if ready is not None:
+                ready.set()
+    finally:
+        await hypervisor.close()
+
+
+@asynccontextmanager
+async def running_kubevirt(kubeconfig: Path, settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
+    """KubeVirt for the time of the context; entered once it is ready. Yields the task, which ends only by failing."""
+    async with Cluster.connect(kubeconfig, "sandbox-kubevirt") as cluster:
+        ready = asyncio.Event()
+        task = asyncio.create_task(serve(cluster, settings, ready))
+        waiting = asyncio.create_task(ready.wait())
+        try:
+            await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                await task
+            yield task
+        finally:
+            waiting.cancel()
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
