@@ -14,7 +14,7 @@ from safehold.engine.points import Points
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import PointError, StoreError
 
-_SETTLE_SECONDS = 1.0
+_SETTLE_SECONDS = 0.5
 README_TEXT = """\
 # A Safehold repository, format 0
 

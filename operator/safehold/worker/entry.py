@@ -5,13 +5,14 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic
 from typing import Literal
 
 from safehold import logs
 from safehold.errors import SafeholdError
 from safehold.reasons import Reason
-from safehold.run import RUN_FILE, RunReport
+from safehold.run import RUN_FILE, RUN_FOLDER, RunReport
 from safehold.settings import WorkerSettings
 from safehold.worker.backup import back_up_run
 from safehold.worker.folder import RunFolder
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 def run_worker(verb: Verb, settings: WorkerSettings) -> int:
     """Carry out the run in the folder; returns the process's exit code. There is a report in any case."""
-    folder = RunFolder(settings.run_folder)
+    folder = RunFolder(settings.run_folder or Path(RUN_FOLDER))
     run_id = _run_id(folder)
     logs.configure(settings.log_level, run=run_id, verb=verb)
     stop = threading.Event()
