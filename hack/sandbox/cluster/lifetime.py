@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from contextlib import AbstractAsyncContextManager
 
@@ -14,6 +15,7 @@ READY = "ready"
 
 def serve_until_stopped(part: AbstractAsyncContextManager[object]) -> None:
     """Enters the part, says that it is ready, and leaves it in good order at SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     asyncio.run(_serve(part))
 
 

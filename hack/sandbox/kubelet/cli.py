@@ -23,7 +23,11 @@ def _images(_context: click.Context, _parameter: click.Parameter, values: tuple[
 @click.command("kubelet")
 @click.option("--kubeconfig", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
 @click.option("--state", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the pods.")
-@click.option("--storage", type=click.Path(file_okay=False, path_type=Path), help="Folder given to csi as --state.")
+@click.option(
+    "--volumes",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="State folder of the CSI part; by default the csi folder beside --state.",
+)
 @click.option(
     "--image",
     "images",
@@ -35,14 +39,14 @@ def _images(_context: click.Context, _parameter: click.Parameter, values: tuple[
 @click.option("--node", default="sandbox", show_default=True, help="The node's name.")
 @click.option("--address", default="127.0.0.1", show_default=True, help="The node's and its pods' address.")
 def command(
-    kubeconfig: Path, state: Path, storage: Path | None, images: tuple[Image, ...], node: str, address: str
+    kubeconfig: Path, state: Path, volumes: Path | None, images: tuple[Image, ...], node: str, address: str
 ) -> None:
     """A node whose containers are processes of this machine; prints "ready" when it serves. Needs root."""
     settings = NodeSettings(
         name=node,
         address=address,
         folder=state.resolve(),
-        storage=(storage or state.parent / "csi").resolve(),
+        storage=(volumes or state.parent / "csi").resolve(),
         images=images,
     )
     if os.geteuid() != 0:

@@ -10,12 +10,9 @@ from sandbox.cluster.client import Cluster, Object
 from sandbox.cluster.controller import Controller
 from sandbox.cluster.informer import Informer, Key
 from sandbox.cluster.kinds import POD
-from sandbox.cluster.metadata import annotations_of, is_deleting
+from sandbox.cluster.metadata import is_deleting
 from sandbox.kubelet.container_life import ContainerLife, NodeSettings
 from sandbox.kubelet.pod_worker import PodWorker
-
-PLAYED_ELSEWHERE = "sandbox.safehold.dev/played-elsewhere"
-"""Annotation of pods that another part plays (virt-launcher's): they are scheduled, but not run here."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +52,7 @@ class Kubelet:
         for uid in self._uids(key):
             if pod is None or pod["metadata"]["uid"] != uid:
                 await self._forget(uid)
-        if pod is None or PLAYED_ELSEWHERE in annotations_of(pod):
+        if pod is None:
             return
         uid = pod["metadata"]["uid"]
         task = self._tasks.get(uid)

@@ -99,7 +99,8 @@ def _make_device(device: dict[str, Any], target: Path) -> None:
     status = source.stat()
     target.parent.mkdir(parents=True, exist_ok=True)
     if stat.S_ISBLK(status.st_mode):
-        os.mknod(target, 0o660 | stat.S_IFBLK, status.st_rdev)
+        os.mknod(target, stat.S_IFBLK, status.st_rdev)
+        target.chmod(0o660)
         os.chown(target, device["uid"], device["gid"])
     else:
         _bind(source, target, read_only=device["read_only"])

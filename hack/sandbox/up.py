@@ -1,0 +1,200 @@
+"""`python -m sandbox up`: all parts of the sandbox as child processes over one state folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import click
+
+_START_SECONDS = 120.0
+_STOP_SECONDS = 30.0
+_LOG_TAIL_LINES = 20
+SAFEHOLD_IMAGE = f"safehold@65532={sys.executable} -m safehold"
+
+
+class SandboxError(Exception):
+    """A part of the sandbox did not start or has ended; the message ends with the last lines of its log."""
+
+
+@dataclass(slots=True)
+class _Part:
+    name: str
+    process: Process
+    log: Path
+    drain: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True)
+class Sandbox:
+    """The whole sandbox for the time of an `async with`. Its parts keep their data under `state` and take it up again.
+
+    `no_qemu` makes guests that are only disks; `images` are the kubelet's image mappings beside Safehold's own;
+    `buckets` are created in the object store.
+    """
+
+    state: Path
+    no_qemu: bool = False
+    images: Sequence[str] = ()
+    buckets: Sequence[str] = ()
+    resync_seconds: float | None = None
+    notes: list[str] = field(default_factory=list)
+    """What this machine cannot play, in plain words."""
+    s3_endpoint: str = ""
+    _parts: list[_Part] = field(default_factory=list)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.state / "apiserver" / "admin.kubeconfig"
+
+    @property
+    def s3_credentials(self) -> Path:
+        """An AWS credentials file for the object store's administrator."""
+        return self.state / "objectstore" / "credentials"
+
+    def log_of(self, part: str) -> Path:
+        """What a part wrote to its standard output and error."""
+        return self.state / "logs" / f"{part}.log"
+
+    async def __aenter__(self) -> Self:
+        self.state = self.state.resolve()
+        try:
+            await self._start_all()
+        except BaseException:
+            await self._stop_all()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop_all()
+
+    async def wait(self) -> None:
+        """Returns never: raises SandboxError as soon as a part ends by itself."""
+        waiting = {asyncio.create_task(part.process.wait()): part for part in self._parts}
+        try:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        part = waiting[done.pop()]
+        raise SandboxError(_complaint(part, "has ended"))
+
+    async def _start_all(self) -> None:
+        buckets = [word for bucket in self.buckets for word in ("--bucket", bucket)]
+        started = await asyncio.gather(
+            self._start("apiserver"), self._start("objectstore", *buckets), return_exceptions=True
+        )
+        for result in started:
+            if isinstance(result, BaseException):
+                raise result
+        self.s3_endpoint = str(started[1]).split()[0]
+        cluster = ("--kubeconfig", str(self.kubeconfig))
+        resync = ("--resync-seconds", str(self.resync_seconds)) if self.resync_seconds else ()
+        await self._start("csi", *cluster, *resync)
+        volumes = ("--volumes", str(self.state / "csi"))
+        if os.geteuid() == 0:
+            images = [word for image in (SAFEHOLD_IMAGE, *self.images) for word in ("--image", image)]
+            await self._start("kubelet", *cluster, *volumes, *images)
+        else:
+            self.notes.append("No pods will run: the kubelet needs root to give containers their own mounts and users.")
+        await self._start("kubevirt", *cluster, *volumes, *(("--no-qemu",) if self.no_qemu else ()))
+
+    async def _start(self, name: str, *arguments: str) -> str:
+        """Starts a part and waits for its first line, which it prints once it serves; returns that line."""
+        folder, log = self.state / name, self.log_of(name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        # A part must not outlive this process, however that ends; its own session keeps Ctrl-C away from it.
+        guard = ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
+        with log.open("ab") as errors:
+            process = await asyncio.create_subprocess_exec(
+                *guard,
+                *(sys.executable, "-m", "sandbox", name, "--state", str(folder), *arguments),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+        part = _Part(name, process, log)
+        self._parts.append(part)
+        assert process.stdout is not None
+        try:
+            line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
+        except TimeoutError as error:
+            raise SandboxError(_complaint(part, f"was not ready after {_START_SECONDS:.0f} s")) from error
+        if not line:
+            raise SandboxError(_complaint(part, "did not start"))
+        part.drain = asyncio.create_task(_append(process.stdout, log))
+        return line.decode().strip()
+
+    async def _stop_all(self) -> None:
+        """Ends the parts, the last one started first."""
+        for part in reversed(self._parts):
+            with suppress(ProcessLookupError):
+                part.process.terminate()
+            try:
+                await asyncio.wait_for(part.process.wait(), _STOP_SECONDS)
+            except TimeoutError:
+                part.process.kill()
+                await part.process.wait()
+            if part.drain:
+                await part.drain
+        self._parts.clear()
+
+
+async def _append(stream: asyncio.StreamReader, log: Path) -> None:
+    with log.open("ab", buffering=0) as file:
+        while data := await stream.read(1 << 16):
+            file.write(data)
+
+
+def _complaint(part: _Part, what: str) -> str:
+    lines = part.log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:] if part.log.exists() else []
+    return "\n".join([f"the sandbox's part {part.name!r} {what}; see {part.log}:", *lines])
+
+
+@click.command("up")
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".sandbox"),
+    show_default=True,
+    help="Folder of all data.",
+)
+@click.option("--no-qemu", is_flag=True, help="Guests are only disks: nothing boots, nothing is frozen.")
+@click.option("--bucket", "buckets", multiple=True, default=("backups",), show_default=True, help="Buckets to create.")
+@click.option("--image", "images", multiple=True, metavar="NAME[@UID]=COMMAND", help="A further image for pods.")
+def command(state: Path, no_qemu: bool, buckets: tuple[str, ...], images: tuple[str, ...]) -> None:
+    """All parts together, until Ctrl-C or SIGTERM."""
+    try:
+        asyncio.run(_stay_up(Sandbox(state, no_qemu=no_qemu, images=images, buckets=buckets)))
+    except SandboxError as error:
+        raise click.ClickException(str(error)) from error
+
+
+async def _stay_up(sandbox: Sandbox) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        async with sandbox:
+            _print_welcome(sandbox)
+            await sandbox.wait()
+
+
+def _print_welcome(sandbox: Sandbox) -> None:
+    for note in sandbox.notes:
+        click.echo(f"Note: {note}")
+    click.echo(f"export KUBECONFIG={sandbox.kubeconfig}")
+    click.echo(f"export AWS_ENDPOINT_URL={sandbox.s3_endpoint} AWS_SHARED_CREDENTIALS_FILE={sandbox.s3_credentials}")
+    click.echo(f"Buckets: {', '.join(sandbox.buckets) or 'none'}. Logs: {sandbox.state / 'logs'}. Ctrl-C ends it.")
