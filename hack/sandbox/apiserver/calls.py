@@ -1,6 +1,7 @@
 """One HTTP request on its way through the server, and the answers to it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -8,14 +9,20 @@ from typing import Any
 import yaml
 from aiohttp import web
 
-from sandbox.apiserver import statuses
+from sandbox.apiserver import protobuf, statuses
 from sandbox.apiserver.auth.users import UserInfo
 from sandbox.apiserver.control_plane import ControlPlane
 from sandbox.apiserver.objects import JsonObject, encode_json
 from sandbox.apiserver.registry import Resource, ResourceVersion
 from sandbox.apiserver.requests import RequestInfo, WriteRequest
 
-_BODY_TYPES = ("application/json", "application/yaml")
+_BODY_TYPES = ("application/json", "application/yaml", protobuf.MEDIA_TYPE)
+_DECODERS: dict[str, Callable[[bytes], Any]] = {
+    protobuf.MEDIA_TYPE: protobuf.decode_object,
+    "application/yaml": yaml.safe_load,
+    "application/apply-patch+yaml": yaml.safe_load,
+}
+"""Everything else is JSON."""
 _DEFAULT_MANAGER = "unknown"
 
 
@@ -87,7 +94,7 @@ class Call:
         if media not in (accepted or _BODY_TYPES) and self.http.headers.get("Content-Type"):
             raise statuses.unsupported_media(media, accepted or _BODY_TYPES)
         try:
-            return yaml.safe_load(raw) if media.endswith("yaml") else json.loads(raw)
+            return _DECODERS.get(media, json.loads)(raw)
         except (ValueError, yaml.YAMLError) as error:
             raise statuses.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
 
