@@ -56,6 +56,8 @@ def hand_over(record: VolumeRestore, seen: SeenVolume, place: Place) -> Step | R
     if seen.volume is None:
         message = f"PersistentVolume {record.persistent_volume} with the restored volume {record.name} is gone"
         return Refusal(Reason.VOLUME_ERROR, f"{message}; somebody deleted it, restore again")
+    if _is_handed_over(seen.claim, seen.volume, place):
+        return None
     return (
         _keep(record, seen, seen.volume, place)
         or _free_name(record, seen.claim)
@@ -63,6 +65,13 @@ def hand_over(record: VolumeRestore, seen: SeenVolume, place: Place) -> Step | R
         or _assign(record, seen.claim, seen.volume, place)
         or _await_binding(seen.claim, seen.volume)
     )
+
+
+def _is_handed_over(claim: Claim | None, volume: Volume, place: Place) -> bool:
+    """Whether claim and volume are bound to each other; its policy may be Delete again by then."""
+    if claim is None or not _is_marked(claim, place) or claim.volume != volume.name or volume.claim != claim.ref:
+        return False
+    return claim.phase == "Bound" and volume.phase == "Bound" and not claim.deleting
 
 
 def settle(record: VolumeRestore, seen: SeenVolume) -> Step | None:
@@ -131,10 +140,8 @@ def _assign(record: VolumeRestore, claim: Claim | None, volume: Volume, place: P
     return AssignVolume(volume.name, volume.resource_version, claim.ref)
 
 
-def _await_binding(claim: Claim | None, volume: Volume) -> Step | None:
+def _await_binding(claim: Claim | None, volume: Volume) -> Step:
     assert claim is not None  # _take_name saw to that
-    if claim.phase == "Bound" and volume.phase == "Bound":
-        return None
     if claim.annotations.get(POKED) == volume.resource_version:
         return Wait(f"claim {claim.ref.name} is being bound to its restored volume")
     return PokeClaim(claim.ref, volume.resource_version)
