@@ -1,0 +1,138 @@
+"""Key sets and their election."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+
+from safehold.engine.keyfile import RepositoryKey
+from safehold.engine.keys import KeyRing, KeySet, find_key_ring, find_or_create_key_ring
+from safehold.engine.store.base import ObjectEntry
+from safehold.engine.store.memory import MemoryStore
+from safehold.errors import IntegrityError, KeyMaterialError
+from safehold.reasons import Reason
+
+KEY = RepositoryKey.generate()
+
+
+def no_wait() -> None:
+    """Nobody else starts at this moment."""
+
+
+def test_the_first_makes_a_key_set_that_the_next_finds() -> None:
+    """A scope gets its keys once."""
+    store = MemoryStore()
+    assert find_key_ring(store, KEY, "target") is None
+    made = find_or_create_key_ring(store, KEY, "target", no_wait)
+    assert find_or_create_key_ring(store, KEY, "target", pytest.fail) == made
+    assert find_key_ring(store, KEY, "target") == made
+
+
+def wait(barrier: threading.Barrier) -> None:
+    """Until all writers are here."""
+    barrier.wait(timeout=10)
+
+
+class RacingStore(MemoryStore):
+    """One writer's view of a store that all share: its first listing is over before anybody writes."""
+
+    def __init__(self, objects: dict[str, bytes], listed: threading.Barrier) -> None:
+        super().__init__()
+        self.objects = objects
+        self._listed: threading.Barrier | None = listed
+
+    def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
+        """List, and the first time wait for the others."""
+        found = super().list(prefix, limit=limit)
+        barrier, self._listed = self._listed, None
+        if barrier:
+            barrier.wait(timeout=10)
+        return found
+
+
+def test_first_writers_at_the_same_moment_agree() -> None:
+    """Eight that saw no key set all end with the same one, without locks or conditional writes."""
+    writers = 8
+    objects: dict[str, bytes] = {}
+    listed, written = threading.Barrier(writers), threading.Barrier(writers)
+
+    def first(_: int) -> KeyRing:
+        store = RacingStore(objects, listed)
+        return find_or_create_key_ring(store, KEY, "target", lambda: wait(written))
+
+    with ThreadPoolExecutor(writers) as executor:
+        rings = list(executor.map(first, range(writers)))
+    assert len(objects) == writers
+    assert {ring.current for ring in rings} == {min((ring.current for ring in rings), key=lambda each: each.id)}
+    assert all(len(ring.key_sets) == writers for ring in rings)
+
+
+def test_a_loser_of_the_election_stays_readable() -> None:
+    """Points under a key set that lost are opened with it for ever."""
+    store = MemoryStore()
+    loser = find_or_create_key_ring(store, KEY, "target", no_wait).current
+    late = MemoryStore()
+    while True:
+        winner = find_or_create_key_ring(late, KEY, "target", no_wait).current
+        if winner.id < loser.id:
+            break
+        late.objects.clear()
+    store.objects.update(late.objects)
+    ring = find_key_ring(store, KEY, "target")
+    assert ring is not None
+    assert ring.current == winner
+    assert ring.data_key(loser.id, "some object") == loser.data_key
+
+
+def test_another_key_is_refused_and_both_recipients_are_named() -> None:
+    """WrongKey tells which key was expected, without telling a key."""
+    store, other = MemoryStore(), RepositoryKey.generate()
+    find_or_create_key_ring(store, KEY, "target", no_wait)
+    for find in (find_key_ring, partial(find_or_create_key_ring, settle=no_wait)):
+        with pytest.raises(KeyMaterialError, match=KEY.recipient) as caught:
+            find(store, other, "target")
+        assert caught.value.reason is Reason.WRONG_KEY
+
+
+def test_two_keys_that_lay_out_the_same_place_at_once_do_not_both_win() -> None:
+    """The one whose key set lost learns it before it writes anything else."""
+    store, other = MemoryStore(), RepositoryKey.generate()
+
+    def rival() -> None:
+        find_or_create_rival(store, other)
+
+    outcomes: list[KeyRing | Reason] = []
+    for key, settle in ((KEY, rival), (other, no_wait)):
+        try:
+            outcomes.append(find_or_create_key_ring(store, key, "target", settle))
+        except KeyMaterialError as problem:
+            outcomes.append(problem.reason)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["KeyRing", "Reason"]
+
+
+def find_or_create_rival(store: MemoryStore, key: RepositoryKey) -> None:
+    """What another installation with another key writes meanwhile."""
+    apart = MemoryStore()
+    find_or_create_key_ring(apart, key, "target", no_wait)
+    store.objects.update(apart.objects)
+
+
+@pytest.mark.parametrize("change", [lambda b: b[:-1], lambda b: b[:80] + bytes([b[80] ^ 1]) + b[81:]])
+def test_a_damaged_key_set_is_named(change: Callable[[bytes], bytes]) -> None:
+    """A key set is never half understood."""
+    store = MemoryStore()
+    find_or_create_key_ring(store, KEY, "target", no_wait)
+    name = next(iter(store.objects))
+    store.objects[name] = change(store.objects[name])
+    with pytest.raises(IntegrityError, match=name):
+        find_key_ring(store, KEY, "target")
+
+
+def test_repr_hides_keys() -> None:
+    """A key set shows its id only."""
+    key_set = KeySet.generate()
+    assert key_set.data_key.hex() not in repr(key_set)
+    assert repr(key_set.data_key) not in repr(key_set)
+    assert repr(key_set.id_key) not in repr(key_set)

@@ -1,0 +1,129 @@
+"""Maps: trees of chunk ids."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safehold.engine.chunks import ID_BYTES, ZERO_ID
+from safehold.engine.maps import MapBuilder, MapCursor, MapReader, VolumeMap, levels_of
+from safehold.errors import IntegrityError
+
+FANOUT = 4
+
+
+class Nodes:
+    """Nodes by number, in place of chunks in packs; plays both the reader and the index that a MapReader asks."""
+
+    def __init__(self) -> None:
+        self.contents: dict[bytes, bytes] = {}
+
+    def store(self, node: bytes) -> bytes:
+        """Name the node."""
+        node_id = next((i for i, content in self.contents.items() if content == node), None)
+        node_id = node_id or (len(self.contents) + 1).to_bytes(ID_BYTES)
+        self.contents[node_id] = node
+        return node_id
+
+
+def ids_of(numbers: list[int]) -> bytes:
+    """Ids of chunks; 0 is a chunk of zeros."""
+    return b"".join(number.to_bytes(ID_BYTES) for number in numbers)
+
+
+def build(numbers: list[int], nodes: Nodes, store: Callable[[bytes], bytes] | None = None) -> VolumeMap:
+    """The map of these chunks, zeros given as runs."""
+    builder = MapBuilder(len(numbers), FANOUT, store or nodes.store)
+    at = 0
+    while at < len(numbers):
+        end = at
+        while end < len(numbers) and (numbers[end] == 0) == (numbers[at] == 0):
+            end += 1
+        if numbers[at]:
+            builder.append(ids_of(numbers[at:end]))
+        else:
+            builder.append_zeros(end - at)
+        at = end
+    return builder.finish()
+
+
+class NodeReader(MapReader):
+    """A MapReader whose nodes do not come from packs."""
+
+    def __init__(self, volume_map: VolumeMap, nodes: Nodes) -> None:
+        super().__init__(volume_map, FANOUT, reader=None, index=None)  # type: ignore[arg-type] # _fetch is replaced
+        self._nodes = nodes
+
+    def _fetch(self, node_ids: list[bytes]) -> dict[bytes, bytes]:
+        return {node_id: self._nodes.contents[node_id] for node_id in node_ids}
+
+
+chunk_numbers = st.lists(st.one_of(st.just(0), st.integers(1, 9)), min_size=1, max_size=200)
+
+
+@given(chunk_numbers, st.data())
+def test_a_cursor_reads_what_was_built_slice_by_slice(numbers: list[int], data: st.DataObject) -> None:
+    """Whatever is skipped on the way, each slice is right, and so is the count of chunks that are not zeros."""
+    nodes = Nodes()
+    volume_map = build(numbers, nodes)
+    cursor, at = MapCursor(NodeReader(volume_map, nodes)), 0
+    while at < len(numbers):
+        skip = data.draw(st.integers(0, 10))
+        count = data.draw(st.integers(1, 30))
+        at += skip
+        expected = numbers[at : at + count]
+        if data.draw(st.booleans()):
+            assert cursor.count_data(at, count) == sum(number != 0 for number in expected)
+        else:
+            assert cursor.ids(at, count) == ids_of(expected + [0] * (count - len(expected)))
+        at += count
+
+
+@given(chunk_numbers)
+def test_how_ids_arrive_does_not_change_the_map(numbers: list[int]) -> None:
+    """Runs of zeros and single ids lead to the same root, so that unchanged nodes are recognised."""
+    nodes = Nodes()
+    one_by_one = MapBuilder(len(numbers), FANOUT, nodes.store)
+    for number in numbers:
+        one_by_one.append(ids_of([number]))
+    assert one_by_one.finish() == build(numbers, nodes)
+
+
+def test_a_hole_of_any_size_costs_nothing() -> None:
+    """16 TiB of zeros are one step per level and not one node."""
+    builder = MapBuilder(1 << 26, 64, lambda node: pytest.fail(f"stores {len(node)} bytes"))
+    builder.append_zeros(1 << 26)
+    assert builder.finish() == VolumeMap(ZERO_ID, levels_of(1 << 26, 64), 1 << 26)
+
+
+def test_one_changed_chunk_makes_one_new_node_per_level() -> None:
+    """An incremental writes the path to the change and nothing else."""
+    nodes, numbers = Nodes(), list(range(1, 257))
+    build(numbers, nodes)
+    before = len(nodes.contents)
+    numbers[100] = 999
+    assert build(numbers, nodes).levels == 4
+    assert len(nodes.contents) - before == 4
+
+
+@pytest.mark.parametrize(("slots", "levels"), [(1, 1), (4, 1), (5, 2), (16, 2), (17, 3), (64, 3), (65, 4)])
+def test_the_height_is_the_smallest_that_holds_the_volume(slots: int, levels: int) -> None:
+    """The last slot of a level needs no further level."""
+    assert levels_of(slots, FANOUT) == levels
+
+
+def test_a_map_with_missing_ids_is_not_finished() -> None:
+    """A map that does not cover its volume is a defect and never becomes a root."""
+    builder = MapBuilder(5, FANOUT, lambda _: ZERO_ID)
+    builder.append_zeros(4)
+    with pytest.raises(ValueError, match="4 of 5"):
+        builder.finish()
+
+
+def test_a_map_of_another_height_is_refused() -> None:
+    """A forged height cannot make a reader take nodes for chunks."""
+    nodes = Nodes()
+    volume_map = build([1] * 20, nodes)
+    with pytest.raises(IntegrityError, match="height"):
+        MapCursor(NodeReader(VolumeMap(volume_map.root, 2, 20), nodes))

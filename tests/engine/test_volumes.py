@@ -1,0 +1,136 @@
+"""Disks: what is read of them, and how they are written."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from safehold.engine.volumes import Extent, SourceVolume, TargetVolume
+from safehold.errors import VolumeError
+
+PAGE = 4096
+
+
+def test_holes_of_a_file_are_not_read(tmp_path: Path) -> None:
+    """Extents cover the data, in order, and little else."""
+    path = tmp_path / "disk"
+    with path.open("wb") as file:
+        for at in (0, 64 * PAGE, 65 * PAGE):
+            file.seek(at)
+            file.write(b"x" * 100)
+        file.truncate(200 * PAGE)
+    with SourceVolume(path) as volume:
+        assert list(volume.data_extents()) == [Extent(0, PAGE), Extent(64 * PAGE, 2 * PAGE)]
+
+
+def test_a_file_that_is_all_hole_has_no_extents(tmp_path: Path) -> None:
+    """An empty disk of 1 TiB is looked at in no time."""
+    path = tmp_path / "disk"
+    path.touch()
+    os.truncate(path, 1 << 40)
+    with SourceVolume(path) as volume:
+        assert volume.size_bytes == 1 << 40
+        assert list(volume.data_extents()) == []
+
+
+def test_a_disk_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    """A source that fails in the middle never becomes a point that looks whole."""
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(1000))
+    with SourceVolume(path) as volume:
+        os.truncate(path, 500)
+        with pytest.raises(VolumeError, match="ended while it was read: expected 1000 bytes, found 500"):
+            volume.read_into([bytearray(600), bytearray(400)], 0)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"), [("missing", "cannot be opened"), ("folder", "opened|not a disk"), ("empty", "empty")]
+)
+def test_what_is_no_disk_is_refused(tmp_path: Path, make: str, said: str) -> None:
+    """A missing, an empty and a strange source each get their own sentence."""
+    path = tmp_path / make
+    if make == "folder":
+        path.mkdir()
+    if make == "empty":
+        path.touch()
+    with pytest.raises(VolumeError, match=said):
+        SourceVolume(path)
+
+
+def test_a_file_has_its_name_only_when_it_is_finished(tmp_path: Path) -> None:
+    """Until then the old disk stands, and the new one is beside it under another name."""
+    path = tmp_path / "disk"
+    path.write_bytes(b"old")
+    with TargetVolume(path, 100) as target:
+        target.write(b"new", 50)
+        assert path.read_bytes() == b"old"
+        target.finish()
+    assert path.read_bytes() == bytes(50) + b"new" + bytes(47)
+    assert [each.name for each in tmp_path.iterdir()] == ["disk"]
+
+
+def test_a_partial_file_of_an_earlier_attempt_is_not_reused(tmp_path: Path) -> None:
+    """Old bytes do not show through where the restore point has holes."""
+    (tmp_path / "disk.partial").write_bytes(b"x" * 300)
+    with TargetVolume(tmp_path / "disk", 100) as target:
+        target.finish()
+    assert (tmp_path / "disk").read_bytes() == bytes(100)
+
+
+def test_a_file_in_place_keeps_its_size_and_loses_its_old_content(tmp_path: Path) -> None:
+    """A file that stands for a device is filled where it is, and is larger than the disk."""
+    path = tmp_path / "device"
+    path.write_bytes(b"x" * 300)
+    inode = path.stat().st_ino
+    with TargetVolume(path, 100, in_place=True) as target:
+        target.write(b"new", 0)
+        target.finish()
+    assert path.read_bytes() == b"new" + bytes(297)
+    assert path.stat().st_ino == inode
+
+
+def test_a_device_that_is_too_small_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    """The old content is still there."""
+    path = tmp_path / "device"
+    path.write_bytes(b"x" * 50)
+    with pytest.raises(VolumeError, match="too small: expected 100 bytes, found 50"):
+        TargetVolume(path, 100, in_place=True)
+    assert path.read_bytes() == b"x" * 50
+
+
+@pytest.fixture
+def loop_device(tmp_path: Path) -> Iterator[Path]:
+    """A block device of 1 MiB that is full of old data."""
+    backing = tmp_path / "backing"
+    backing.write_bytes(b"o" * (1 << 20))
+    found = subprocess.run(["losetup", "--find", "--show", backing], capture_output=True, text=True, check=False)
+    if found.returncode:
+        pytest.skip(f"no loop devices here: {found.stderr.strip()}")
+    device = Path(found.stdout.strip())
+    yield device
+    subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def test_a_device_is_read_whole(loop_device: Path) -> None:
+    """A device has no holes to see; its size is found by seeking."""
+    with SourceVolume(loop_device) as volume:
+        assert list(volume.data_extents()) == [Extent(0, 1 << 20)]
+
+
+def test_a_device_is_zeroed_where_the_point_has_zeros(loop_device: Path) -> None:
+    """Old data of a device is gone between, and behind, what was written."""
+    with TargetVolume(loop_device, 512 * 1024) as target:
+        target.zero(Extent(0, 64 * 1024))
+        target.write(b"n" * (448 * 1024), 64 * 1024)
+        target.zero_behind_disk()
+        target.flush()
+        target.finish()
+    assert loop_device.read_bytes() == bytes(64 * 1024) + b"n" * (448 * 1024) + bytes(512 * 1024)
+
+
+def test_a_device_that_is_in_use_is_not_written(loop_device: Path) -> None:
+    """A mounted or claimed device cannot be opened exclusively a second time."""
+    with TargetVolume(loop_device, 4096), pytest.raises(VolumeError, match="cannot be opened to write"):
+        TargetVolume(loop_device, 4096)
