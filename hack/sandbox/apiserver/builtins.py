@@ -142,6 +142,7 @@ _GROUPS: dict[str, tuple[_Kind, ...]] = {
     "apiextensions.k8s.io": (_CRD,),
     "scheduling.k8s.io": (_cluster("PriorityClass", "priorityclasses", "pc", generation=True),),
     "coordination.k8s.io": (_namespaced("Lease", "leases"),),
+    "discovery.k8s.io": (_namespaced("EndpointSlice", "endpointslices"),),
 }
 
 
