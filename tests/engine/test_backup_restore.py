@@ -1,8 +1,10 @@
 """Whole flows: backup, change, backup, restore; on a store in memory, with chunks of 512 bytes."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,9 +16,12 @@ from safehold.engine.restore import fill, verify
 from safehold.errors import IntegrityError, KeyMaterialError, PointError, SafeholdError, UsageError, VolumeError
 from safehold.reasons import Reason
 
+if TYPE_CHECKING:
+    from tests.engine.conftest import Laboratory
+
 CHUNK = 512
-Laboratory = Any
 Noise = Callable[[int], bytes]
+Version = tuple[list[tuple[int, int, int]], int]
 
 pieces = st.lists(
     st.tuples(st.sampled_from([0, 1, 2, 3, 200]), st.integers(1, CHUNK + 100), st.integers(1, 12)), max_size=6
@@ -30,7 +35,7 @@ def content_of(plan: list[tuple[int, int, int]], tail: int) -> bytes:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.tuples(pieces, st.integers(1, CHUNK)), min_size=1, max_size=4))
-def test_every_point_restores_bit_identical(laboratory: Laboratory, versions: list[Any]) -> None:
+def test_every_point_restores_bit_identical(laboratory: Laboratory, versions: list[Version]) -> None:
     """Whatever the disk was when, grown or shrunk, each of its points gives exactly that back."""
     contents = [content_of(plan, tail) for plan, tail in versions]
     manifests = [laboratory.back_up(laboratory.disk(content)) for content in contents]
@@ -44,7 +49,7 @@ def test_points_follow_each_other(laboratory: Laboratory, noise: Noise) -> None:
     first, second = laboratory.back_up(disk), laboratory.back_up(disk)
     assert (first.parent, first.sequence) == (None, 1)
     assert (second.parent, second.sequence) == (first.point, 2)
-    assert laboratory.domain().points.latest(laboratory.owner()).point == second.point
+    assert laboratory.domain().points.latest(laboratory.owner()) == second
     assert [name.id for name in laboratory.domain().points.names(laboratory.owner())] == [second.point, first.point]
 
 

@@ -5,6 +5,7 @@ Only PUT, GET with Range, LIST (v2), DELETE and multipart uploads are used, so t
 
 import configparser
 import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -171,6 +172,7 @@ class S3Store:
                 try:
                     return answer["Body"].read()
                 except (ReadTimeoutError, ResponseStreamingError, IncompleteReadError) as problem:
+                    answer["Body"].close()
                     raise _BodyLostError(f"{what}: the answer broke off", found=str(problem)) from problem
         raise AssertionError  # pragma: no cover - the loop returns or raises
 
@@ -178,11 +180,21 @@ class S3Store:
         try:
             return call()
         except ClientError as problem:
-            code = problem.response.get("Error", {}).get("Code", "")
-            status = problem.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            raise error_of(what, code, status, self._place.bucket) from problem
+            raise self._refusal(what, problem) from problem
         except BotoCoreError as problem:
             raise self._translated(what, problem) from problem
+
+    def _refusal(self, what: str, problem: ClientError) -> StoreError:
+        told = problem.response.get("ResponseMetadata", {})
+        code, status = problem.response.get("Error", {}).get("Code", ""), told.get("HTTPStatusCode", 0)
+        # botocore makes 500 of an answer that it cannot parse; gateways in front of a store send pages with 502 to 504.
+        if told.get("HTTPHeaders", {}).get("content-type", "").startswith("text/html") and status <= 500:
+            return self._no_store(what)
+        return error_of(what, code, status, self._place.bucket)
+
+    @staticmethod
+    def _no_store(what: str) -> StoreError:
+        return StoreError(f"{what}: the endpoint does not speak S3", remedy="check the endpoint's address and port")
 
     def _translated(self, what: str, problem: BotoCoreError) -> SafeholdError:
         cause = problem.kwargs.get("error")
@@ -204,7 +216,7 @@ class S3Store:
                 remedy="check the endpoint's address, and that this network may reach it",
             )
         if isinstance(problem, ResponseParserError):
-            return StoreError(f"{what}: the endpoint does not speak S3", remedy="check the endpoint's address")
+            return self._no_store(what)
         if isinstance(problem, ParamValidationError | InvalidRegionError):
             return StoreError(f"{what}: bucket or region is malformed", found=" ".join(str(problem).split()))
         return StoreError(f"{what}: the request failed", found=type(problem).__name__)
@@ -323,17 +335,21 @@ def _credentials(path: Path) -> "_Keys":
 def _guard(client: "S3Client", policy: AddressPolicy) -> None:
     """Check every connection's address when it is made: a name that was checked earlier may point elsewhere now."""
 
+    def checked(connection: socket.socket, host: str) -> socket.socket:
+        try:
+            policy.check(host, connection.getpeername()[0])
+        except StoreError:
+            connection.close()
+            raise
+        return connection
+
     class GuardedConnection(AWSHTTPConnection):
-        def _new_conn(self) -> Any:
-            connection = super()._new_conn()
-            policy.check(self.host, connection.getpeername()[0])
-            return connection
+        def _new_conn(self) -> socket.socket:
+            return checked(super()._new_conn(), self.host)
 
     class GuardedTLSConnection(AWSHTTPSConnection):
-        def _new_conn(self) -> Any:
-            connection = super()._new_conn()
-            policy.check(self.host, connection.getpeername()[0])
-            return connection
+        def _new_conn(self) -> socket.socket:
+            return checked(super()._new_conn(), self.host)
 
     pools = {
         "http": type("GuardedPool", (AWSHTTPConnectionPool,), {"ConnectionCls": GuardedConnection}),

@@ -1,0 +1,199 @@
+"""One contract for all stores: in memory, SeaweedFS, and rclone as a plain store that ignores conditions."""
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from safehold.engine.keyfile import RepositoryKey
+from safehold.engine.repository import Repository, prove_access
+from safehold.engine.store.base import ObjectStore
+from safehold.engine.store.memory import MemoryStore
+from safehold.engine.store.s3 import S3Place, S3Store
+from safehold.errors import ObjectMissingError
+from sandbox.objectstore.server import ObjectStore as SandboxStore
+
+PART = 5 * 1024 * 1024
+OpenStore = Callable[[str], ObjectStore]
+
+
+def s3_store(endpoint_url: str, bucket: str, folder: Path, profile: str) -> OpenStore:
+    """Stores of one bucket, by prefix."""
+    credentials = folder / "credentials"
+    credentials.write_text(profile)
+
+    def open_store(prefix: str) -> S3Store:
+        return S3Store(S3Place(bucket=bucket, prefix=prefix, endpoint_url=endpoint_url, credentials_file=credentials))
+
+    return open_store
+
+
+@contextmanager
+def rclone(folder: Path) -> Iterator[OpenStore]:
+    """`rclone serve s3` over a folder with one bucket."""
+    program = shutil.which("rclone", path=str(Path(sys.executable).parent)) or shutil.which("rclone")
+    if program is None:
+        pytest.skip("rclone is not installed")
+    (folder / "data" / "bucket").mkdir(parents=True)
+    log = (folder / "log").open("w")
+    key, secret = "ACCESSKEY", secrets.token_hex(12)
+    process = subprocess.Popen(
+        [program, "serve", "s3", "--addr", "127.0.0.1:0", "--auth-key", f"{key},{secret}", str(folder / "data")],
+        stderr=log,
+        env=os.environ | {"RCLONE_CONFIG": str(folder / "none.conf")},
+    )
+    try:
+        endpoint = _announced(folder / "log", process)
+        profile = f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n"
+        yield s3_store(endpoint, "bucket", folder, profile)
+    finally:
+        process.terminate()
+        process.wait(10)
+        log.close()
+
+
+def _announced(log: Path, process: "subprocess.Popen[bytes]") -> str:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        for word in log.read_text().replace("[", " ").replace("]", " ").split():
+            if word.startswith("http://127.0.0.1:"):
+                return word.rstrip("/")
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture(scope="module", params=["memory", "seaweedfs", "rclone"])
+def open_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenStore]:
+    """Opens stores of different prefixes in one place."""
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "memory":
+        stores: dict[str, MemoryStore] = {}
+        yield lambda prefix: stores.setdefault(prefix, MemoryStore(datetime.now(UTC)))
+    elif request.param == "rclone":
+        with rclone(folder) as opened:
+            yield opened
+    else:
+        sandbox: SandboxStore = request.getfixturevalue("object_store")
+        sandbox.create_bucket("contract")
+        yield s3_store(sandbox.endpoint_url, "contract", folder, sandbox.admin.profile())
+
+
+@pytest.fixture
+def store(open_store: OpenStore) -> ObjectStore:
+    """A store of its own."""
+    return open_store(f"a prefix/{secrets.token_hex(4)}/")
+
+
+def test_what_was_put_is_returned_and_listed_at_once(store: ObjectStore) -> None:
+    """Empty and large objects, bytes and bytearrays."""
+    bodies = {"a/empty": b"", "a/small": b"x", "b/large": secrets.token_bytes(300_000)}
+    for name, body in bodies.items():
+        store.put(name, bytearray(body))
+        assert store.get(name) == body
+    assert {entry.name: entry.size_bytes for entry in store.list("")} == {n: len(b) for n, b in bodies.items()}
+
+
+def test_ranges_end_where_the_object_ends(store: ObjectStore) -> None:
+    """A range inside is exact, one that reaches over the end is short."""
+    body = secrets.token_bytes(1000)
+    store.put("object", body)
+    assert store.get_range("object", 0, 1000) == body
+    assert store.get_range("object", 10, 20) == body[10:30]
+    assert store.get_range("object", 990, 100) == body[990:]
+
+
+def test_a_missing_object_is_told_as_missing(store: ObjectStore) -> None:
+    """Absence is its own error, so that it can be told from damage and from a refusal."""
+    with pytest.raises(ObjectMissingError):
+        store.get("missing")
+    with pytest.raises(ObjectMissingError):
+        store.get_range("missing", 0, 10)
+
+
+def test_deleting_twice_is_no_error(store: ObjectStore) -> None:
+    """Everything may run twice."""
+    store.put("object", b"x")
+    store.delete("object")
+    store.delete("object")
+    assert list(store.list("")) == []
+    with pytest.raises(ObjectMissingError):
+        store.get("object")
+
+
+def test_listings_are_in_order_and_limited(store: ObjectStore) -> None:
+    """The newest point of an owner is the first name of a listing: order matters."""
+    names = [f"points/{n:04d}-{secrets.token_hex(2)}" for n in range(40)]
+    with ThreadPoolExecutor(8) as executor:
+        list(executor.map(lambda name: store.put(name, b"x"), reversed(names)))
+    store.put("pointsbeside", b"x")
+    assert [entry.name for entry in store.list("points/")] == names
+    assert [entry.name for entry in store.list("points/", limit=3)] == names[:3]
+    assert [entry.name for entry in store.list("points/000", limit=100)] == names[:10]
+    assert list(store.list("nothing/")) == []
+
+
+def test_parts_become_an_object_only_when_they_are_complete(store: ObjectStore) -> None:
+    """Parts that several threads send in any order are joined in the order of their numbers."""
+    parts = {number: secrets.token_bytes(PART) for number in (1, 2, 3)}
+    parts[4] = b"the rest"
+    upload = store.start_upload("pack")
+    with ThreadPoolExecutor(4) as executor:
+        list(executor.map(lambda number: upload.put_part(number, parts[number]), reversed(parts)))
+    assert list(store.list("")) == []
+    upload.complete()
+    assert store.get("pack") == b"".join(parts.values())
+    assert store.get_range("pack", 3 * PART - 4, 8) == parts[3][-4:] + b"the "
+
+
+def test_an_aborted_upload_leaves_nothing(store: ObjectStore) -> None:
+    """Neither after parts were sent nor before, nor a second time."""
+    begun = store.start_upload("begun")
+    begun.put_part(1, b"x" * 100)
+    begun.abort()
+    begun.abort()
+    store.start_upload("not begun").abort()
+    assert list(store.list("")) == []
+
+
+def test_the_stores_clock_is_read(store: ObjectStore) -> None:
+    """With a time zone, and near ours on one machine."""
+    store.put("object", b"x")
+    assert abs(store.time() - datetime.now(UTC)) < timedelta(seconds=60)
+
+
+def test_what_was_sent_is_counted(store: ObjectStore) -> None:
+    """Bodies of objects and parts; reading sends nothing."""
+    store.put("object", b"x" * 1000)
+    upload = store.start_upload("parts")
+    upload.put_part(1, b"y" * 500)
+    upload.complete()
+    store.get("object")
+    assert store.bytes_sent() == 1500
+
+
+def test_stores_of_two_prefixes_do_not_see_each_other(open_store: OpenStore) -> None:
+    """Several repositories share a bucket."""
+    one, other = (open_store(f"{secrets.token_hex(4)}/") for _ in range(2))
+    one.put("object", b"x")
+    assert list(other.list("")) == []
+    with pytest.raises(ObjectMissingError):
+        other.get("object")
+
+
+def test_a_repository_lives_in_every_store(store: ObjectStore) -> None:
+    """Laying out, opening, and proving access need nothing that a plain store lacks."""
+    key = RepositoryKey.generate()
+    made = Repository.open(store, key, create=True, settle=lambda: None)
+    assert Repository.open(store, key, create=True, settle=pytest.fail).id == made.id
+    prove_access(store, writable=True)
+    assert not list(store.list("probes/"))
+    assert store.get("README.v0.md").startswith(b"# A Safehold repository, format 0")
