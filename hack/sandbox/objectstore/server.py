@@ -128,9 +128,6 @@ def _command(folder: Path, identities: Path, port: int) -> list[str]:
         f"-s3.port={port}",
         f"-s3.port.grpc={_free_ports(1)[0]}",
         f"-s3.config={identities}",
-        # Fixed ports by default, which a second store on this machine would find taken.
-        "-s3.port.iceberg=0",
-        "-s3.port.lance=0",
         # Catalogues that nobody asks for, at ports that a second store on this machine would want too.
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
