@@ -134,6 +134,8 @@ def _refuse(manifest: Mapping[str, Any], wanted: NewMachine) -> Refusal | None:
     metadata = manifest.get("metadata") or {}
     called = f"{manifest.get('kind')} {metadata.get('name')}"
     why = refuse_object(manifest)
+    if why is None and not (manifest.get("apiVersion") and metadata.get("name")):
+        why = "it is no whole object"
     if why is None and metadata.get("namespace", wanted.source_namespace) != wanted.source_namespace:
         why = f"it is of namespace {metadata['namespace']}, not of the VM's"
     if why is None:
