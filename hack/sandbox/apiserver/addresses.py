@@ -1,5 +1,8 @@
 """Where Services are, in a cluster without a network: the URL in an annotation of the Service."""
 
+import base64
+import ssl
+
 from sandbox.apiserver.objects import JsonObject
 from sandbox.apiserver.store import Store
 
@@ -18,3 +21,8 @@ def annotated_url(item: JsonObject) -> str | None:
     """The URL that an object is annotated with, without a slash at its end."""
     url = (item.get("metadata", {}).get("annotations") or {}).get(URL_ANNOTATION)
     return str(url).rstrip("/") if url else None
+
+
+def trust_of(bundle: str | None) -> ssl.SSLContext | bool:
+    """What to trust for a server with this caBundle (base64 of PEM); without one, what the machine trusts."""
+    return ssl.create_default_context(cadata=base64.b64decode(bundle).decode()) if bundle else True

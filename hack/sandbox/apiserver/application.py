@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from sandbox.apiserver import statuses
+from sandbox.apiserver.aggregation import Aggregator
 from sandbox.apiserver.audit import AuditLog
 from sandbox.apiserver.auth.impersonation import impersonated
 from sandbox.apiserver.auth.users import UserInfo
@@ -23,11 +24,12 @@ Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 class Application:
     """The server as one aiohttp handler over a control plane."""
 
-    def __init__(self, plane: ControlPlane, audit: AuditLog) -> None:
+    def __init__(self, plane: ControlPlane, aggregator: Aggregator, audit: AuditLog) -> None:
         self._plane = plane
+        self._aggregator = aggregator
         self._audit = audit
         self._continuations = lists.Continuations()
-        self._information = Information(plane)
+        self._information = Information(plane, aggregator)
         self._verbs: dict[str, Handler] = {
             "get": self._get,
             "list": self._list,
@@ -67,9 +69,9 @@ class Application:
             code = error.code
             response = web.json_response(error.status(), status=error.code)
         except web.HTTPRequestEntityTooLarge:
-            error = statuses.ApiError(413, "RequestEntityTooLarge", f"limit is {BODY_LIMIT_BYTES}")
-            code = error.code
-            response = web.json_response(error.status(), status=error.code)
+            too_large = statuses.ApiError(413, "RequestEntityTooLarge", f"limit is {BODY_LIMIT_BYTES}")
+            code = too_large.code
+            response = web.json_response(too_large.status(), status=code)
         finally:
             if info.verb != "watch" or code >= 400:
                 self._audit.record(user, info, code)
@@ -87,6 +89,8 @@ class Application:
         info = call.info
         if not info.is_resource:
             return await self._information.answer(call)
+        if self._aggregator.is_aggregated(info.group, info.version):
+            return await self._aggregator.proxy(call)
         resource, _ = call.target()
         if reviews.is_review(call):
             return await reviews.create_review(call)

@@ -1,4 +1,4 @@
-"""What every cluster has from the start: namespaces, the default roles, and per namespace a service account and the CA."""
+"""What every cluster has from the start: namespaces, default roles, and per namespace a service account and the CA."""
 
 from sandbox.apiserver.admission.service_accounts import ROOT_CA
 from sandbox.apiserver.auth.defaults import default_objects
@@ -32,26 +32,26 @@ async def _ensure(plane: ControlPlane, item: JsonObject, namespace: str = "") ->
 
 
 class NamespaceFurnisher:
-    """Keeps the default service account and the root CA's ConfigMap in every namespace, also after someone deletes them."""
+    """Keeps the default service account and the root CA's ConfigMap in every namespace, also after deletes."""
 
     def __init__(self, plane: ControlPlane, authority: str) -> None:
         self._plane = plane
         self._authority = authority
-        self.wanted: set[str] = {name_of(item) for item in plane.store.list("", "namespaces")}
+        self._wanted: set[str] = {name_of(item) for item in plane.store.list("", "namespaces")}
         for plural in ("namespaces", "serviceaccounts", "configmaps"):
             plane.store.subscribe("", plural, self._changed)
 
     def _changed(self, event: StoreEvent) -> None:
         key = event.entry.key
         if key.plural == "namespaces" and event.type == "ADDED":
-            self.wanted.add(key.name)
+            self._wanted.add(key.name)
         elif event.type == "DELETED" and key.name in ("default", ROOT_CA):
-            self.wanted.add(key.namespace)
+            self._wanted.add(key.namespace)
 
-    async def furnish(self) -> None:
+    async def run(self) -> float | None:
         """Create what is missing in the namespaces that changed."""
-        while self.wanted:
-            name = self.wanted.pop()
+        while self._wanted:
+            name = self._wanted.pop()
             namespace = self._plane.store.get("", "namespaces", None, name)
             if namespace is None or is_deleting(namespace):
                 continue
@@ -59,3 +59,4 @@ class NamespaceFurnisher:
             authority = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": ROOT_CA}}
             await _ensure(self._plane, account, name)
             await _ensure(self._plane, {**authority, "data": {"ca.crt": self._authority}}, name)
+        return None

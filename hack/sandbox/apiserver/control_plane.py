@@ -9,6 +9,8 @@ from pathlib import Path
 from sandbox.apiserver.admission.chain import AdmissionChain
 from sandbox.apiserver.admission.escalation import EscalationCheck
 from sandbox.apiserver.admission.namespaces import NamespaceLifecycle
+from sandbox.apiserver.admission.operations import Plugin
+from sandbox.apiserver.admission.quota import QuotaEnforcement
 from sandbox.apiserver.admission.service_accounts import ServiceAccountTokens
 from sandbox.apiserver.admission.storage_classes import DefaultStorageClass
 from sandbox.apiserver.admission.webhooks import WebhookCaller
@@ -61,15 +63,13 @@ class ControlPlane:
         self.authorizer = Authorizer(self.store)
         self.reviewer = Reviewer(self.authorizer, self.authenticator)
         self.webhooks = WebhookCaller(self.store)
-        admission = AdmissionChain(self._mutating_plugins(), (), self.webhooks)
+        admission = AdmissionChain(
+            self._mutating_plugins(), [QuotaEnforcement(self.store, self.registry)], self.webhooks
+        )
         self.writer = ObjectWriter(self.store, admission)
         self.deleter = ObjectDeleter(self.store, admission)
 
-    def _mutating_plugins(
-        self,
-    ) -> tuple[
-        NamespaceLifecycle | DefaultStorageClass | ServiceAccountTokens | DefinitionStatus | EscalationCheck, ...
-    ]:
+    def _mutating_plugins(self) -> tuple[Plugin, ...]:
         return (
             NamespaceLifecycle(self.store),
             DefaultStorageClass(self.store),
@@ -83,7 +83,13 @@ class ControlPlane:
         return self.settings.clock()
 
     def request_for(
-        self, resource: Resource, namespace: str, name: str, *, manager: str = "kube-controller-manager"
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        subresource: str = "",
+        manager: str = "kube-controller-manager",
     ) -> WriteRequest:
         """A write of the server's own controllers."""
         version = resource.version(resource.storage_version)
@@ -94,6 +100,7 @@ class ControlPlane:
             version=version,
             namespace=namespace,
             name=name,
+            subresource=subresource,
             user=CONTROLLER_MANAGER,
             manager=manager,
             now=self.now(),

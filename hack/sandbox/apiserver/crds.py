@@ -124,7 +124,7 @@ class DefinitionStatus:
                 continue
             shared = mine & {other.plural, other.singular, *other.short_names}
             if shared:
-                return f'"{sorted(map(str, shared))[0]}" is already in use'
+                return f'"{min(map(str, shared))}" is already in use'
             if other.kind == spec["names"].get("kind"):
                 return f'"{other.kind}" is already in use'
         return ""

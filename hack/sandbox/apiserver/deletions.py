@@ -39,8 +39,8 @@ def read_options(body: Any, query: dict[str, str]) -> DeleteOptions:
         propagation = "Orphan" if orphan else "Background"
     if propagation is not None and propagation not in _POLICIES:
         supported = ", ".join(f'"{policy}"' for policy in (*sorted(_POLICIES), ""))
-        message = f'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "{propagation}": supported values: {supported}'
-        raise statuses.ApiError(422, "Invalid", message)
+        fault = f'propagationPolicy: Unsupported value: "{propagation}": supported values: {supported}'
+        raise statuses.ApiError(422, "Invalid", f'DeleteOptions.meta.k8s.io "" is invalid: {fault}')
     grace = document.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
     preconditions = document.get("preconditions") or {}
     return DeleteOptions(
@@ -59,7 +59,7 @@ class ObjectDeleter:
         self._admission = admission
 
     async def delete(self, request: WriteRequest, options: DeleteOptions) -> JsonObject:
-        """Delete one object. Returns the object if it stays for now (or is of a kind that answers so), else a Status."""
+        """Delete one object. Returns it if it stays for now (or is of a kind that answers so), else a Status."""
         for _ in range(_ATTEMPTS):
             entry = self._store.entry(request.key())
             if entry is None:
@@ -126,8 +126,8 @@ def _check_preconditions(request: WriteRequest, item: JsonObject, options: Delet
         )
     elif options.resource_version and options.resource_version != meta["resourceVersion"]:
         why = (
-            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion in "
-            f"record ({meta['resourceVersion']}). The object might have been modified"
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion "
+            f"in record ({meta['resourceVersion']}). The object might have been modified"
         )
     if why:
         raise statuses.conflict(request.group, request.plural, request.name, why)

@@ -75,25 +75,44 @@ def _subresource_kind(resource: Resource, name: str) -> tuple[str, str, str]:
     return "", "", resource.kind
 
 
-def aggregated(registry: Registry, groups: dict[str, list[str]]) -> JsonObject:
-    """All groups with their resources in one document; `groups` chooses which."""
-    return {
-        "kind": "APIGroupDiscoveryList",
-        "apiVersion": "apidiscovery.k8s.io/v2",
-        "metadata": {},
-        "items": [aggregated_group(registry, group, versions) for group, versions in groups.items()],
-    }
-
-
-def aggregated_group(registry: Registry, group: str, versions: list[str]) -> JsonObject:
-    """One group of the aggregated document."""
-    metadata: JsonObject = {"name": group} if group else {}
-    return {"metadata": metadata, "versions": [_aggregated_version(registry, group, version) for version in versions]}
+def aggregated(
+    registry: Registry, groups: dict[str, list[str]], others: dict[tuple[str, str], JsonObject]
+) -> JsonObject:
+    """All groups with their resources in one document; `others` has the resource lists of aggregated servers."""
+    items = []
+    for group, versions in groups.items():
+        entries = [
+            _foreign_version(group, version, others[group, version])
+            if (group, version) in others
+            else _aggregated_version(registry, group, version)
+            for version in versions
+        ]
+        items.append({"metadata": {"name": group} if group else {}, "versions": entries})
+    return {"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items}
 
 
 def _aggregated_version(registry: Registry, group: str, version: str) -> JsonObject:
     resources = [_aggregated_resource(resource, version) for resource in registry.in_version(group, version)]
     return {"version": version, "freshness": "Current", "resources": resources}
+
+
+def _foreign_version(group: str, version: str, document: JsonObject) -> JsonObject:
+    resources: dict[str, JsonObject] = {}
+    for entry in document["resources"]:
+        plural, _, subresource = entry["name"].partition("/")
+        kind = {"group": entry.get("group") or group, "version": entry.get("version") or version, "kind": entry["kind"]}
+        scope = "Namespaced" if entry.get("namespaced") else "Cluster"
+        # A server of subresources only has no entry for the resource itself, and clients need none of its verbs.
+        owner = resources.setdefault(plural, {"resource": plural, "scope": scope, "singularResource": "", "verbs": []})
+        if subresource:
+            verbs = list(entry.get("verbs") or ())
+            owner.setdefault("subresources", []).append(
+                {"subresource": subresource, "responseKind": kind, "verbs": verbs}
+            )
+        else:
+            owner |= {"responseKind": kind, "verbs": list(entry.get("verbs") or ())}
+            owner["singularResource"] = entry.get("singularName", "")
+    return {"version": version, "freshness": "Current", "resources": list(resources.values())}
 
 
 def _aggregated_resource(resource: Resource, version: str) -> JsonObject:

@@ -27,10 +27,10 @@ def read_object(request: WriteRequest, body: Any) -> JsonObject:
 
 
 def settle(request: WriteRequest, item: JsonObject, *, report: bool) -> JsonObject:
-    """Prune what the schema does not know (reported as the request's fieldValidation asks), and fill in its defaults."""
+    """Prune unknown fields (reported as the request's fieldValidation asks), and fill in the schema's defaults."""
     schema = request.version.schema
     if report and request.field_validation != "Ignore":
-        unknown = schema.unknown_fields(item)
+        unknown = [f'unknown field "{path}"' for path in schema.unknown_fields(item)]
         if unknown and request.field_validation == "Strict":
             raise _unreadable(request, "strict decoding error: " + ", ".join(unknown))
         request.warnings.extend(unknown)
@@ -71,7 +71,7 @@ def _is_number(value: Any) -> bool:
 
 
 def schema_errors(request: WriteRequest, item: JsonObject, old: JsonObject | None) -> list[FieldError]:
-    """What the schema says. A wrong type in a built-in kind is 400 at once, because the real server cannot decode it."""
+    """What the schema says. A wrong type in a built-in kind is 400 at once: the real server cannot decode it."""
     errors = request.version.schema.validate(item, old)
     if not request.resource.custom:
         for error in errors:

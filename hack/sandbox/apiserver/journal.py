@@ -1,7 +1,7 @@
 """Objects on disk: an append-only file of JSON lines, so that a killed server comes back with the same cluster.
 
-A line is {"revision", "key", "document"}; a document of null is a deletion. The last line may be cut by a kill and is then
-dropped. The file is rewritten with the living objects only when the server starts.
+A line is {"revision", "key", "document"}; a document of null is a deletion. The last line may be cut by a kill and is
+then dropped. The file is rewritten with the living objects only when the server starts.
 """
 
 import json

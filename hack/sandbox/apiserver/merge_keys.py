@@ -1,4 +1,4 @@
-"""How lists and maps of built-in types merge: facts of Kubernetes' type definitions that its Python client does not carry.
+"""How lists and maps of built-in types merge: what the Python client does not carry of Kubernetes' type definitions.
 
 Source: the `listType`, `listMapKey`, `mapType` and `patchMergeKey` markers of k8s.io/api and apimachinery.
 """

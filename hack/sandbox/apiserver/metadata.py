@@ -72,7 +72,8 @@ def check_url(item: JsonObject, name: str, namespace: str) -> None:
         message = f"the name of the object ({metadata['name']}) does not match the name on the URL ({name})"
         raise statuses.bad_request(message)
     if namespace and metadata.setdefault("namespace", namespace) != namespace:
-        message = f"the namespace of the object ({metadata['namespace']}) does not match the namespace on the URL ({namespace})"
+        found = metadata["namespace"]
+        message = f"the namespace of the object ({found}) does not match the namespace on the URL ({namespace})"
         raise statuses.bad_request(message)
 
 
@@ -82,7 +83,7 @@ def errors_of(resource: Resource, item: JsonObject) -> list[FieldError]:
     errors = _name_errors(resource, metadata)
     errors += names.label_errors(metadata.get("labels") or {}, "metadata.labels")
     errors += _annotation_errors(metadata.get("annotations") or {})
-    errors += _finalizer_errors(metadata.get("finalizers") or [])
+    errors += _finalizer_errors(resource, metadata.get("finalizers") or [])
     errors += _owner_errors(metadata.get("ownerReferences") or [])
     return errors
 
@@ -113,10 +114,11 @@ def _name_errors(resource: Resource, metadata: JsonObject) -> list[FieldError]:
 
 
 def _annotation_errors(annotations: JsonObject) -> list[FieldError]:
-    errors = []
-    for key in annotations:
-        if fault := names.qualified_name_fault(key.lower()):
-            errors.append(FieldError("metadata.annotations", ErrorKind.INVALID, key, fault))
+    errors = [
+        FieldError("metadata.annotations", ErrorKind.INVALID, key, fault)
+        for key in annotations
+        if (fault := names.qualified_name_fault(key.lower()))
+    ]
     size = sum(len(key.encode()) + len(str(value).encode()) for key, value in annotations.items())
     if size > _ANNOTATIONS_LIMIT_BYTES:
         detail = f"may not be more than {_ANNOTATIONS_LIMIT_BYTES} bytes"
@@ -124,13 +126,13 @@ def _annotation_errors(annotations: JsonObject) -> list[FieldError]:
     return errors
 
 
-def _finalizer_errors(finalizers: list[str]) -> list[FieldError]:
+def _finalizer_errors(resource: Resource, finalizers: list[str]) -> list[FieldError]:
     errors = []
     for index, finalizer in enumerate(finalizers):
         path = f"metadata.finalizers[{index}]"
         if fault := names.qualified_name_fault(finalizer):
             errors.append(FieldError(path, ErrorKind.INVALID, finalizer, fault))
-        elif "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS | {"kubernetes"}:
+        elif not resource.group and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
             detail = "name is neither a standard finalizer name nor is it fully qualified"
             errors.append(FieldError(path, ErrorKind.INVALID, finalizer, detail))
     if set(finalizers) >= _STANDARD_FINALIZERS:

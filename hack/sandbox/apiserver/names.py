@@ -28,10 +28,11 @@ def subdomain_fault(name: str) -> str | None:
         return "must be no more than 253 characters"
     if re.fullmatch(_SUBDOMAIN, name):
         return None
-    return (
-        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
-        f"end with an alphanumeric character (e.g. 'example.com', regex used for validation is '{_SUBDOMAIN}')"
+    rule = (
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
+        "and end with an alphanumeric character"
     )
+    return _with_pattern(rule, "'example.com'", _SUBDOMAIN)
 
 
 def label_fault(name: str) -> str | None:
@@ -40,10 +41,11 @@ def label_fault(name: str) -> str | None:
         return "must be no more than 63 characters"
     if re.fullmatch(_LABEL, name):
         return None
-    return (
-        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an "
-        f"alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '{_LABEL}')"
+    rule = (
+        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
+        "with an alphanumeric character"
     )
+    return _with_pattern(rule, "'my-name',  or '123-abc'", _LABEL)
 
 
 def dns_1035_fault(name: str) -> str | None:
@@ -52,10 +54,11 @@ def dns_1035_fault(name: str) -> str | None:
         return "must be no more than 63 characters"
     if re.fullmatch(_DNS_1035, name):
         return None
-    return (
-        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and "
-        f"end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '{_DNS_1035}')"
+    rule = (
+        "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+        "character, and end with an alphanumeric character"
     )
+    return _with_pattern(rule, "'my-name',  or 'abc-123'", _DNS_1035)
 
 
 def path_segment_fault(name: str) -> str | None:
@@ -79,10 +82,11 @@ def qualified_name_fault(text: str) -> str | None:
         return "name part must be no more than 63 characters"
     if re.fullmatch(_QUALIFIED_NAME, name):
         return None
-    return (
-        "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-        f"character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_QUALIFIED_NAME}')"
+    rule = (
+        "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+        "alphanumeric character"
     )
+    return _with_pattern(rule, "'MyName',  or 'my.name',  or '123-abc'", _QUALIFIED_NAME)
 
 
 def label_value_fault(text: str) -> str | None:
@@ -91,11 +95,15 @@ def label_value_fault(text: str) -> str | None:
         return "must be no more than 63 characters"
     if re.fullmatch(_LABEL_VALUE, text):
         return None
-    return (
-        "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end "
-        "with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
-        f"'{_LABEL_VALUE}')"
+    rule = (
+        "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start "
+        "and end with an alphanumeric character"
     )
+    return _with_pattern(rule, "'MyValue',  or 'my_value',  or '12345'", _LABEL_VALUE)
+
+
+def _with_pattern(rule: str, examples: str, pattern: str) -> str:
+    return f"{rule} (e.g. {examples}, regex used for validation is '{pattern}')"
 
 
 def label_errors(labels: JsonObject, path: str) -> list[FieldError]:

@@ -12,12 +12,17 @@ from typing import Self
 import yaml
 from aiohttp import web
 
+from sandbox.apiserver.aggregation import Aggregator
 from sandbox.apiserver.application import Application
 from sandbox.apiserver.audit import AuditLog
 from sandbox.apiserver.bootstrap import NamespaceFurnisher, bootstrap
 from sandbox.apiserver.certificates import serving_files
 from sandbox.apiserver.control_plane import ControlPlane, ServerSettings
-from sandbox.apiserver.controllers import ControllerLoop
+from sandbox.apiserver.controllers.definitions import DefinitionController
+from sandbox.apiserver.controllers.garbage import GarbageCollector
+from sandbox.apiserver.controllers.loop import ControllerLoop
+from sandbox.apiserver.controllers.namespaces import NamespaceController
+from sandbox.apiserver.controllers.quotas import QuotaController
 from sandbox.apiserver.kubeconfig import write_kubeconfig
 
 _HOST = "127.0.0.1"
@@ -37,7 +42,8 @@ class EmbeddedApiServer:
         self.plane: ControlPlane | None = None
         self._runner: web.AppRunner | None = None
         self._audit: AuditLog | None = None
-        self._controllers: ControllerLoop | None = None
+        self._aggregator: Aggregator | None = None
+        self._loops: list[ControllerLoop] = []
 
     async def __aenter__(self) -> Self:
         self._state.mkdir(parents=True, exist_ok=True)
@@ -46,12 +52,24 @@ class EmbeddedApiServer:
         self._audit = AuditLog(self._state / "audit.jsonl")
         await bootstrap(plane)
         furnisher = NamespaceFurnisher(plane, files.authority)
-        await furnisher.furnish()
-        self._controllers = ControllerLoop(plane, furnisher)
-        self._controllers.start()
+        await furnisher.run()
+        self._aggregator = Aggregator(plane)
+        controllers = (
+            furnisher,
+            GarbageCollector(plane),
+            NamespaceController(plane),
+            DefinitionController(plane),
+            QuotaController(plane),
+        )
+        # Probing other servers may take seconds, so it has a loop of its own.
+        self._loops = [ControllerLoop(plane.store, controllers), ControllerLoop(plane.store, [self._aggregator])]
+        for loop in self._loops:
+            loop.start()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(files.certificate, files.key)
-        self._runner = web.AppRunner(Application(plane, self._audit).web_application(), access_log=None)
+        self._runner = web.AppRunner(
+            Application(plane, self._aggregator, self._audit).web_application(), access_log=None
+        )
         await self._runner.setup()
         listener = self._listen()
         await web.SockSite(self._runner, listener, ssl_context=context).start()
@@ -73,11 +91,13 @@ class EmbeddedApiServer:
             return _bound_socket(0)
 
     async def __aexit__(self, *_: object) -> None:
-        if self._controllers:
-            await self._controllers.stop()
+        for loop in self._loops:
+            await loop.stop()
         if self._runner:
             await self._runner.shutdown()
             await self._runner.cleanup()
+        if self._aggregator:
+            await self._aggregator.close()
         if self.plane:
             await self.plane.close()
         if self._audit:

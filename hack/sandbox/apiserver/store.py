@@ -1,6 +1,6 @@
 """All objects in memory, one rising revision over all of them, and the recent history that watches resume from.
 
-Pure and synchronous. A stored document is never changed again: readers share it without copying, writers bring a new one.
+Pure and synchronous. A stored document is never changed again: readers share it, writers bring a new one.
 """
 
 from collections import deque
@@ -44,7 +44,7 @@ EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 
 
 class StoreEvent(NamedTuple):
-    """One change: the entry after it (for DELETED the last state, under the revision of the deletion) and the one before."""
+    """One change: the entry after it (of a deletion the last state, under its own revision) and the one before."""
 
     type: EventType
     entry: Entry
@@ -52,6 +52,8 @@ class StoreEvent(NamedTuple):
 
 
 Listener = Callable[[StoreEvent], None]
+Entries = list[Entry]
+Events = list[StoreEvent]
 
 
 class Journal(Protocol):
@@ -123,7 +125,7 @@ class Store:
         """The entry of that key."""
         return self._entries.get(key[:2], {}).get(key[2:])
 
-    def entries(self, group: str, plural: str, namespace: str | None = None) -> "list[Entry]":
+    def entries(self, group: str, plural: str, namespace: str | None = None) -> Entries:
         """As `list`, with the entries."""
         found = self._entries.get((group, plural), {})
         return [found[place] for place in sorted(found) if not namespace or place[0] == namespace]
@@ -132,7 +134,7 @@ class Store:
         """The entry with that metadata.uid, of whatever kind."""
         return self._by_uid.get(uid)
 
-    def dependents(self, uid: str) -> "list[Entry]":
+    def dependents(self, uid: str) -> Entries:
         """Entries whose ownerReferences name this uid."""
         keys = sorted(self._dependents.get(uid, ()))
         return [entry for entry in map(self.entry, keys) if entry]
@@ -201,7 +203,7 @@ class Store:
             self._histories[resource] = _History(self._loaded_revision)
         return self._histories[resource]
 
-    def events_since(self, group: str, plural: str, revision: int) -> "list[StoreEvent]":
+    def events_since(self, group: str, plural: str, revision: int) -> Events:
         """The resource's changes after a revision, oldest first; CompactedError if they are not all known."""
         return self._history((group, plural)).since(revision)
 

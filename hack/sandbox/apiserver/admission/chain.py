@@ -1,4 +1,4 @@
-"""The order of admission: built-in plugins, mutating webhooks, (schema validation by the writer), validating webhooks, quota."""
+"""The order of admission: plugins, mutating webhooks, (validation by the writer), validating webhooks, quota."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,7 @@
-"""Mutating and validating admission webhooks, called through clientConfig.url or the URL that a Service is annotated with."""
+"""Mutating and validating admission webhooks, at clientConfig.url or the URL that a Service is annotated with."""
 
 import asyncio
 import base64
-import ssl
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import aiohttp
 import jsonpatch
 
 from sandbox.apiserver import statuses
-from sandbox.apiserver.addresses import service_url
+from sandbox.apiserver.addresses import service_url, trust_of
 from sandbox.apiserver.admission.operations import Operation
 from sandbox.apiserver.auth.aggregation import selects
 from sandbox.apiserver.objects import JsonObject
@@ -122,7 +121,9 @@ class WebhookCaller:
         if self._session is None:
             self._session = aiohttp.ClientSession()
         try:
-            async with self._session.post(url, json=review, timeout=timeout, ssl=_trust(config)) as response:
+            async with self._session.post(
+                url, json=review, timeout=timeout, ssl=trust_of(config.get("caBundle"))
+            ) as response:
                 if response.status != 200:
                     raise _CallError(
                         f"an error on the server ({response.status}) has prevented the request from succeeding"
@@ -130,11 +131,6 @@ class WebhookCaller:
                 return _answer(await response.json(content_type=None), review["request"]["uid"])
         except (aiohttp.ClientError, TimeoutError, ValueError) as failure:
             raise _CallError(f'Post "{url}": {failure or "context deadline exceeded"}') from failure
-
-
-def _trust(config: JsonObject) -> ssl.SSLContext | bool:
-    bundle = config.get("caBundle")
-    return ssl.create_default_context(cadata=base64.b64decode(bundle).decode()) if bundle else True
 
 
 def _answer(body: Any, uid: str) -> _Answer:
@@ -201,7 +197,7 @@ def _rule_matches(rule: JsonObject, operation: Operation) -> bool:
 
 
 def _includes(allowed: list[str] | None, wanted: str) -> bool:
-    return bool(allowed) and ("*" in allowed or wanted in allowed)
+    return allowed is not None and ("*" in allowed or wanted in allowed)
 
 
 def _resource_matches(pattern: str, request: WriteRequest) -> bool:

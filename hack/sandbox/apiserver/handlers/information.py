@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from sandbox.apiserver import discovery, statuses
+from sandbox.apiserver.aggregation import Aggregator
 from sandbox.apiserver.calls import Call
 from sandbox.apiserver.control_plane import ControlPlane
 from sandbox.apiserver.openapi import OpenApiDocuments, index
@@ -25,8 +26,9 @@ VERSION = {
 class Information:
     """Answers of the non-resource paths."""
 
-    def __init__(self, plane: ControlPlane) -> None:
+    def __init__(self, plane: ControlPlane, aggregator: Aggregator) -> None:
         self._plane = plane
+        self._aggregator = aggregator
         self._documents = OpenApiDocuments(plane.registry)
 
     async def answer(self, call: Call) -> web.Response:
@@ -54,11 +56,10 @@ class Information:
 
     def _discovery(self, call: Call, root: str, rest: list[str]) -> web.Response:
         registry = self._plane.registry
-        groups = registry.groups()
-        chosen = {group: versions for group, versions in groups.items() if (group == "") == (root == "api")}
+        chosen = self._groups(root)
         if not rest:
             if "as=APIGroupDiscoveryList" in call.http.headers.get("Accept", ""):
-                response = call.respond(discovery.aggregated(registry, chosen))
+                response = call.respond(discovery.aggregated(registry, chosen, self._aggregator.resources))
                 response.headers["Content-Type"] = discovery.AGGREGATED
                 return response
             return call.respond(
@@ -69,7 +70,16 @@ class Information:
             return _page_not_found()
         if not version:
             return call.respond(discovery.api_group(group, chosen[group]))
-        return call.respond(discovery.api_resources(registry, group, version))
+        known = self._aggregator.resources.get((group, version))
+        return call.respond(known or discovery.api_resources(registry, group, version))
+
+    def _groups(self, root: str) -> dict[str, list[str]]:
+        """Group → versions under /api or /apis: this server's own, and those of aggregated servers."""
+        groups = self._plane.registry.groups()
+        for group, versions in self._aggregator.groups().items():
+            own = groups.setdefault(group, [])
+            own.extend(version for version in versions if version not in own)
+        return {group: versions for group, versions in groups.items() if (group == "") == (root == "api")}
 
     def _openapi(self, call: Call, rest: list[str]) -> web.Response:
         match rest:

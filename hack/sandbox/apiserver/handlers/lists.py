@@ -17,15 +17,15 @@ from sandbox.apiserver.store import Entry, Key
 from sandbox.apiserver.versions import from_storage
 
 _KEPT_CONTINUATIONS = 200
-"""How many unfinished chunked lists are remembered; the client of an older one is told to start again (410)."""
+"""How many unfinished chunked lists are remembered; the client of an older one must start again (410)."""
 _EXPIRED = (
-    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the "
-    "continue parameter."
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+    "without the continue parameter."
 )
 
 
 class Continuations:
-    """The rests of chunked lists. Each is a snapshot, so that a client sees one consistent state over all its chunks."""
+    """The rests of chunked lists. Each is a snapshot, so that all chunks of a client show one state."""
 
     def __init__(self) -> None:
         self._rests: OrderedDict[str, tuple[int, list[Entry]]] = OrderedDict()

@@ -110,8 +110,8 @@ def _prepare(call: Call, resource: Resource, version: ResourceVersion) -> _Watch
         predicate = both(predicate, lambda item: item["metadata"]["name"] == name)
     if call.flag("sendInitialEvents") and call.http.query.get("resourceVersionMatch") != "NotOlderThan":
         message = (
-            'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting '
-            "resourceVersionMatch to NotOlderThan"
+            'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires '
+            "setting resourceVersionMatch to NotOlderThan"
         )
         raise statuses.ApiError(422, "Invalid", message)
     return _Watch(call, resource, version, negotiate(call, resource, version), predicate, asyncio.Queue())

@@ -48,10 +48,8 @@ async def patch_object(call: Call) -> web.Response:
     resource, version = call.target()
     request = call.write_request(resource, version)
     media = call.http.content_type
-    accepted = (_JSON_PATCH, _MERGE_PATCH, *_APPLY_PATCHES)
-    if not resource.custom:
-        accepted = (*accepted, _STRATEGIC_PATCH)
-    body = await call.body(*accepted)
+    strategic = () if resource.custom else (_STRATEGIC_PATCH,)
+    body = await call.body(_JSON_PATCH, _MERGE_PATCH, *_APPLY_PATCHES, *strategic)
     if media in _APPLY_PATCHES:
         written = await _apply(call, request, body)
     else:

@@ -36,8 +36,7 @@ def apply_patch(
     mine = _entry_of(owners, writer)
     last = owners.pop(mine, frozenset())
     stated = owned(fields_of(config, field_type))
-    merged = _merge(live, config, field_type)
-    merged = _prune(merged, field_type, last, stated, owners)
+    merged: JsonObject = _prune(_merge(live, config, field_type), field_type, last, stated, owners)
     comparison = compare(live, merged, field_type)
     if not force:
         _refuse_conflicts(owners, comparison.touched())

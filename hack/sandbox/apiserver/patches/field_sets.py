@@ -1,7 +1,7 @@
 """Sets of field paths, and their JSON form `fieldsV1`.
 
-A path is a tuple of steps as fieldsV1 spells them: `f:name` (field or map key), `k:{"name":"a"}` (item of a keyed list),
-`v:"x"` (item of a set). A set holds members only; a member's ancestors are not members by that.
+A path is a tuple of steps as fieldsV1 spells them: `f:name` (field or map key), `k:{"name":"a"}` (item of a keyed
+list), `v:"x"` (item of a set). A set holds members only; a member's ancestors are not members by that.
 """
 
 import json

@@ -1,7 +1,7 @@
 """What a schema says about merging: which lists are keyed, which values are owned as a whole.
 
-A `FieldType` is the view of an OpenAPI schema that server-side apply and strategic merge patch need. Where a schema says
-nothing (preserve-unknown-fields), maps merge by key and lists are atomic, as in the real server's deduced types.
+A `FieldType` is the view of an OpenAPI schema that server-side apply and strategic merge patch need. Where a schema
+says nothing (preserve-unknown-fields), maps merge by key and lists are atomic, as in the real server's deduced types.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """metadata.managedFields: who last set which field, kept by every write.
 
-The rules are those of server-side apply's reference implementation: a write takes the fields that it changes away from the
-others; an apply owns exactly what its configuration states.
+The rules are those of server-side apply's reference implementation: a write takes the fields that it changes away from
+the others; an apply owns exactly what its configuration states.
 """
 
 from collections.abc import Iterable

@@ -88,7 +88,7 @@ def _decode_entry(kind: str, entry: bytes) -> JsonObject:
 
 def _bytes(value: WireValue) -> bytes:
     if not isinstance(value, bytes):
-        raise ValueError(f"expected bytes in a protobuf message, found {value!r}")
+        raise ValueError(f"expected bytes in a protobuf message, found {value!r}")  # noqa: TRY004 - the body's fault
     return value
 
 

@@ -2,7 +2,7 @@
 
     python -m sandbox.apiserver.protobuf.generate API_DIRECTORY APIMACHINERY_DIRECTORY
 
-Only the field numbers come from there; which messages JSON writes inline is decided by the `kubernetes` package's models.
+Only field numbers come from there; which messages JSON writes inline is decided by the `kubernetes` package's models.
 """
 
 import json

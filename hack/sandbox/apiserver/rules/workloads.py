@@ -90,8 +90,7 @@ def _validate_pod(item: JsonObject, old: JsonObject | None) -> list[FieldError]:
 
 
 def _fixed_pod_spec(item: JsonObject) -> JsonObject:
-    fixed = {key: value for key, value in item["spec"].items() if key not in _MUTABLE_POD_FIELDS}
-    fixed = copy_json(fixed)
+    fixed: JsonObject = copy_json({key: value for key, value in item["spec"].items() if key not in _MUTABLE_POD_FIELDS})
     for container in [*fixed.get("containers", ()), *fixed.get("initContainers", ())]:
         container.pop("image", None)
     return fixed

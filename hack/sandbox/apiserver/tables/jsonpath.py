@@ -1,4 +1,4 @@
-"""The part of JSONPath that printer columns use: fields, indices, wildcards, and filters such as [?(@.type=="Ready")]."""
+"""The part of JSONPath that printer columns use: fields, indices, wildcards, filters such as [?(@.type=="Ready")]."""
 
 import json
 import re
@@ -12,7 +12,8 @@ _STEP = re.compile(
     r"""
       \.\.(?P<deep>[\w-]+)
     | \.(?P<field>(?:[^.\[\]\\]|\\.)+)
-    | \[\s*\?\(\s*@(?P<operand>(?:\.|\[)[^=!<>]*?)\s*(?:(?P<operator>==|!=)\s*(?P<literal>"[^"]*"|'[^']*'|[^)\s]+))?\s*\)\s*\]
+    | \[\s*\?\(\s*@(?P<operand>(?:\.|\[)[^=!<>]*?)\s*
+        (?:(?P<operator>==|!=)\s*(?P<literal>"[^"]*"|'[^']*'|[^)\s]+))?\s*\)\s*\]
     | \[\s*(?P<index>-?\d+|\*)\s*\]
     | \[\s*['"](?P<name>[^'"]+)['"]\s*\]
     """,
