@@ -84,9 +84,15 @@ def _qos_class(spec: JsonObject) -> str:
 def _validate_pod(item: JsonObject, old: JsonObject | None) -> list[FieldError]:
     errors = _pod_spec_errors(item["spec"], "spec")
     errors += one_of(item, "spec.restartPolicy", "Always", "OnFailure", "Never")
-    if old is not None and _fixed_pod_spec(item) != _fixed_pod_spec(old):
+    if old is not None and _fixed_pod_spec(item) != _fixed_pod_spec(_bound_like(old, item)):
         errors.append(FieldError("spec", ErrorKind.FORBIDDEN, detail=_POD_UPDATE))
     return errors
+
+
+def _bound_like(old: JsonObject, item: JsonObject) -> JsonObject:
+    """The pod before with the node of the pod after, where it had none: that is what a binding changes."""
+    node = item["spec"].get("nodeName")
+    return old if node is None or old["spec"].get("nodeName") else {**old, "spec": {**old["spec"], "nodeName": node}}
 
 
 def _fixed_pod_spec(item: JsonObject) -> JsonObject:
