@@ -140,10 +140,7 @@ class ObjectWriter:
     def _validate_update(self, request: WriteRequest, item: JsonObject, current: JsonObject) -> None:
         errors = metadata.errors_of(request.resource, item) + metadata.transition_errors(item, current)
         errors += schema_errors(request, item, current)
-        # A binding is the one way to change what an update of a pod may not: its node.
-        if request.subresource != "binding":
-            errors = errors or rules_of(request.resource).validate(item, current)
-        refuse_errors(request, item, errors)
+        refuse_errors(request, item, errors or rules_of(request.resource).validate(item, current))
 
     def commit(self, request: WriteRequest, entry: Entry, item: JsonObject) -> JsonObject:
         """Store the new state of an entry; the object goes if this was the last finalizer of one being deleted."""
