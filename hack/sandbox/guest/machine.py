@@ -90,10 +90,11 @@ class Guest:
         await self.kill()
 
     async def kill(self) -> None:
-        """Ends QEMU at once, as a power failure would."""
-        await self.monitor.close()
+        """Ends QEMU at once, as a power failure would, and removes its sockets and logs."""
         await _end(self.process)
+        await self.monitor.close()
         self.quiesce.close()
+        shutil.rmtree(self.sockets.folder, ignore_errors=True)
 
     async def _power_off(self) -> None:
         if not self.running:

@@ -26,7 +26,7 @@ from sandbox.cluster.kinds import (
 from sandbox.cluster.waiting import wait_until, wait_until_gone
 from sandbox.csi.service import running_storage
 from sandbox.guest.image import default_cache, guest_image
-from sandbox.guest.inside import guest_check, guest_counters
+from sandbox.guest.inside import guest_check, guest_counters, guest_exec
 from sandbox.guest.machine import qemu_installed
 from sandbox.kubevirt.names import FAULT
 from sandbox.kubevirt.service import Settings, running_kubevirt
@@ -109,9 +109,7 @@ async def _seen_frozen(cluster: Cluster, version: str) -> bool:
 
 
 async def test_a_snapshot_freezes_through_the_agent_and_restores_to_the_frozen_state(running: Running) -> None:
-    """GuestAgent, one freeze of a fraction of a second that a watcher sees, and a copy that boots clean at the counter
-    where the freeze stood.
-    """
+    """GuestAgent, a short freeze that a watcher sees, and a copy that boots clean at the counter of the freeze."""
     cluster = running.cluster
     await running.writes()
     vmi = await cluster.get(VIRTUAL_MACHINE_INSTANCE, "web", _NAMESPACE)
@@ -157,14 +155,12 @@ async def test_a_refused_freeze_keeps_the_snapshot_waiting_until_it_works(runnin
 
 
 async def _fault_is_set(running: Running, fault: str) -> None:
-    from sandbox.guest.inside import guest_exec
-
-    while fault not in await guest_exec(running.settings.state, _NAMESPACE, "web", "ls /run/fault"):
-        await asyncio.sleep(0.05)
+    while fault not in await guest_exec(running.settings.state, _NAMESPACE, "web", "ls /run/fault; usleep 50000"):
+        pass
 
 
 async def test_a_hanging_agent_fails_the_snapshot_at_its_deadline(running: Running) -> None:
-    """A stopped agent looks connected and never answers: Failed with the recorded reason, and the guest still writes."""
+    """A stopped agent looks connected and never answers: Failed with the recorded reason, and the guest writes on."""
     cluster = running.cluster
     await running.fault("agent-hangs")
     await asyncio.wait_for(_fault_is_set(running, "agent-hangs"), 20)
@@ -191,7 +187,7 @@ async def test_an_absent_agent_means_a_snapshot_without_a_freeze(running: Runnin
 
 
 async def test_pausing_freezing_and_looking_inside_through_the_subresources(running: Running) -> None:
-    """Paused: a snapshot says so and does not freeze. freeze thaws itself at its timeout. The agent's facts are served."""
+    """A paused guest is not frozen by a snapshot, a freeze ends at its timeout, and the agent's facts are served."""
     cluster = running.cluster
     base = f"/apis/subresources.kubevirt.io/v1/namespaces/{_NAMESPACE}/virtualmachineinstances/web"
     systems = await cluster.request("GET", f"{base}/filesystemlist")
@@ -211,6 +207,8 @@ async def test_pausing_freezing_and_looking_inside_through_the_subresources(runn
     await cluster.create(VM_SNAPSHOT, snapshot(_NAMESPACE, "s5", "web"))
     done = await settled(cluster, VM_SNAPSHOT, _NAMESPACE, "s5", readyToUse=True)
     assert done["status"]["indications"] == ["Online", "Paused"]
+    # Until the snapshot has let go of the VM, unpausing is refused.
+    await settled(cluster, VIRTUAL_MACHINE, _NAMESPACE, "web", snapshotInProgress=None)
     await cluster.request("PUT", f"{base}/unpause", body={})
     await settled(cluster, VIRTUAL_MACHINE, _NAMESPACE, "web", printableStatus="Running")
     await running.writes()
@@ -218,8 +216,6 @@ async def test_pausing_freezing_and_looking_inside_through_the_subresources(runn
 
 async def test_a_guest_that_dies_is_started_again(running: Running) -> None:
     """The part that ran a guest is gone: the instance ends as Failed and a new one boots from the same disks."""
-    from sandbox.guest.inside import guest_exec
-
     cluster = running.cluster
     before = await cluster.get(VIRTUAL_MACHINE_INSTANCE, "web", _NAMESPACE)
     assert before

@@ -57,7 +57,7 @@ def _recorded_writes(records: list[Record], world: World) -> list[tuple[str, dic
     writes = []
     for record in records:
         metadata = record.obj["metadata"]
-        about = uid in metadata["name"] or metadata["uid"] in (uid, world.vm["metadata"]["uid"])
+        about = uid in metadata["name"] or metadata["uid"] in (uid, world.machine["metadata"]["uid"])
         if record.event == "EXISTING" or record.kind not in _KINDS or not about:
             continue
         key = metadata["name"] if record.kind == "VolumeSnapshot" else record.kind
@@ -152,7 +152,7 @@ def test_success_may_come_before_readiness(world: Callable[..., World]) -> None:
     cut(made, ready=False)
     made.settle()
     assert (made.snapshot["status"]["phase"], made.snapshot["status"]["readyToUse"]) == ("Succeeded", False)
-    assert "snapshotInProgress" not in made.vm["status"]
+    assert "snapshotInProgress" not in made.machine["status"]
     cut(made)
     made.settle()
     assert made.snapshot["status"]["readyToUse"] is True
@@ -169,7 +169,7 @@ def test_deleting_a_snapshot_thaws_and_unlocks(world: Callable[..., World], stag
     made.snapshot["metadata"]["deletionTimestamp"] = "2026-11-22T09:00:02Z"
     made.settle()
     assert (made.gone, made.frozen, made.content) == (True, False, None)
-    assert "snapshotInProgress" not in (made.vm.get("status") or {})
+    assert "snapshotInProgress" not in (made.machine.get("status") or {})
 
 
 def test_a_failing_freeze_never_cuts(world: Callable[..., World]) -> None:
@@ -228,11 +228,11 @@ def test_what_keeps_a_snapshot_from_starting(world: Callable[..., World], change
 def test_a_second_snapshot_waits_for_the_first(world: Callable[..., World]) -> None:
     """While another one holds the VM it says so; when the VM is free it goes on by itself."""
     made = world()
-    made.vm["status"] = {"snapshotInProgress": "s0"}
+    made.machine["status"] = {"snapshotInProgress": "s0"}
     made.settle()
     conditions = {item["type"]: item for item in made.snapshot["status"]["conditions"]}
     assert conditions["Progressing"]["reason"] == 'Source not locked snapshot "s0" in progress'
-    made.vm["status"] = {}
+    made.machine["status"] = {}
     made.settle()
     assert made.frozen
 
@@ -257,7 +257,7 @@ def test_a_machine_made_again_takes_over_the_snapshots_of_its_name(world: Callab
     made.settle()
     cut(made)
     made.settle()
-    made.vm["metadata"]["uid"] = "another"
+    made.machine["metadata"]["uid"] = "another"
     made.settle()
     assert made.snapshot["status"]["sourceUID"] == "another"
 

@@ -97,6 +97,12 @@ class World:
     writes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     gone: bool = False
 
+    @property
+    def machine(self) -> Object:
+        """The VM, which must be there."""
+        assert self.vm is not None
+        return self.vm
+
     def observed(self) -> Observed:
         """The world as the planner sees it."""
         return Observed(
@@ -150,13 +156,11 @@ class World:
             case steps.WriteStatus(status):
                 self._set_snapshot({**self.snapshot, "status": status})
             case steps.LockSource():
-                assert self.vm is not None
-                self._set_vm(with_status(self.vm, {"snapshotInProgress": name}))
-                self._set_vm(with_finalizers(self.vm, add=[SOURCE_FINALIZER]))
+                self._set_vm(with_status(self.machine, {"snapshotInProgress": name}))
+                self._set_vm(with_finalizers(self.machine, add=[SOURCE_FINALIZER]))
             case steps.UnlockSource():
-                assert self.vm is not None
-                self._set_vm(with_finalizers(self.vm, remove=[SOURCE_FINALIZER]))
-                self._set_vm(with_status(self.vm, {"snapshotInProgress": None}))
+                self._set_vm(with_finalizers(self.machine, remove=[SOURCE_FINALIZER]))
+                self._set_vm(with_status(self.machine, {"snapshotInProgress": None}))
             case _:
                 self._take_on_content(step)
 
