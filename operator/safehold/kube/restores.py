@@ -7,7 +7,7 @@ from typing import Any
 
 from safehold.api import VMBackup, VMRestore
 from safehold.api.vmrestore import VolumeRestore
-from safehold.errors import NotServedError
+from safehold.errors import NotFoundError, NotServedError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.envelope import recall
 from safehold.kube.jobs import observe_job
@@ -191,7 +191,7 @@ class RestoreObserver:
         return replace(look, seen=replace(look.seen, existing=existing))
 
     async def _created(self, restore: VMRestore) -> list[CreatedObject]:
-        if restore.spec.target.mode == "InPlace":
+        if restore.spec.target.mode == "InPlace" or restore.status.vm is None:
             return []
         labels = {RESTORED_BY: restore.metadata.uid}
         return [
@@ -208,5 +208,5 @@ class RestoreObserver:
     async def _listed(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> list[Manifest]:
         try:
             return await self.cluster.list(kind, namespace, labels=labels)
-        except NotServedError:
+        except (NotServedError, NotFoundError):  # nothing of a kind that is not installed was created
             return []

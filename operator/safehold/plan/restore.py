@@ -184,4 +184,4 @@ def _succeed(look: Look) -> Decision:
     if look.status.kept_objects:
         names = ", ".join(look.status.kept_objects)
         message += f"; objects with other content existed and were not overwritten: {names}"
-    return look.ends(Finished(), "Ready", "Succeeded", Reason.SUCCEEDED, message)
+    return look.ends(Finished(), "Ready", "Completed", Reason.SUCCEEDED, message)
