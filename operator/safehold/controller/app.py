@@ -54,6 +54,8 @@ async def run_controller(settings: ControllerSettings, stop: asyncio.Event | Non
             settings=_kopf_settings(settings),
             memo=operator,
             standalone=True,
+            # Kopf would look up the user's name, and the uid that a pod runs under has none.
+            identity=MANAGER,  # type: ignore[arg-type]  # its NewType of str is not exported
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
             liveness_endpoint=f"http://0.0.0.0:{port}/healthz" if port else None,
