@@ -86,8 +86,7 @@ async def test_a_machine_runs_holds_its_claims_and_stops(sandbox: tuple[Cluster,
     assert held["metadata"]["deletionTimestamp"]
     await cluster.patch(VIRTUAL_MACHINE, "web", {"spec": {"runStrategy": "Halted"}}, namespace)
     await wait_until_gone(cluster, VIRTUAL_MACHINE_INSTANCE, "web", namespace)
-    vm = await settled(cluster, VIRTUAL_MACHINE, namespace, "web", printableStatus="Stopped")
-    assert "created" not in vm["status"]
+    await settled(cluster, VIRTUAL_MACHINE, namespace, "web", printableStatus="Stopped", created=None, ready=None)
     assert await cluster.list(POD, namespace) == []
     await wait_until_gone(cluster, PERSISTENT_VOLUME_CLAIM, "web-root", namespace)
 
