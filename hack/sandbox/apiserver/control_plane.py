@@ -1,5 +1,6 @@
 """The parts of the server, put together."""
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from sandbox.apiserver.deletions import ObjectDeleter
 from sandbox.apiserver.journal import FileJournal
 from sandbox.apiserver.registry import Registry, Resource
 from sandbox.apiserver.requests import WriteRequest
-from sandbox.apiserver.store import Store
+from sandbox.apiserver.store import Store, StoreEvent
 from sandbox.apiserver.writer import ObjectWriter
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -63,6 +64,8 @@ class ControlPlane:
         self.authorizer = Authorizer(self.store)
         self.reviewer = Reviewer(self.authorizer, self.authenticator)
         self.webhooks = WebhookCaller(self.store)
+        self.watches: set[asyncio.Queue[StoreEvent | None]] = set()
+        """The queues of open watches."""
         admission = AdmissionChain(
             self._mutating_plugins(), [QuotaEnforcement(self.store, self.registry)], self.webhooks
         )
@@ -106,6 +109,11 @@ class ControlPlane:
             now=self.now(),
             field_validation="Ignore",
         )
+
+    def end_watches(self) -> None:
+        """End every open watch; their clients connect again when the server is back."""
+        for queue in self.watches:
+            queue.put_nowait(None)
 
     async def close(self) -> None:
         """Release files and connections."""

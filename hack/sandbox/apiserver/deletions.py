@@ -66,6 +66,7 @@ class ObjectDeleter:
                 raise statuses.not_found(request.group, request.plural, request.name)
             _check_preconditions(request, entry.document, options)
             operation = Operation(verb="DELETE", request=request, item=None, old=entry.document)
+            await self._admission.mutate(operation)
             await self._admission.validate(operation)
             try:
                 return self._delete(request, entry, options)

@@ -27,6 +27,8 @@ from sandbox.apiserver.kubeconfig import write_kubeconfig
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 60
+_SHUTDOWN_SECONDS = 2.0
+"""What a request that is being answered gets to end when the server stops."""
 
 
 class EmbeddedApiServer:
@@ -67,8 +69,9 @@ class EmbeddedApiServer:
             loop.start()
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(files.certificate, files.key)
+        application = Application(plane, self._aggregator, self._audit).web_application()
         self._runner = web.AppRunner(
-            Application(plane, self._aggregator, self._audit).web_application(), access_log=None
+            application, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS
         )
         await self._runner.setup()
         listener = self._listen()
@@ -93,8 +96,9 @@ class EmbeddedApiServer:
     async def __aexit__(self, *_: object) -> None:
         for loop in self._loops:
             await loop.stop()
+        if self.plane:
+            self.plane.end_watches()
         if self._runner:
-            await self._runner.shutdown()
             await self._runner.cleanup()
         if self._aggregator:
             await self._aggregator.close()

@@ -29,7 +29,8 @@ class _Watch:
     version: ResourceVersion
     representation: Representation
     predicate: Predicate | None
-    queue: "asyncio.Queue[StoreEvent]"
+    queue: "asyncio.Queue[StoreEvent | None]"
+    """Changes to tell; None ends the watch, because the server stops."""
 
     def line(self, event: StoreEvent) -> bytes | None:
         """The event as this watcher sees it: an object that starts or stops to match is added or deleted."""
@@ -88,6 +89,7 @@ async def watch_objects(call: Call) -> web.StreamResponse:
 
     # Nothing was awaited since the initial events were read, so no change is lost between them and the subscription.
     unsubscribe = call.plane.store.subscribe(*resource.store_key, enqueue)
+    call.plane.watches.add(watch.queue)
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"})
     call.add_warnings(response)
     try:
@@ -100,6 +102,7 @@ async def watch_objects(call: Call) -> web.StreamResponse:
         pass
     finally:
         unsubscribe()
+        call.plane.watches.discard(watch.queue)
     return response
 
 
@@ -168,13 +171,11 @@ async def _stream(watch: _Watch, response: web.StreamResponse, seconds: float) -
     bookmarks = watch.call.flag("allowWatchBookmarks")
     pause = watch.call.plane.settings.bookmark_seconds
     next_bookmark = loop.time() + pause
-    while (now := loop.time()) < end:
-        try:
-            async with asyncio.timeout_at(min(end, next_bookmark)):
-                event = await watch.queue.get()
-        except TimeoutError:
-            event = None
-        lines = list(_lines(watch, _drain(watch.queue, event)))
+    stopping = False
+    while (now := loop.time()) < end and not stopping:
+        events = await _next_events(watch.queue, min(end, next_bookmark))
+        stopping = None in events
+        lines = list(_lines(watch, filter(None, events)))
         if bookmarks and now >= next_bookmark:
             lines.append(watch.bookmark())
         if now >= next_bookmark:
@@ -183,8 +184,13 @@ async def _stream(watch: _Watch, response: web.StreamResponse, seconds: float) -
             await response.write(b"".join(lines))
 
 
-def _drain(queue: "asyncio.Queue[StoreEvent]", first: StoreEvent | None) -> list[StoreEvent]:
-    events = [first] if first else []
+async def _next_events(queue: "asyncio.Queue[StoreEvent | None]", until: float) -> list[StoreEvent | None]:
+    """All queued changes; waits for one until a moment of the loop's clock."""
+    try:
+        async with asyncio.timeout_at(until):
+            events = [await queue.get()]
+    except TimeoutError:
+        return []
     while not queue.empty():
         events.append(queue.get_nowait())
     return events
