@@ -224,8 +224,9 @@ class World:
         match step:
             case steps.KeepVolume(name, _, labels):
                 self._change(name, reclaim_policy="Retain", labels={**self.volumes[name].labels, **labels})
-            case steps.SetReclaimPolicy(name, _, policy):
-                self._change(name, reclaim_policy=policy)
+            case steps.SetReclaimPolicy(name, _, policy, dropped):
+                kept = {key: value for key, value in self.volumes[name].labels.items() if key != dropped}
+                self._change(name, reclaim_policy=policy, labels=kept)
             case steps.AssignVolume(name, version, ref):
                 if name in self.volumes and self.volumes[name].resource_version == version:
                     self._change(name, claim=ref)

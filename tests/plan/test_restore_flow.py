@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.plan.restore_world import NOW, SHOP, World, backup, machine_objects, restore
+from tests.plan.restore_world import NOW, OPERATOR, SHOP, World, backup, machine_objects, restore
 
 from safehold.plan import restore_steps as steps
 from safehold.plan.conditions import is_true
@@ -103,6 +103,25 @@ def test_it_converges_wherever_it_is_killed_and_disturbed(data: st.DataObject) -
                 pass
     world.run()
     assert_restored_in_place(world)
+
+
+@settings(max_examples=60, deadline=None)
+@given(looks=st.integers(0, 60))
+def test_a_filling_claim_that_somebody_deletes_costs_the_restore_and_not_the_vm(looks: int) -> None:
+    """Whenever a filling claim is deleted, the VM ends with all restored volumes or with all of its own."""
+    world = World.with_running_vm()
+    for _ in range(looks):
+        decision = world.decide()
+        world.save(decision.status)
+        world.carry_out(decision.step)
+        world.others()
+    for claim in [found for (namespace, _), found in world.claims.items() if namespace == OPERATOR]:
+        world.delete_claim(claim.ref)
+    ended = world.run()
+    if is_true(ended.status.conditions, "Ready"):
+        assert_restored_in_place(world)
+    else:
+        assert_untouched(world)
 
 
 @settings(max_examples=80, deadline=None)

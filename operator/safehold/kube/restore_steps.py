@@ -1,7 +1,8 @@
 """Carries out what the plan of a restore decided. Every step may find that it was done before."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import assert_never
 
 from safehold.envelope import new_key
 from safehold.errors import ConflictError, NotFoundError, SafeholdError
@@ -69,14 +70,19 @@ class RestoreHands:
     async def _change_volume(self, step: KeepVolume | SetReclaimPolicy | AssignVolume) -> None:
         match step:
             case KeepVolume():
-                patch: dict[str, Any] = {"metadata": {"uid": step.uid, "labels": dict(step.labels)}}
-                patch["spec"] = {"persistentVolumeReclaimPolicy": "Retain"}
-                await self.operator.merge_patch(VOLUME, step.volume, None, patch)
+                await self._set_policy(step.volume, step.uid, "Retain", step.labels)
             case SetReclaimPolicy():
-                patch = {"metadata": {"uid": step.uid}, "spec": {"persistentVolumeReclaimPolicy": step.policy}}
-                await self.operator.merge_patch(VOLUME, step.volume, None, patch)
+                labels = {step.drop_label: None} if step.drop_label else {}
+                await self._set_policy(step.volume, step.uid, step.policy, labels)
             case AssignVolume():
                 await self._assign(step)
+
+    async def _set_policy(self, volume: str, uid: str, policy: str, labels: Mapping[str, str | None]) -> None:
+        patch = {
+            "metadata": {"uid": uid, **({"labels": dict(labels)} if labels else {})},
+            "spec": {"persistentVolumeReclaimPolicy": policy},
+        }
+        await self.operator.merge_patch(VOLUME, volume, None, patch)
 
     async def _assign(self, step: AssignVolume) -> None:
         """The claimRef is replaced as a whole: a uid beside an old resourceVersion would not be followed."""

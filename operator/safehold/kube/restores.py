@@ -6,19 +6,17 @@ from datetime import datetime
 from typing import Any
 
 from safehold.api import VMBackup, VMRestore
-from safehold.api.vmrestore import VolumeRestore
 from safehold.errors import NotFoundError, NotServedError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.envelope import recall
 from safehold.kube.jobs import observe_job
 from safehold.kube.kinds import NAMESPACE, SERVICE_ACCOUNT, STORAGE_CLASS, VM, VM_BACKUP, VMI, Kind
 from safehold.kube.restorable import RESTORABLE
-from safehold.kube.storage import observe_claim, observe_volume
+from safehold.kube.storage import observe_claim, observe_handover
 from safehold.kube.targets import read_namespace, read_secrets, resolve_target
 from safehold.kube.virtualmachines import claims_of
 from safehold.plan.conditions import is_finished
 from safehold.plan.endpoint import EndpointRules
-from safehold.plan.handover import SeenVolume
 from safehold.plan.machine import run_strategy
 from safehold.plan.names import RESTORED_BY, job_name
 from safehold.plan.refusal import Refusal
@@ -114,7 +112,12 @@ class RestoreObserver:
             await self._with_backup(restore, seen),
             job=job,
             vm=await self._vm(seen.namespace.name, status.vm.name) if status.vm else None,
-            volumes={record.name: await self._volume(restore, record) for record in status.volumes},
+            volumes={
+                record.name: await observe_handover(
+                    self.cluster, record, operator_namespace=self.operator_namespace, namespace=seen.namespace.name
+                )
+                for record in status.volumes
+            },
         )
         filling = any(record.step is None for record in status.volumes)
         return await self._with_target(restore, seen) if filling and job is None else seen
@@ -139,20 +142,6 @@ class RestoreObserver:
         if isinstance(target, TargetFacts):
             target = (await read_secrets(self.cluster, target)).refusal or target
         return replace(seen, target=target)
-
-    async def _volume(self, restore: VMRestore, record: VolumeRestore) -> SeenVolume:
-        namespace = restore.metadata.namespace or ""
-        prime = await observe_claim(self.cluster, self.operator_namespace, record.prime_claim)
-        claim = await observe_claim(self.cluster, namespace, record.claim_name)
-        old = record.old_persistent_volume
-        if record.step == Mark.VERIFIED and claim is not None:
-            old = claim.volume
-        return SeenVolume(
-            prime=prime,
-            volume=await observe_volume(self.cluster, record.persistent_volume or (prime.volume if prime else None)),
-            claim=claim,
-            old=await observe_volume(self.cluster, old),
-        )
 
     async def _vm(self, namespace: str, name: str) -> VMFacts | None:
         vm = await self.cluster.get(VM, name, namespace)

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from safehold.api.vmrestore import OwnerRecord
+from safehold.api.vmrestore import OwnerRecord, VolumeRestore
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import CLAIM, VOLUME
 from safehold.kube.quantities import parse_bytes
+from safehold.plan.handover import SeenVolume
+from safehold.plan.restore_look import Mark
 from safehold.plan.storage import Claim, ClaimRef, ClaimShape, NewClaim, Volume
 
 
@@ -19,6 +21,23 @@ async def observe_volume(cluster: Cluster, name: str | None) -> Volume | None:
     """A persistent volume by its name."""
     found = await cluster.get(VOLUME, name) if name else None
     return None if found is None else volume_from(found)
+
+
+async def observe_handover(
+    cluster: Cluster, record: VolumeRestore, *, operator_namespace: str, namespace: str
+) -> SeenVolume:
+    """Claims and volumes around one recorded volume of a restore into `namespace`."""
+    prime = await observe_claim(cluster, operator_namespace, record.prime_claim)
+    claim = await observe_claim(cluster, namespace, record.claim_name)
+    old = record.old_persistent_volume
+    if record.step == Mark.VERIFIED and claim is not None:
+        old = claim.volume
+    return SeenVolume(
+        prime=prime,
+        volume=await observe_volume(cluster, record.persistent_volume or (prime.volume if prime else None)),
+        claim=claim,
+        old=await observe_volume(cluster, old),
+    )
 
 
 def claim_from(manifest: Manifest) -> Claim:

@@ -85,12 +85,20 @@ def settle(record: VolumeRestore, seen: SeenVolume) -> Step | None:
     return None
 
 
+def is_replaced(record: VolumeRestore, seen: SeenVolume) -> bool:
+    """Whether the VM's old volume has lost its claim, or is about to: from then on there is only the way forward."""
+    old, claim = record.old_persistent_volume, seen.claim
+    return old is not None and (claim is None or claim.deleting or claim.volume != old)
+
+
 def take_back(record: VolumeRestore, seen: SeenVolume, place: Place) -> Step | None:
     """The next write that removes everything the restore made of this volume; None when nothing is left.
 
     The policy comes first: a volume of a class that retains would stay behind once nothing names it.
     """
-    volume = seen.volume
+    volume, old, policy = seen.volume, seen.old, record.old_reclaim_policy
+    if old is not None and policy is not None and UNDO_OF in old.labels and not is_replaced(record, seen):
+        return SetReclaimPolicy(old.name, old.uid, policy, drop_label=UNDO_OF)
     if volume is not None and volume.reclaim_policy != "Delete" and _was_ours(record, volume, place):
         return SetReclaimPolicy(volume.name, volume.uid, "Delete")
     claim = seen.claim
@@ -100,12 +108,12 @@ def take_back(record: VolumeRestore, seen: SeenVolume, place: Place) -> Step | N
 
 
 def _keep(record: VolumeRestore, seen: SeenVolume, volume: Volume, place: Place) -> Step | None:
+    if volume.reclaim_policy != "Retain":
+        return KeepVolume(volume.name, volume.uid, {})
     undo = {UNDO_OF: place.restore_uid}
     old = seen.old if record.old_persistent_volume else None
     if old is not None and (old.reclaim_policy != "Retain" or not undo.items() <= old.labels.items()):
         return KeepVolume(old.name, old.uid, undo)
-    if volume.reclaim_policy != "Retain":
-        return KeepVolume(volume.name, volume.uid, {})
     return None
 
 

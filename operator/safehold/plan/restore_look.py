@@ -9,7 +9,7 @@ from typing import Any
 from safehold.api import Failure, VMRestore
 from safehold.api.vmrestore import VMRestoreStatus, VolumeRestore
 from safehold.plan.conditions import State, conditions_for
-from safehold.plan.handover import Place, SeenVolume
+from safehold.plan.handover import Place, SeenVolume, is_replaced
 from safehold.plan.names import owner_labels
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore_facts import ObservedRestore
@@ -70,8 +70,8 @@ class Look:
 
     @property
     def swap_began(self) -> bool:
-        """Whether a volume of the VM may have been replaced already: from then on the restore only goes forward."""
-        return self.in_place and any(volume.step in (Mark.HANDING_OVER, Mark.DONE) for volume in self.status.volumes)
+        """Whether a volume of the VM has been replaced already: from then on the restore only goes forward."""
+        return self.in_place and any(is_replaced(record, self.volume(record)) for record in self.status.volumes)
 
     @property
     def given_up(self) -> Refusal | None:

@@ -26,11 +26,12 @@ class KeepVolume:
 
 @dataclass(frozen=True, slots=True)
 class SetReclaimPolicy:
-    """Give a persistent volume another policy."""
+    """Give a persistent volume another policy, and take a label of ours away."""
 
     volume: str
     uid: str
     policy: ReclaimPolicy
+    drop_label: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
