@@ -95,10 +95,11 @@ def test_it_converges_wherever_it_is_killed_and_disturbed(data: st.DataObject) -
             case "start" if world.vm is not None:
                 world.vm = replace(world.vm, run_strategy="Always", is_active=True)
             case "drop claim":
-                ours = [c for c in world.claims.values() if c.labels.get(RESTORED_BY) and not c.deleting]
-                undone = [c for c in ours if world.volumes[c.volume or ""].reclaim_policy == "Retain"]
-                for claim in undone[:1]:
-                    world.delete_claim(claim.ref)
+                for record in world.restore.status.volumes:
+                    claim = world.claims.get((SHOP, record.claim_name))
+                    under_way = (OPERATOR, record.prime_claim) in world.claims
+                    if claim is not None and claim.labels.get(RESTORED_BY) and under_way:
+                        world.delete_claim(claim.ref)
             case _:
                 pass
     world.run()
@@ -229,6 +230,31 @@ def test_a_foreign_claim_under_the_name_is_never_deleted() -> None:
     world.delete_claim(intruder.ref)
     world.run()
     assert_restored_in_place(world)
+
+
+@pytest.mark.parametrize("by", ["claim", "volume"])
+def test_a_swap_that_cannot_go_on_does_not_hang(by: str) -> None:
+    """Blocked in the middle, a deleted restore ends, and so does one whose new volume is gone; the old are kept."""
+    world = World.with_running_vm()
+    while (SHOP, "orders-root") in world.claims:
+        decision = world.decide()
+        world.save(decision.status)
+        world.carry_out(decision.step)
+        world.others()
+    if by == "claim":
+        foreign = replace(world.claims[SHOP, "orders-data"], volume=None, phase="Pending", labels={})
+        ref = replace(foreign.ref, name="orders-root", uid="intruder")
+        world.claims[SHOP, "orders-root"] = replace(foreign, ref=ref)
+        metadata = world.restore.metadata.model_copy(update={"deletion_timestamp": NOW})
+        world.restore = world.restore.model_copy(update={"metadata": metadata})
+    else:
+        del world.volumes[world.restore.status.volumes[0].persistent_volume or ""]
+    ended = world.run()
+    assert ended.status.failure is not None
+    assert f"{UNDO_OF}=restore-uid" in ended.status.failure.message
+    assert world.contents["old-root"] == "old"
+    assert world.volumes["old-root"].labels[UNDO_OF] == "restore-uid"
+    assert not [place for place in world.claims if place[0] == OPERATOR]
 
 
 def test_a_forged_manifest_hands_nothing_over() -> None:

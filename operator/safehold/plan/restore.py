@@ -147,10 +147,16 @@ def _hand_over(look: Look) -> Decision | None:
 
 
 def _blocked(look: Look, refusal: Refusal) -> Decision:
-    """After the first swap there is no way back without the claims; who holds them must let go."""
-    if look.swap_began:
+    """After the first swap there is no way back without the claims: who holds them must let go.
+
+    When a restored volume itself is gone, or nobody waits for the restore any more, it ends without the VM's volumes.
+    """
+    if not look.swap_began:
+        return look.fails(refusal)
+    if refusal.reason is not Reason.VOLUME_ERROR and not look.deleting:
         return look.waits("HandingOver", refusal.message, reason=refusal.reason)
-    return look.fails(refusal)
+    kept = f"the VM's own volumes are kept: kubectl get pv -l safehold.dev/undo-of={look.uid}"
+    return look.fails(Refusal(refusal.reason, f"{refusal.message}; {kept}"))
 
 
 def _remove_job(look: Look) -> Decision | None:

@@ -40,6 +40,6 @@ def _remove_volumes(look: Look) -> Step | None:
 
 
 def _run_again(look: Look) -> Step | None:
-    if not look.in_place or look.seen.namespace_ending:
+    if not look.in_place or look.seen.namespace_ending or look.swap_began:
         return None
     return run_as_before(look)
