@@ -171,11 +171,13 @@ async def test_the_python_client_lists_and_watches(api: Api, api_server: Embedde
         core: Any = client.CoreV1Api(connection)
         listed = await core.list_namespaced_config_map(namespace)
         stream = watches()
-        changes = stream.stream(
-            core.list_namespaced_config_map, namespace, resource_version=listed.metadata.resource_version
-        )
         await make(api, namespace, "seen")
-        event = await anext(changes)
-        await changes.aclose()
-        await stream.close()
-    assert (event["type"], event["object"].metadata.name) == ("ADDED", "seen")
+        changes = stream.stream(
+            core.list_namespaced_config_map,
+            namespace,
+            resource_version=listed.metadata.resource_version,
+            field_selector="metadata.name=seen",
+            timeout_seconds=1,
+        )
+        events = [event async for event in changes]
+    assert [(event["type"], event["object"].metadata.name) for event in events] == [("ADDED", "seen")]
