@@ -35,9 +35,7 @@ class ContainerSpecs:
         image = find_image(container.get("image", ""), self.images)
         if image is None:
             known = ", ".join(sorted(known.name for known in self.images)) or "none"
-            raise ImageError(
-                f'image "{container.get("image")}" is not mapped to a command on this node (known: {known})'
-            )
+            raise ImageError(f'image "{container.get("image")}" stands for no command on this node (known: {known})')
         variables = await environment_of(self.pod, container, self._look_up)
         environment = {**self._given_by_node(image), **variables}
         command = [expand(word, variables) for word in container.get("command") or image.entrypoint]

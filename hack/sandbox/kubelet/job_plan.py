@@ -42,7 +42,7 @@ class JobPlan:
 def plan_job(job: Object, pods: list[Object], *, now: datetime, backoff_seconds: float = 10.0) -> JobPlan:
     """The next step of a Job. `pods` are those that it controls; `backoff_seconds` follows the first failed pod."""
     plan = JobPlan(status=copy.deepcopy(job.get("status") or {}))
-    _count_ended(plan, pods)
+    _count_ended(plan, pods, suspended=bool(job["spec"].get("suspend")))
     active = [pod for pod in pods if not has_ended(pod) and not is_deleting(pod)]
     plan.status["active"] = len(active)
     plan.status["ready"] = sum(_is_ready(pod) for pod in active)
@@ -85,7 +85,7 @@ def has_ended(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
-def _count_ended(plan: JobPlan, pods: list[Object]) -> None:
+def _count_ended(plan: JobPlan, pods: list[Object], *, suspended: bool) -> None:
     uncounted = plan.status.get("uncountedTerminatedPods") or {}
     listed = {kind: list(uncounted.get(kind) or []) for kind in ("succeeded", "failed")}
     held = {pod["metadata"]["uid"] for pod in pods if TRACKING in finalizers_of(pod)}
@@ -99,7 +99,8 @@ def _count_ended(plan: JobPlan, pods: list[Object]) -> None:
         if uid not in held or not has_ended(pod):
             continue
         plan.release.append(pod)
-        if uid not in known:
+        # Pods that a suspension stops count neither as successes nor as failures.
+        if uid not in known and not (suspended and is_deleting(pod)):
             listed["succeeded" if pod["status"]["phase"] == "Succeeded" else "failed"].append(uid)
     plan.status["uncountedTerminatedPods"] = {kind: uids for kind, uids in listed.items() if uids}
 

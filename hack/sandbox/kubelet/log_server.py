@@ -15,12 +15,14 @@ from sandbox.kubelet.container_life import ContainerLife
 Finder = Callable[[str, str, str], ContainerLife | None]
 """Finds a container by namespace, pod and container name."""
 
+_FIND = web.AppKey("find", Finder)
+
 
 @asynccontextmanager
 async def serving_logs(address: str, find: Finder) -> AsyncIterator[int]:
     """Serves for the time of the context; gives the port, which the system chose."""
     app = web.Application()
-    app["find"] = find
+    app[_FIND] = find
     app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", _logs)
     app.router.add_get("/healthz", _healthy)
     runner = web.AppRunner(app, shutdown_timeout=1)
@@ -39,7 +41,7 @@ async def _healthy(_: web.Request) -> web.Response:
 
 async def _logs(request: web.Request) -> web.StreamResponse:
     names = request.match_info
-    life = request.app["find"](names["namespace"], names["pod"], names["container"])
+    life = request.app[_FIND](names["namespace"], names["pod"], names["container"])
     if life is None:
         return web.Response(status=404, text=f"container {names['container']} of pod {names['pod']} not found")
     wanted = request.query

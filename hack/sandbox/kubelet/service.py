@@ -24,14 +24,14 @@ async def running_node(
     """A node for the time of the context; entered once it is registered. Leaving it kills the containers."""
     async with Cluster.connect(kubeconfig, "sandbox-kubelet") as cluster:
         kubelet = Kubelet(cluster, settings)
-        parts = (
-            kubelet.run(),
-            keep_lease(cluster, settings.name),
-            Scheduler(cluster, settings.name).run(),
-            JobController(cluster, job_backoff_seconds).run(),
-            Workloads(cluster).run(),
-        )
         async with serving_logs(settings.address, kubelet.find) as port, asyncio.TaskGroup() as tasks:
+            parts = (
+                kubelet.run(),
+                keep_lease(cluster, settings.name),
+                Scheduler(cluster, settings.name).run(),
+                JobController(cluster, job_backoff_seconds).run(),
+                Workloads(cluster).run(),
+            )
             running = [tasks.create_task(part) for part in parts]
             await register(cluster, settings.name, settings.address, port)
             try:
