@@ -1,6 +1,7 @@
 """`python -m sandbox objectstore`: an S3 service on this machine."""
 
 import signal
+import sys
 from pathlib import Path
 
 import click
@@ -10,10 +11,11 @@ from sandbox.objectstore.server import running_object_store
 
 @click.command("objectstore")
 @click.option("--state", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the data.")
-@click.option("--port", type=click.IntRange(1, 65535), default=None, help="A free one if absent.")
+@click.option("--port", type=click.IntRange(1, 65535), help="A free one if absent.")
 @click.option("--bucket", "buckets", multiple=True, help="Create this bucket; may be given several times.")
 def command(state: Path, port: int | None, buckets: tuple[str, ...]) -> None:
-    """SeaweedFS until SIGTERM or SIGINT; prints the endpoint when it serves, and writes the admin's credentials file."""
+    """SeaweedFS until SIGTERM or SIGINT; prints its endpoint and where the credentials of its admin are."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # leaves the `with` below in order, at any moment
     with running_object_store(state, port) as store:
         for bucket in buckets:
             store.create_bucket(bucket)
@@ -21,4 +23,5 @@ def command(state: Path, port: int | None, buckets: tuple[str, ...]) -> None:
         credentials.touch(mode=0o600)
         credentials.write_text(store.admin.profile())
         click.echo(f"{store.endpoint_url} with the credentials file {credentials}")
-        signal.sigwait({signal.SIGTERM, signal.SIGINT})
+        while True:
+            signal.pause()

