@@ -379,6 +379,24 @@ async def test_quota_refuses_what_is_too_much(api: Api, namespace: str) -> None:
     await until(api, f"{quotas}/q", lambda _, body: body.get("status", {}).get("used") == used)
 
 
+async def test_limit_ranges(api: Api, namespace: str) -> None:
+    """A LimitRange bounds claims, and fills in what containers leave out."""
+    limits = [
+        {"type": "PersistentVolumeClaim", "max": {"storage": "1Gi"}},
+        {"type": "Container", "default": {"memory": "64Mi"}, "defaultRequest": {"memory": "32Mi"}},
+    ]
+    root = f"/api/v1/namespaces/{namespace}"
+    await api.create(f"{root}/limitranges", {"metadata": {"name": "l"}, "spec": {"limits": limits}})
+    refused = await api.send("POST", f"{root}/persistentvolumeclaims", claim("big", "2Gi"))
+    assert refused.body["message"] == (
+        'persistentvolumeclaims "big" is forbidden: maximum storage usage per PersistentVolumeClaim is 1Gi, '
+        "but request is 2Gi"
+    )
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    made = await api.create(f"{root}/pods", pod)
+    assert made["spec"]["containers"][0]["resources"] == {"limits": {"memory": "64Mi"}, "requests": {"memory": "32Mi"}}
+
+
 async def test_apply_creates_owns_and_removes(api: Api, namespace: str) -> None:
     """An apply creates the object; a field that the next apply leaves out is removed, fields of others stay."""
     path = f"/api/v1/namespaces/{namespace}/configmaps/a"

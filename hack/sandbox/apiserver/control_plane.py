@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sandbox.apiserver.admission.chain import AdmissionChain
 from sandbox.apiserver.admission.escalation import EscalationCheck
+from sandbox.apiserver.admission.limits import LimitRanger
 from sandbox.apiserver.admission.namespaces import NamespaceLifecycle
 from sandbox.apiserver.admission.operations import Plugin
 from sandbox.apiserver.admission.quota import QuotaEnforcement
@@ -77,6 +78,7 @@ class ControlPlane:
             NamespaceLifecycle(self.store),
             DefaultStorageClass(self.store),
             ServiceAccountTokens(self.store),
+            LimitRanger(self.store),
             DefinitionStatus(self.registry),
             EscalationCheck(EscalationGuard(self.store, self.authorizer)),
         )
