@@ -39,6 +39,14 @@ async def test_objects_outlive_the_server(tmp_path: Path) -> None:
         assert event["object"]["message"].startswith(f"too old resource version: {old} (")
 
 
+async def test_credentials_on_disk_are_private(tmp_path: Path) -> None:
+    """Files that hold objects (Secrets among them), keys or tokens are readable by their owner only."""
+    async with EmbeddedApiServer(tmp_path):
+        pass
+    private = ["objects.jsonl", "admin.kubeconfig", "admin.token", "service-accounts.key", "pki/apiserver.key"]
+    assert {name: (tmp_path / name).stat().st_mode & 0o077 for name in private} == dict.fromkeys(private, 0)
+
+
 async def test_definitions_are_served_again(tmp_path: Path) -> None:
     """Custom resources are served again after a restart."""
     names = {"plural": "widgets", "kind": "Widget"}

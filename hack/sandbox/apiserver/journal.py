@@ -59,6 +59,8 @@ class FileJournal:
 
     def _rewrite(self, documents: dict[Key, JsonObject], revision: int) -> None:
         compact = self._path.with_suffix(".new")
+        # Secrets are among the objects.
+        compact.touch(mode=0o600)
         with compact.open("wb") as file:
             for key, document in documents.items():
                 file.write(_line(revision, key, json.dumps(document).encode()))
