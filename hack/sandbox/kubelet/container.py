@@ -105,7 +105,12 @@ async def start_container(spec: ContainerSpec, folder: Path, log: Path) -> Runni
     assert process.stdin is not None
     process.stdin.write(json.dumps(_launcher_spec(spec, folder)).encode())
     process.stdin.close()
-    complaint = await asyncio.to_thread(_read_to_end, reading)
+    try:
+        complaint = await asyncio.to_thread(_read_to_end, reading)
+    except asyncio.CancelledError:
+        process.kill()
+        await process.communicate()
+        raise
     if complaint:
         await process.communicate()
         raise StartError(complaint.decode(errors="replace"))

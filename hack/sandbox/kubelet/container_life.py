@@ -111,18 +111,21 @@ class ContainerLife:
         self.state.state = {"running": {"startedAt": started}}
         self.state.started = "startupProbe" not in probes
         self.state.ready = self.state.started and "readinessProbe" not in probes
-        await self._context.event("Normal", "Started", f"Container started: {self.state.name}")
         supervisor = asyncio.create_task(self._supervise(self.running, probes))
         fall_back = self._container.get("terminationMessagePolicy") == "FallbackToLogsOnError"
+        finishing = asyncio.create_task(
+            finish_container(self.running, spec.memory_limit_bytes, message_file, fall_back_to_log=fall_back)
+        )
         try:
-            finishing = asyncio.create_task(
-                finish_container(self.running, spec.memory_limit_bytes, message_file, fall_back_to_log=fall_back)
-            )
+            await self._context.event("Normal", "Started", f"Container started: {self.state.name}")
             await self._context.publish()
-            ending = await finishing
+            ending = await asyncio.shield(finishing)
+        except asyncio.CancelledError:
+            self.running.kill()
+            await finishing
+            raise
         finally:
             supervisor.cancel()
-            self.running.kill()
         self._end(ending, started)
         return True
 

@@ -15,7 +15,7 @@ from sandbox.kubelet.container_life import ContainerLife
 Finder = Callable[[str, str, str], ContainerLife | None]
 """Finds a container by namespace, pod and container name."""
 
-_FIND = web.AppKey("find", Finder)
+_FIND: web.AppKey[Finder] = web.AppKey("find")
 
 
 @asynccontextmanager

@@ -36,6 +36,7 @@ class PodWorker:
         self._init = [self._life(container, init=True) for container in pod["spec"].get("initContainers") or []]
         self._main = [self._life(container, init=False) for container in pod["spec"]["containers"]]
         self._publishing = asyncio.Lock()
+        self._given_back = False
 
     def stop(self, grace_seconds: float) -> None:
         """Ends the pod's containers: SIGTERM, and SIGKILL after the grace period; may be called again to hurry."""
@@ -60,12 +61,22 @@ class PodWorker:
                     await self._run_containers(volumes)
                     refreshing.cancel()
         finally:
-            await self._volumes.tear_down()
+            await self._give_back()
         for life in self._lives():
             if not life.state.done and self._context.stopping.is_set():
                 life.state.state = terminated(137, "ContainerStatusUnknown", _LOST, None, datetime.now(UTC))
                 life.state.done = True
         await self._publish()
+
+    async def _give_back(self) -> None:
+        """Tears the volumes down, to the end also when this is cancelled in the midst of it."""
+        closing = asyncio.create_task(self._volumes.tear_down())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await closing
+            raise
+        self._given_back = True
 
     async def _run_containers(self, volumes: dict[str, PodVolume]) -> None:
         for life in self._init:
@@ -108,7 +119,9 @@ class PodWorker:
                 _log.warning("pod %s: volumes keep their former contents: %s", self.pod["metadata"]["name"], error)
 
     async def _publish(self) -> None:
-        """Writes the status, until it is written or the pod is gone."""
+        """Writes the status, until it is written or the pod is gone. The end is told when the volumes are back."""
+        if not self._given_back and all(life.state.done for life in self._main):
+            return
         metadata, context = self.pod["metadata"], self._context
         async with self._publishing:
             while True:
