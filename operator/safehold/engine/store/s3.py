@@ -110,7 +110,7 @@ class S3Store:
         """One PUT."""
         self._call(
             f"Writing {name}",
-            lambda: self._client.put_object(Bucket=self._place.bucket, Key=self._prefix + name, Body=bytes(body)),
+            lambda: self._client.put_object(Bucket=self._place.bucket, Key=self._prefix + name, Body=body),
         )
 
     def start_upload(self, name: str) -> "S3Upload":
@@ -250,7 +250,7 @@ class S3Upload:
         answer = self._call(
             f"Writing part {number} of {self._key}",
             lambda: self._client.upload_part(
-                Bucket=self._bucket, Key=self._key, UploadId=upload, PartNumber=number, Body=bytes(body)
+                Bucket=self._bucket, Key=self._key, UploadId=upload, PartNumber=number, Body=body
             ),
         )
         self._parts[number] = answer["ETag"]
