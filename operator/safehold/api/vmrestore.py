@@ -223,8 +223,10 @@ class VMRestoreStatus(Status):
         default_factory=list
     )
     """The volumes, and the record of their hand-over."""
-    kept_objects: Annotated[list[Sentence], Field(max_length=64)] = Field(default_factory=list)
-    """Secrets and ConfigMaps that the new VM needs, that existed with other content, and that were left as they are."""
+    needed_objects: Annotated[list[Sentence], Field(max_length=256)] = Field(default_factory=list)
+    """Kind and name of what the new VM needs; recorded before any of it is created."""
+    kept_objects: Annotated[list[Sentence], Field(max_length=256)] = Field(default_factory=list)
+    """Those of them that existed with other content, and were left as they are."""
     failure: Failure | None = None
     """Why the restore failed."""
 

@@ -1,12 +1,12 @@
 """One look at everything that a decision about a VMRestore depends on; as few reads as its stage needs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from safehold.api import VMBackup, VMRestore
-from safehold.errors import NotFoundError, NotServedError
+from safehold.errors import NotServedError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.envelope import recall
 from safehold.kube.jobs import observe_job
@@ -88,7 +88,6 @@ class RestoreObserver:
             return seen
         name = vm_name(restore, seen.backups[0])
         vm = await self._vm(seen.namespace.name, name)
-        classes = await self.cluster.list(STORAGE_CLASS)
         claims: dict[str, Claim] = {}
         for claim in vm.claims.values() if vm and restore.spec.target.mode == "InPlace" else ():
             found = await observe_claim(self.cluster, seen.namespace.name, claim)
@@ -99,10 +98,16 @@ class RestoreObserver:
         return replace(
             seen,
             vm=vm,
-            storage_classes=frozenset(found["metadata"]["name"] for found in classes),
+            storage_classes=await self._classes(seen.backups[0], claims.values()),
             live_claims=claims,
             has_service_account=found_account is not None,
         )
+
+    async def _classes(self, backup: VMBackup, claims: Iterable[Claim]) -> frozenset[str]:
+        """Those of the classes that may be needed which exist."""
+        named = {volume.storage_class_name for volume in backup.status.volumes}
+        named |= {claim.shape.storage_class for claim in claims}
+        return frozenset([name for name in named if name and await self.cluster.get(STORAGE_CLASS, name)])
 
     async def _under_way(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
         status = restore.status
@@ -174,28 +179,30 @@ class RestoreObserver:
         existing: dict[ObjectKey, Mapping[str, Any]] = {}
         for manifest in machine.dependencies:
             kind, name = RESTORABLE[manifest["kind"]], manifest["metadata"]["name"]
-            found = await self.cluster.get(kind, name, look.seen.namespace.name)
+            found = await self._get_if_served(kind, name, look.seen.namespace.name)
             if found is not None:
                 existing[key(manifest)] = found
         return replace(look, seen=replace(look.seen, existing=existing))
 
     async def _created(self, restore: VMRestore) -> list[CreatedObject]:
-        if restore.spec.target.mode == "InPlace" or restore.status.vm is None:
+        """Of what the record names, the objects that carry this restore's mark."""
+        status = restore.status
+        if restore.spec.target.mode == "InPlace" or status.vm is None:
             return []
-        labels = {RESTORED_BY: restore.metadata.uid}
-        return [
-            CreatedObject(
-                api_version=kind.api_version,
-                kind=kind.kind,
-                name=found["metadata"]["name"],
-                uid=found["metadata"]["uid"],
-            )
-            for kind in RESTORABLE.values()
-            for found in await self._listed(kind, restore.metadata.namespace or "", labels)
-        ]
+        created: list[CreatedObject] = []
+        for kind_name, name in [(VM.kind, status.vm.name), *(needed.split(" ", 1) for needed in status.needed_objects)]:
+            kind = RESTORABLE[kind_name]
+            found = await self._get_if_served(kind, name, restore.metadata.namespace or "")
+            metadata = (found or {}).get("metadata") or {}
+            if (metadata.get("labels") or {}).get(RESTORED_BY) == restore.metadata.uid:
+                created.append(
+                    CreatedObject(api_version=kind.api_version, kind=kind.kind, name=name, uid=metadata["uid"])
+                )
+        return created
 
-    async def _listed(self, kind: Kind, namespace: str, labels: Mapping[str, str]) -> list[Manifest]:
+    async def _get_if_served(self, kind: Kind, name: str, namespace: str) -> Manifest | None:
+        """None also for a kind that is not installed; creating such an object will say so."""
         try:
-            return await self.cluster.list(kind, namespace, labels=labels)
-        except (NotServedError, NotFoundError):  # nothing of a kind that is not installed was created
-            return []
+            return await self.cluster.get(kind, name, namespace)
+        except NotServedError:
+            return None

@@ -77,4 +77,4 @@ class ObservedRestore:
     existing: Mapping[ObjectKey, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     """Objects in the restore's namespace that have the names of dependencies."""
     created: Sequence[CreatedObject] = ()
-    """After a failure: everything in the restore's namespace that this restore made, beside claims."""
+    """After a failure: what this restore made in its namespace, beside claims."""

@@ -43,6 +43,9 @@ def rebuild_vm(look: Look) -> Decision | None:
     machine = read_machine(look)
     if isinstance(machine, Refusal):
         return look.fails(machine)
+    needed = [" ".join(key(manifest)) for manifest in machine.dependencies]
+    if look.status.needed_objects != needed:
+        return look.goes_on(Record(), PHASE, f"rebuilds VM {vm.name}", needed_objects=needed)
     for manifest in machine.dependencies:
         if key(manifest) not in look.seen.existing:
             kind, name = key(manifest)
