@@ -66,6 +66,10 @@ class Sandbox:
         """What a part wrote to its standard output and error."""
         return self.state / "logs" / f"{part}.log"
 
+    def pid_of(self, part: str) -> int:
+        """The process of a part."""
+        return next(running.process.pid for running in self._parts if running.name == part)
+
     async def __aenter__(self) -> Self:
         self.state = self.state.resolve()
         try:

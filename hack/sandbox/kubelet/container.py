@@ -148,7 +148,7 @@ async def finish_container(
     if group and group.out_of_memory:
         exceeded.set()
     if group:
-        group.remove()
+        await group.remove()
     container.ended.set()
     reason = "OOMKilled" if exceeded.is_set() and code else "Completed" if code == 0 else "Error"
     fall_back = fall_back_to_log and code != 0

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+_log = logging.getLogger(__name__)
+
 _V1 = Path("/sys/fs/cgroup/memory")
 _V2 = Path("/sys/fs/cgroup")
 _GROUP = "sandbox-kubelet"
 _WATCH_SECONDS = 0.25
+_REMOVE_ATTEMPTS, _REMOVE_SECONDS = 40, 0.05
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -31,9 +36,18 @@ class MemoryGroup:
                 return bool(found and int(found[1]))
         return False
 
-    def remove(self) -> None:
-        """Removes the group; its processes have ended."""
-        self.path.rmdir()
+    async def remove(self) -> None:
+        """Removes the group. The kernel may need a moment to see that its last process has gone."""
+        for _ in range(_REMOVE_ATTEMPTS):
+            try:
+                self.path.rmdir()
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                await asyncio.sleep(_REMOVE_SECONDS)
+            else:
+                return
+        _log.warning("memory group %s is still in use and stays", self.path)
 
 
 def create_group(name: str, limit_bytes: int) -> MemoryGroup | None:
