@@ -15,15 +15,17 @@ _POLL_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Kubectl:
-    """kubectl with one kubeconfig."""
+    """kubectl with one kubeconfig, as the user of that or, for an administrator, as another (`user`)."""
 
     kubeconfig: Path
+    user: str = ""
 
     async def run(self, *arguments: str, given: str | None = None) -> str:
         """Its standard output; a StoryError with its standard error if it fails."""
         process = await asyncio.create_subprocess_exec(
             str(Path(sys.executable).with_name("kubectl")),
             f"--kubeconfig={self.kubeconfig}",
+            *([f"--as={self.user}"] if self.user else []),
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
