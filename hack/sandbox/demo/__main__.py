@@ -24,9 +24,7 @@ from sandbox.up import Sandbox, SandboxError
     show_default=True,
     help="Folder of all data; emptied first.",
 )
-@click.option(
-    "--keep", is_flag=True, help="Leave the sandbox running at the end, or where a step failed, until Ctrl-C."
-)
+@click.option("--keep", is_flag=True, help="Leave the sandbox running at the end, or where it failed, until Ctrl-C.")
 def main(state: Path, keep: bool) -> None:
     """Back up two guests by policy, lose one, restore it in place and elsewhere, and prove both from inside."""
     report = Report()

@@ -50,6 +50,16 @@ class Kubectl:
         text = await self.run("get", resource, *_scope(namespace), *arguments, "-o", "json")
         return list(json.loads(text)["items"])
 
+    async def first(self, resource: str, namespace: str, fits: Callable[[dict[str, Any]], bool], seconds: float) -> str:
+        """Waits until an object fits, and returns its name; the last in order of names if several do."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not (names := [_name(obj) for obj in await self.list(resource, namespace) if fits(obj)]):
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError as error:
+            raise StoryError(f"no fitting object among {resource} of {namespace} within {seconds:.0f} s") from error
+        return max(names)
+
     async def wait(
         self,
         resource: str,
@@ -83,6 +93,10 @@ def is_ready(obj: dict[str, Any]) -> bool:
     found = condition(obj, "Ready")
     current = found.get("observedGeneration", 0) in (0, obj.get("metadata", {}).get("generation"))
     return found.get("status") == "True" and current
+
+
+def _name(obj: dict[str, Any]) -> str:
+    return str(obj["metadata"]["name"])
 
 
 def _scope(namespace: str | None) -> list[str]:

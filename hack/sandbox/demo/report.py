@@ -4,10 +4,12 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 _COLUMNS = ("VM", "point", "engine", "reached", "frozen ms", "total", "read", "changed", "uploaded", "stored", "s")
+_TABLE_WIDTH = 160
 
 
 @dataclass(slots=True)
@@ -32,13 +34,14 @@ class Report:
 
     def table(self, backups: list[dict[str, Any]]) -> None:
         """One row per restore point, in the order in which they were captured."""
-        table = Table(title="Restore points", title_justify="left")
+        table = Table(title="Restore points", title_justify="left", box=SIMPLE_HEAD)
         for column in _COLUMNS:
             table.add_column(column, justify="left" if column in _COLUMNS[:4] else "right", no_wrap=True)
         for backup in backups:
             table.add_row(*_row(backup))
         self.console.print()
-        self.console.print(table)
+        # A table that is cut is worse than one that wraps in a narrow window.
+        self.console.print(table, width=max(self.console.width, _TABLE_WIDTH), crop=False)
 
     def _clock(self) -> str:
         return f"{self.seconds:6.1f} s"

@@ -23,6 +23,7 @@ from sandbox.up import Sandbox
 SOURCE, COPY = "shop", "shop-copy"
 MACHINES = ("orders", "web")
 BUCKET = "backups"
+_BACKUPS = "vmbackups.safehold.dev"
 _BOOT_SECONDS = 90.0
 _RUN_SECONDS = 150.0
 _RESTORE_SECONDS = 120.0
@@ -85,7 +86,7 @@ class Story:
     async def run_of_policy(self, *, full: bool) -> dict[str, dict[str, Any]]:
         """Waits for the policy's next run; returns its VMBackup of each VM."""
         self.report.chapter("The first run is full" if full else "The next run is incremental")
-        known = {backup["metadata"]["name"] for backup in await self._backups()}
+        known = {backup["metadata"]["name"] for backup in await self.kubectl.list(_BACKUPS, SOURCE)}
         run = {name: await self._backup_of(name, known) for name in MACHINES}
         for name, backup in run.items():
             status = backup["status"]
@@ -130,13 +131,11 @@ class Story:
         )
 
     async def _backup_of(self, vm: str, known: set[str]) -> dict[str, Any]:
-        async with asyncio.timeout(_RUN_SECONDS):
-            while not (name := _newest(await self._backups(), vm, known)):
-                await asyncio.sleep(0.5)
-        return await self.kubectl.wait("vmb", name, SOURCE, is_ready, _RUN_SECONDS)
+        def is_new(backup: dict[str, Any]) -> bool:
+            return backup["spec"]["vm"]["name"] == vm and backup["metadata"]["name"] not in known
 
-    async def _backups(self) -> list[dict[str, Any]]:
-        return await self.kubectl.list("vmbackups.safehold.dev", SOURCE)
+        name = await self.kubectl.first(_BACKUPS, SOURCE, is_new, _RUN_SECONDS)
+        return await self.kubectl.wait("vmb", name, SOURCE, is_ready, _RUN_SECONDS)
 
     async def _restored(self, name: str, namespace: str) -> None:
         restore = await self.kubectl.wait("vmr", name, namespace, is_ready, _RESTORE_SECONDS)
@@ -177,11 +176,6 @@ async def _new_key() -> str:
 def _check(holds: bool, found: str) -> None:
     if not holds:
         raise StoryError(f"not as it should be: {found}")
-
-
-def _newest(backups: list[dict[str, Any]], vm: str, known: set[str]) -> str | None:
-    names = [found["metadata"]["name"] for found in backups if found["spec"]["vm"]["name"] == vm]
-    return max((name for name in names if name not in known), default=None)
 
 
 def _agent_connected(vmi: dict[str, Any]) -> bool:
