@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup system fmt lint types layers crds test demo sandbox
+.PHONY: help setup system fmt lint types layers crds test soak demo sandbox
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -32,11 +32,14 @@ types: setup ## mypy, strict
 layers: setup ## import-linter
 	@$(BIN)/lint-imports
 
-crds: setup ## generate crds/ from the models
-	@$(BIN)/python hack/gen_crds.py
+crds: setup ## generate crds/ and the reference pages from the models
+	@$(BIN)/python hack/gen_crds.py && $(BIN)/python hack/gen_reference.py && $(BIN)/python hack/gen_reasons_doc.py
 
 test: setup system lint types layers ## every check and every test
 	@$(BIN)/pytest
+
+soak: setup system ## heavy rounds: many backups and restores under load
+	@$(BIN)/pytest -m soak
 
 demo: setup system ## the main job, from policy to restored guest
 	@$(BIN)/python -m sandbox.demo

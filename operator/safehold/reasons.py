@@ -41,7 +41,7 @@ class Reason(StrEnum):
     """The ClusterBackupTarget's `allowedNamespaces` does not select this namespace."""
     TARGET_READ_ONLY = "TargetReadOnly"
     """The target's `accessMode` is ReadOnly, so no backup is written to it."""
-    SECRET_NOT_FOUND = "SecretNotFound"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 (a reason, not a secret)
     """A Secret or a key in it that the target names is missing."""
     INVALID_CREDENTIALS = "InvalidCredentials"
     """A Secret that the target names holds no access key, or no certificate, where one should be."""

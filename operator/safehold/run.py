@@ -22,7 +22,7 @@ CREDENTIALS_FILE = "credentials"
 CA_FILE = "ca.pem"
 """PEM bundle for the endpoint, where the target names one."""
 ENVELOPE_FILE = "envelope.key"
-"""32 random bytes of this run only: what a restore recalls of the VM's manifest is sealed with it before it is printed."""
+"""32 random bytes of this run only. What a restore recalls of the VM is sealed with it before it is printed."""
 REPORT_LIMIT_BYTES = 3 * 1024
 """Kubernetes keeps 4 KiB of a termination message; a report stays under 3 KiB so that its end is never cut."""
 
@@ -56,7 +56,7 @@ class RepositoryPlace(_Message):
     region: str | None = None
     force_path_style: bool = True
     allow_local_endpoint: bool = False
-    """The operator's setting: may the endpoint resolve to loopback or link-local addresses. Checked again where the call is made."""
+    """The operator's setting: may the endpoint be at a loopback or link-local address; checked where it is called."""
     forbidden_addresses: list[str] = Field(default_factory=list)
     """Addresses that the endpoint must not resolve to: the API server's."""
 
@@ -160,7 +160,7 @@ class Engine(StrEnum):
 
 
 class VolumeReport(_Message):
-    """What happened to one volume. Bytes: of the disk, read, found changed, sent, and kept in the store for this run."""
+    """What happened to one volume. Bytes: of the disk, read, found changed, sent, kept in the store for this run."""
 
     name: str
     engine: Engine = Engine.SCAN
