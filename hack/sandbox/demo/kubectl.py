@@ -54,11 +54,13 @@ class Kubectl:
         """Waits until an object fits, and returns its name; the last in order of names if several do."""
         try:
             async with asyncio.timeout(seconds):
-                while not (names := [_name(obj) for obj in await self.list(resource, namespace) if fits(obj)]):
+                while True:
+                    names = [_name(obj) for obj in await self.list(resource, namespace) if fits(obj)]
+                    if names:
+                        return max(names)
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError as error:
             raise StoryError(f"no fitting object among {resource} of {namespace} within {seconds:.0f} s") from error
-        return max(names)
 
     async def wait(
         self,

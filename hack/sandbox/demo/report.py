@@ -1,5 +1,6 @@
 """What the demo prints: progress lines while it runs, and the table at its end."""
 
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +13,16 @@ _COLUMNS = ("VM", "point", "engine", "reached", "frozen ms", "total", "read", "c
 _TABLE_WIDTH = 160
 
 
+def _console() -> Console:
+    # Where no window sets a width, the table gets the one that it needs.
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _TABLE_WIDTH)
+
+
 @dataclass(slots=True)
 class Report:
     """Prints to one console; seconds count from the report's making."""
 
-    console: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
+    console: Console = field(default_factory=_console)
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -36,12 +42,11 @@ class Report:
         """One row per restore point, in the order in which they were captured."""
         table = Table(title="Restore points", title_justify="left", box=SIMPLE_HEAD)
         for column in _COLUMNS:
-            table.add_column(column, justify="left" if column in _COLUMNS[:4] else "right", no_wrap=True)
+            table.add_column(column, justify="left" if column in _COLUMNS[:4] else "right", overflow="fold")
         for backup in backups:
             table.add_row(*_row(backup))
         self.console.print()
-        # A table that is cut is worse than one that wraps in a narrow window.
-        self.console.print(table, width=max(self.console.width, _TABLE_WIDTH), crop=False)
+        self.console.print(table)
 
     def _clock(self) -> str:
         return f"{self.seconds:6.1f} s"
