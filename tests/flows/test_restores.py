@@ -137,8 +137,9 @@ async def test_a_restore_that_is_deleted_takes_everything_back(live: LiveCluster
 
 async def test_a_namespace_that_ends_in_the_middle_is_not_held_up(live: LiveCluster) -> None:
     """A namespace that is deleted during a restore goes, and nothing of the restore stays behind."""
-    await prepared(live, "ends")
-    await live.restore("ends", "copy", mode="NewVM", vm="copy", source={"vm": "orders"})
+    await prepared(live, "lives", allow_restore_to="ends")
+    await live.namespace("ends")
+    await live.restore("ends", "copy", mode="NewVM", vm="copy", source={"vm": "orders", "namespace": "lives"})
     await live.until(VM_RESTORE, "copy", "ends", lambda found: found["status"].get("phase") == "Filling")
     await live.cluster.delete(NAMESPACE, "ends")
     await live.until_gone(NAMESPACE, "ends")
