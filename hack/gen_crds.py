@@ -15,6 +15,8 @@ from safehold.api.kinds import KINDS, Column, KindDefinition
 from structural_schema import structural_schema
 
 CRDS = Path(__file__).parent.parent / "crds"
+CHART = Path(__file__).parent.parent / "charts" / "safehold" / "files" / "crds"
+"""The chart's own copy: Helm packs a chart's folder and nothing beside it."""
 _HEADER = "# Generated from operator/safehold/api by `make crds`.\n"
 
 
@@ -75,14 +77,15 @@ def _root_schema(kind: KindDefinition) -> dict[str, Any]:
     return schema | {"properties": foreign | own}
 
 
-def files() -> dict[Path, str]:
-    """What crds/ must hold."""
+def files(folder: Path) -> dict[Path, str]:
+    """What crds/, or its copy in the chart, must hold."""
     return {
-        CRDS / f"{GROUP}_{kind.plural}.yaml": _HEADER
+        folder / f"{GROUP}_{kind.plural}.yaml": _HEADER
         + yaml.dump(definition(kind), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
         for kind in KINDS
     }
 
 
 if __name__ == "__main__":
-    sys.exit(settle(files(), folder=CRDS, check="--check" in sys.argv[1:]))
+    only_compare = "--check" in sys.argv[1:]
+    sys.exit(max(settle(files(folder), folder=folder, check=only_compare) for folder in (CRDS, CHART)))

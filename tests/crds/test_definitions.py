@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gen_crds import CRDS, definition, files
+from gen_crds import CHART, CRDS, definition, files
 from generated_files import settle
 from safehold.api.kinds import KINDS, KindDefinition
 from sandbox.apiserver.schema import check_definition
@@ -45,7 +45,8 @@ def own_nodes(kind: KindDefinition) -> list[tuple[str, dict[str, Any]]]:
 
 def test_no_drift(capsys: pytest.CaptureFixture[str]) -> None:
     """crds/ holds exactly what is generated from the models."""
-    assert settle(files(), folder=CRDS, check=True) == 0, capsys.readouterr().err
+    for folder in (CRDS, CHART):
+        assert settle(files(folder), folder=folder, check=True) == 0, capsys.readouterr().err
 
 
 def test_drift_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
