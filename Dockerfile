@@ -4,7 +4,7 @@
 
 FROM python:3.13-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=/opt/safehold
-RUN pip install uv
+RUN pip install "uv>=0.9,<1"
 WORKDIR /src
 # The dependencies change less often than the code: a layer of their own.
 COPY pyproject.toml uv.lock README.md LICENSE ./
