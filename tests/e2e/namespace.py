@@ -1,0 +1,186 @@
+"""One tenant's namespace: the manifests that its user writes, and what its disks hold."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.e2e.kinds import GROUP, VERSION, VM_BACKUP, VM_RESTORE
+
+from sandbox.cluster.client import Object
+from sandbox.cluster.kinds import (
+    JOB,
+    PERSISTENT_VOLUME,
+    PERSISTENT_VOLUME_CLAIM,
+    SECRET,
+    SERVICE_ACCOUNT,
+    VIRTUAL_MACHINE_INSTANCE,
+    VM_SNAPSHOT,
+    VOLUME_SNAPSHOT,
+    VOLUME_SNAPSHOT_CONTENT,
+)
+from sandbox.csi.driver import volume_path
+from sandbox.demo.kubectl import Kubectl
+
+if TYPE_CHECKING:
+    from tests.e2e.world import World
+
+SIZE = "16Mi"
+MODES = {"data": "Block", "files": "Filesystem"}
+"""The volumes of a VM, and their modes."""
+_RBAC = "rbac.authorization.k8s.io"
+_OWNED = (JOB, SECRET, PERSISTENT_VOLUME_CLAIM, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, VM_SNAPSHOT)
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A namespace and the user `user`, who may do there what the role `edit` allows, and nothing elsewhere."""
+
+    world: World
+    name: str
+
+    @property
+    def user(self) -> str:
+        """The user's name: that of the ServiceAccount `tenant`."""
+        return f"system:serviceaccount:{self.name}:tenant"
+
+    @property
+    def kubectl(self) -> Kubectl:
+        """The command as the tenant's user."""
+        return self.world.acting_as(self.user)
+
+    async def admit(self) -> None:
+        """Make the user and give it the role `edit`."""
+        subject = {"kind": "ServiceAccount", "name": "tenant", "namespace": self.name}
+        await self.world.apply(
+            self.manifest("v1", "ServiceAccount", "tenant"),
+            {
+                **self.manifest(f"{_RBAC}/v1", "RoleBinding", "tenant"),
+                "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": "edit"},
+                "subjects": [subject],
+            },
+        )
+        await self.world.until(SERVICE_ACCOUNT, "tenant", self.name, bool)
+
+    async def apply(self, *manifests: Object) -> None:
+        """Apply manifests as the tenant's user."""
+        await self.world.apply(*manifests, kubectl=self.kubectl)
+
+    def manifest(self, api_version: str, kind: str, name: str, spec: Object | None = None) -> Object:
+        """An object of this namespace."""
+        metadata = {"name": name, "namespace": self.name}
+        return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **({"spec": spec} if spec else {})}
+
+    def backup(self, name: str, vm: str, target: str | Object = "shared", **spec: Any) -> Object:
+        """A VMBackup to a ClusterBackupTarget of that name, or to another `targetRef`."""
+        reference = {"kind": "ClusterBackupTarget", "name": target} if isinstance(target, str) else target
+        return self.manifest(
+            f"{GROUP}/{VERSION}", "VMBackup", name, {"vm": {"name": vm}, "targetRef": reference, **spec}
+        )
+
+    def restore(self, name: str, source: Object, new_vm: str | None = None, **spec: Any) -> Object:
+        """A VMRestore in place, or of a new VM of that name."""
+        target = {"mode": "NewVM", "name": new_vm} if new_vm else {"mode": "InPlace"}
+        return self.manifest(f"{GROUP}/{VERSION}", "VMRestore", name, {"source": source, "target": target, **spec})
+
+    def policy(self, name: str, **spec: Any) -> Object:
+        """A BackupPolicy of all VMs that is not due within a test; `spec` replaces parts."""
+        common = {"schedule": "0 0 1 1 *", "targetRef": {"kind": "ClusterBackupTarget", "name": "shared"}}
+        return self.manifest(f"{GROUP}/{VERSION}", "BackupPolicy", name, {**common, **spec})
+
+    async def machine(self, name: str, *, storage_class: str = "sandbox", labels: dict[str, str] | None = None) -> None:
+        """A running VM with a Block and a Filesystem volume and a Secret, created by the tenant's user."""
+        await self.world.secret(
+            self.name, f"{name}-init", {"userdata": f"#cloud-config password-of-{self.name}-{name}"}
+        )
+        claims = [
+            self.manifest(
+                "v1",
+                "PersistentVolumeClaim",
+                f"{name}-{volume}",
+                {
+                    "storageClassName": storage_class,
+                    "volumeMode": mode,
+                    "accessModes": ["ReadWriteOnce"],
+                    "resources": {"requests": {"storage": SIZE}},
+                },
+            )
+            for volume, mode in MODES.items()
+        ]
+        volumes: list[Object] = [
+            {"name": volume, "persistentVolumeClaim": {"claimName": f"{name}-{volume}"}} for volume in MODES
+        ]
+        volumes.append({"name": "init", "cloudInitNoCloud": {"secretRef": {"name": f"{name}-init"}}})
+        disks = [{"name": volume["name"], "disk": {"bus": "virtio"}} for volume in volumes]
+        instance = {"domain": {"memory": {"guest": "128Mi"}, "devices": {"disks": disks}}, "volumes": volumes}
+        vm = self.manifest(
+            "kubevirt.io/v1",
+            "VirtualMachine",
+            name,
+            {"runStrategy": "Always", "template": {"metadata": {}, "spec": instance}},
+        )
+        vm["metadata"]["labels"] = labels or {}
+        await self.apply(*claims, vm)
+        await self.runs(name)
+
+    async def runs(self, vm: str) -> None:
+        """Wait until the VM's instance runs."""
+        await self.world.until(
+            VIRTUAL_MACHINE_INSTANCE,
+            vm,
+            self.name,
+            lambda found: (found.get("status") or {}).get("phase") == "Running",
+        )
+
+    async def backed_up(self, name: str, vm: str, target: str | Object = "shared", **spec: Any) -> Object:
+        """A finished VMBackup, well or badly."""
+        await self.apply(self.backup(name, vm, target, **spec))
+        return await self.world.ended(VM_BACKUP, name, self.name)
+
+    async def restored(self, name: str, source: Object, new_vm: str | None = None, **spec: Any) -> Object:
+        """A finished VMRestore, well or badly."""
+        await self.apply(self.restore(name, source, new_vm, **spec))
+        return await self.world.ended(VM_RESTORE, name, self.name)
+
+    async def write(self, vm: str, volume: str, content: bytes, offset: int = 0) -> None:
+        """Write to a disk as the guest would."""
+        with (await self._disk(await self.claim_of(vm, volume))).open("r+b") as disk:
+            disk.seek(offset)
+            disk.write(content)
+
+    async def digests(self, vm: str) -> dict[str, str]:
+        """What each disk of a VM holds."""
+        disks = {volume: await self._disk(await self.claim_of(vm, volume)) for volume in MODES}
+        return {volume: hashlib.sha256(disk.read_bytes()).hexdigest() for volume, disk in disks.items()}
+
+    async def claim_of(self, vm: str, volume: str) -> str:
+        """The claim under a volume of a VM."""
+        found = await self.kubectl.get("virtualmachine", vm, self.name)
+        volumes = found["spec"]["template"]["spec"]["volumes"]
+        return next(str(item["persistentVolumeClaim"]["claimName"]) for item in volumes if item["name"] == volume)
+
+    async def leftovers(self) -> list[str]:
+        """What runs for this namespace have left anywhere, and snapshots of its volumes that nobody asked for."""
+        labels = f"safehold.dev/owner-namespace={self.name}"
+        names = [
+            f"{kind.kind} {item['metadata']['name']}"
+            for kind in _OWNED
+            for item in await self.world.cluster.list(kind, labels=labels)
+        ]
+        names += [
+            f"VolumeSnapshotContent {item['metadata']['name']}"
+            for item in await self.world.cluster.list(VOLUME_SNAPSHOT_CONTENT)
+            if item["spec"]["volumeSnapshotRef"]["namespace"] == self.name
+        ]
+        return names
+
+    async def _disk(self, claim: str) -> Path:
+        cluster = self.world.cluster
+        found = await cluster.get(PERSISTENT_VOLUME_CLAIM, claim, self.name)
+        assert found is not None
+        volume = await cluster.get(PERSISTENT_VOLUME, found["spec"]["volumeName"])
+        assert volume is not None
+        path = volume_path(self.world.sandbox.state / "csi", volume["spec"]["csi"]["volumeHandle"])
+        return path / "disk.img" if path.is_dir() else path
