@@ -23,7 +23,7 @@ class DiskGuest:
 
     @classmethod
     async def start(cls, machine: Machine) -> DiskGuest:
-        """Fills blank disks with 32 MiB of data that follow from the volume's name."""
+        """Fills the first 32 MiB of blank disks with data that follow from the volume's name."""
         for disk in machine.disks:
             await asyncio.to_thread(_fill_if_blank, disk.path, disk.volume)
         return cls(machine)
@@ -51,8 +51,10 @@ def _fill_if_blank(path: Path, volume: str) -> None:
     with path.open("r+b") as stream:
         if any(stream.read(_BLOCK)):
             return
+        size_bytes = stream.seek(0, os.SEEK_END)
         stream.seek(0)
-        for number in range(DATA_BYTES // _BLOCK):
+        # A device would not grow; the file behind one would.
+        for number in range(min(DATA_BYTES, size_bytes) // _BLOCK):
             stream.write(hashlib.shake_128(f"{volume}\0{number}".encode()).digest(_BLOCK))
         stream.flush()
         os.fsync(stream.fileno())
