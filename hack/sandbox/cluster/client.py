@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -166,7 +166,7 @@ class Cluster:
         resource_version: str,
         labels: str | None = None,
         fields: str | None = None,
-    ) -> AsyncIterator[tuple[str, Object]]:
+    ) -> AsyncGenerator[tuple[str, Object], None]:
         """Yields (ADDED | MODIFIED | DELETED | BOOKMARK, object) until the server ends the stream.
 
         GoneError: list again. The stream ends by itself after some minutes: watch again from the last version seen.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing, suppress
 
 from sandbox.cluster.client import Cluster, Object
 from sandbox.cluster.errors import GoneError
@@ -29,15 +30,16 @@ async def wait_until(
                 last = items[0] if items else None
                 if reached(last):
                     return last
-                try:
-                    async for event, obj in cluster.watch(kind, namespace, resource_version=version, fields=fields):
-                        if event == "BOOKMARK":
-                            continue
-                        last = None if event == "DELETED" else obj
-                        if reached(last):
-                            return last
-                except GoneError:
-                    continue
+                watch = cluster.watch(kind, namespace, resource_version=version, fields=fields)
+                with suppress(GoneError):
+                    # Closed here and now: left to the garbage collector, its connection outlives the client.
+                    async with aclosing(watch) as events:
+                        async for event, obj in events:
+                            if event == "BOOKMARK":
+                                continue
+                            last = None if event == "DELETED" else obj
+                            if reached(last):
+                                return last
     except TimeoutError as error:
         state = "absent" if last is None else last.get("status") or last["metadata"]
         where = f"{kind.kind} {namespace + '/' if namespace else ''}{name}"
