@@ -1,6 +1,6 @@
 """Reconciles of VMBackup: observe, decide, apply the status, carry out; until there is something to wait for."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from safehold.api.base import Failure
@@ -16,7 +16,7 @@ from safehold.kube.backups import BackupObserver
 from safehold.kube.events import emit
 from safehold.kube.kinds import VM_BACKUP
 from safehold.kube.status import apply_status
-from safehold.plan.backup import next_step, stage_of
+from safehold.plan.backup import needs_slot, next_step, stage_of
 from safehold.plan.backup_run import BackupRules, Decision
 from safehold.plan.conditions import is_finished
 
@@ -48,8 +48,12 @@ class BackupReconciler:
         return self.rules.poll_seconds
 
     async def _pass(self, key: Key, backup: VMBackup) -> Decision:
-        slot = stage_of(backup) == "Finished" or self.slots.take(key, active=backup.status.start_time is not None)
-        facts = await self.observer.observe(backup, slot=slot)
+        facts = await self.observer.observe(backup)
+        if needs_slot(backup, facts):
+            active = backup.status.start_time is not None
+            facts = replace(facts, slot=self.slots.take(key, active=active))
+        else:
+            self.slots.give(key)
         decision = next_step(backup, facts, self.rules, self.operator.now())
         await self._apply(backup, decision)
         for step in decision.steps:

@@ -31,7 +31,7 @@ class BackupObserver:
     endpoint_rules: EndpointRules
     freezes: FreezeWatches
 
-    async def observe(self, backup: VMBackup, *, slot: bool) -> BackupFacts:
+    async def observe(self, backup: VMBackup) -> BackupFacts:
         """The facts for `safehold.plan.backup.next_step`."""
         namespace = backup.metadata.namespace or ""
         holder = await self.cluster.get(NAMESPACE, namespace)
@@ -39,7 +39,6 @@ class BackupObserver:
             namespace_uid=holder["metadata"]["uid"] if holder else "",
             namespace_ending=holder is None or "deletionTimestamp" in holder["metadata"],
             target=_NOT_LOOKED_UP,
-            slot=slot,
         )
         match stage_of(backup):
             case "Finished":

@@ -19,10 +19,9 @@ from safehold.plan.backup_ending import clean_up, let_go
 from safehold.plan.backup_facts import BackupFacts, MachineFacts
 from safehold.plan.backup_holds import prepare
 from safehold.plan.backup_run import BackupRules, Decision, Run
-from safehold.plan.conditions import is_finished
 from safehold.plan.names import snapshot_name
 from safehold.plan.refusal import Refusal
-from safehold.plan.target import TargetFacts
+from safehold.plan.target import TargetFacts, refuse_writing
 from safehold.reasons import Reason
 
 Stage = Literal["Beginning", "Capturing", "Preparing", "Ending", "Finished"]
@@ -31,7 +30,7 @@ Stage = Literal["Beginning", "Capturing", "Preparing", "Ending", "Finished"]
 def stage_of(backup: VMBackup) -> Stage:
     """How far the status says that the run is; it decides which facts are needed."""
     status = backup.status
-    if is_finished(status.conditions):
+    if status.completion_time is not None:
         return "Finished"
     if status.failure or status.restore_point:
         return "Ending"
@@ -57,9 +56,18 @@ def next_step(backup: VMBackup, facts: BackupFacts, rules: BackupRules, now: dat
     return capture(run) if stage == "Capturing" else prepare(run)
 
 
+def needs_slot(backup: VMBackup, facts: BackupFacts) -> bool:
+    """Whether a slot is of use to the run now: one that waits for its target must not keep others from theirs."""
+    stage = stage_of(backup)
+    if stage != "Beginning":
+        return stage != "Finished"
+    going = backup.metadata.deletion_timestamp is not None or facts.namespace_ending
+    return not going and _refusal(backup, facts) is None
+
+
 def _begin(run: Run) -> Decision:
     facts = run.facts
-    refusal = _refusal(run)
+    refusal = _refusal(run.backup, facts)
     if refusal is not None:
         created = run.backup.metadata.creation_timestamp
         if refusal.reason in _MAY_PASS and run.since(created) < run.rules.prepare_timeout:
@@ -91,17 +99,14 @@ def _begin(run: Run) -> Decision:
 _MAY_PASS = frozenset({Reason.TARGET_NOT_READY, Reason.WAITING})
 
 
-def _refusal(run: Run) -> Refusal | None:
-    facts, name = run.facts, run.backup.spec.vm.name
+def _refusal(backup: VMBackup, facts: BackupFacts) -> Refusal | None:
     if isinstance(facts.target, Refusal):
         return facts.target
-    if facts.target.access_mode == "ReadOnly":
-        message = f"{facts.target.kind} {facts.target.name} is ReadOnly; set accessMode to ReadWrite or name another"
-        return Refusal(Reason.TARGET_READ_ONLY, message)
-    if facts.secrets is not None:
-        return facts.secrets
+    if refusal := refuse_writing(facts.target) or facts.secrets:
+        return refusal
     if facts.machine is None:
-        message = f"VirtualMachine {name} does not exist in namespace {run.namespace}; correct spec.vm.name"
+        name, namespace = backup.spec.vm.name, backup.metadata.namespace
+        message = f"VirtualMachine {name} does not exist in namespace {namespace}; correct spec.vm.name"
         return Refusal(Reason.VM_NOT_FOUND, message)
     return _refuse_disks(facts.machine)
 

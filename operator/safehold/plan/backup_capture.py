@@ -12,6 +12,8 @@ from safehold.plan.refusal import Refusal
 from safehold.plan.trust import refuse_capture
 from safehold.reasons import Reason
 
+THAW_LIMIT = timedelta(minutes=5)
+"""How long a guest that stays frozen is asked to thaw before the run goes on without: its agent does not answer."""
 THAW_GRACE = timedelta(seconds=10)
 """After KubeVirt's own deadline; later than that it has forgotten the guest."""
 MACHINE_LIMIT_BYTES = 900_000
@@ -23,16 +25,22 @@ def capture(run: Run) -> Decision:
     machine = run.facts.machine
     if machine is None or machine.uid != run.status.vm_uid:
         return run.fails(Refusal(Reason.VM_NOT_FOUND, "the VirtualMachine was deleted before its snapshot was taken"))
-    if machine.frozen and run.since(run.status.start_time) > run.rules.snapshot_deadline + THAW_GRACE:
-        thaw = Thaw(namespace=run.namespace, vm=machine.name)
-        return run.goes_on("Snapshotting", "thaws the guest, which KubeVirt left frozen", thaw, again=5.0)
     if run.facts.snapshot is None:
         return _take(run)
     if refusal := _refuse_snapshot(run, run.facts.snapshot):
         return run.fails(refusal, snapshot_uid=run.facts.snapshot.uid)
+    if machine.frozen and _is_forgotten(run, run.facts.snapshot):
+        thaw = Thaw(namespace=run.namespace, vm=machine.name)
+        return run.goes_on("Snapshotting", "thaws the guest, which KubeVirt left frozen", thaw, again=5.0)
     if not run.facts.machine_captured:
         return run.goes_on("Snapshotting", "reads the VM's manifest", _capture_machine(run))
     return _judge(run, run.facts.snapshot, machine)
+
+
+def _is_forgotten(run: Run, snapshot: SnapshotFacts) -> bool:
+    """Whether KubeVirt had its time to thaw: a thaw before that spoils the cut, and long after it the agent is dead."""
+    late = run.since(snapshot.created) - run.rules.snapshot_deadline
+    return THAW_GRACE < late < THAW_LIMIT
 
 
 def _take(run: Run) -> Decision:

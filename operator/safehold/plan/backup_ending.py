@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from safehold.plan.backup_capture import THAW_LIMIT
 from safehold.plan.backup_run import Decision, Run
 from safehold.plan.backup_steps import Delete, StartForget, Thaw
 from safehold.plan.cleanup import cleanup
@@ -9,12 +10,11 @@ from safehold.plan.conditions import STALLED
 from safehold.plan.job import JobFacts, read_report
 from safehold.plan.names import job_name
 from safehold.plan.refusal import Refusal
+from safehold.plan.target import refuse_repository, refuse_writing
 from safehold.reasons import Reason
 from safehold.run import ForgetRun, Owner
 
 CLEANUP_POLL_SECONDS = 1.0
-THAW_LIMIT = timedelta(minutes=5)
-"""How long a guest that stays frozen is asked to thaw before the run ends without it: its agent does not answer."""
 FORGET_RETRY = timedelta(minutes=5)
 
 
@@ -40,6 +40,8 @@ def let_go(run: Run) -> Decision:
     job = run.facts.forget
     if job is None:
         return _start_forget(run)
+    if job.deleting:
+        return run.waits("Forgetting", "an earlier try to forget the restore point is being removed")
     if job.outcome is None:
         return run.waits("Forgetting", f"the restore point is being forgotten {job.waiting_for}".rstrip())
     report = read_report(job, run_id=run.uid, verb="forget")
@@ -50,11 +52,12 @@ def let_go(run: Run) -> Decision:
 
 def _start_forget(run: Run) -> Decision:
     target = run.facts.target
-    refusal = target if isinstance(target, Refusal) else run.facts.secrets
-    if refusal is not None:
-        return _cannot_forget(run, refusal)
-    assert not isinstance(target, Refusal)
+    if isinstance(target, Refusal):
+        return _cannot_forget(run, target)
     status = run.status
+    stored = status.target.repository_id if status.target else None
+    if refusal := run.facts.secrets or refuse_writing(target) or refuse_repository(target, stored):
+        return _cannot_forget(run, refusal)
     forget = ForgetRun(
         run_id=run.uid,
         repository=target.place,

@@ -28,7 +28,7 @@ def prepare(run: Run) -> Decision:
         return run.fails(Refusal(Reason.SNAPSHOT_FAILED, message))
     if not run.status.handles:
         return _record(run, snapshot.capture)
-    if run.since(run.status.capture_time) > run.rules.prepare_timeout:
+    if run.is_late:
         return run.fails(Refusal(Reason.TIMED_OUT, f"the worker's volumes were not ready in time: {problems(run)}"))
     if refusal := _refuse_holds(run):
         return run.fails(refusal)

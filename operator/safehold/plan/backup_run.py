@@ -78,6 +78,11 @@ class Run:
             "VMBackup", self.uid, name=metadata.name, namespace=self.namespace, vm=self.backup.spec.vm.name
         )
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the worker should have begun: the snapshot may take one prepare timeout, its volumes another."""
+        return self.since(self.status.capture_time) > 2 * self.rules.prepare_timeout
+
     def since(self, moment: datetime | None) -> timedelta:
         """How long ago; nothing for a moment that is not known."""
         return self.now - moment if moment else timedelta()

@@ -10,7 +10,7 @@ from safehold.plan.job import JobFacts, read_report
 from safehold.plan.names import job_name, machine_secret_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.summary import measure_progress, total_counts
-from safehold.plan.target import TargetFacts
+from safehold.plan.target import TargetFacts, refuse_repository, refuse_writing
 from safehold.reasons import Reason
 from safehold.run import BackupRun, Capture, Owner, RunReport, VolumeSource, VolumeToBackUp, disk_path
 
@@ -20,8 +20,10 @@ PROGRESS_SECONDS = 5.0
 
 def start_worker(run: Run, captured: CaptureFacts) -> Decision:
     """Start the worker, with the target as it is now."""
-    target = run.facts.target
+    target, recorded = run.facts.target, run.status.target
     refusal = target if isinstance(target, Refusal) else run.facts.secrets
+    if refusal is None and isinstance(target, TargetFacts):
+        refusal = refuse_writing(target) or refuse_repository(target, recorded.repository_id if recorded else None)
     if refusal is not None and refusal.reason is Reason.TARGET_NOT_READY:
         return run.waits("Preparing", refusal.message)
     if refusal is not None:
@@ -106,9 +108,9 @@ def follow_worker(run: Run, job: JobFacts) -> Decision:
         message = f"the worker is at {progress.percent} % of {progress.bytes_total} bytes"
         return run.goes_on("Transferring", message, again=PROGRESS_SECONDS, progress=progress, job_name=job.name)
     unbound = [hold for hold in run.facts.holds if hold.clone is not None and not hold.clone.bound]
-    if unbound and run.since(run.status.capture_time) > run.rules.prepare_timeout:
-        return run.fails(Refusal(Reason.TIMED_OUT, f"the worker's volumes were not ready in time: {problems(run)}"))
     waiting = job.waiting_for or ("" if not unbound else problems(run))
+    if waiting and run.status.progress is None and run.is_late:
+        return run.fails(Refusal(Reason.TIMED_OUT, f"the worker did not start in time: {waiting}"))
     return run.waits("Transferring", f"waits for the worker: {waiting}".rstrip(": "), job_name=job.name)
 
 

@@ -10,7 +10,7 @@ from safehold.plan.names import prime_claim_name, restored_claim_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore_facts import ObservedRestore, VMFacts
 from safehold.plan.storage import Claim
-from safehold.plan.target import TargetFacts
+from safehold.plan.target import TargetFacts, refuse_repository
 from safehold.reasons import Reason
 
 
@@ -42,12 +42,8 @@ def _refuse_target(restore: VMRestore, backup: VMBackup, seen: ObservedRestore) 
         return seen.target
     assert isinstance(seen.target, TargetFacts)
     stored = backup.status.target.repository_id if backup.status.target else None
-    if stored and seen.target.repository_id and stored != seen.target.repository_id:
-        message = (
-            f"the restore point is in repository {stored}, but {seen.target.kind} {seen.target.name} holds "
-            f"{seen.target.repository_id} now; bring the bucket of the backup back under that target"
-        )
-        return Refusal(Reason.REPOSITORY_CHANGED, message)
+    if refusal := refuse_repository(seen.target, stored):
+        return refusal
     account = restore.spec.service_account_name
     if account and not seen.has_service_account:
         message = f"ServiceAccount {account}, which spec.serviceAccountName names, does not exist; create it"

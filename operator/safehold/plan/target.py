@@ -92,6 +92,25 @@ def resolve(
     return _not_ready(target) or facts
 
 
+def refuse_writing(target: TargetFacts) -> Refusal | None:
+    """Why nothing is written to the target, or deleted in it."""
+    if target.access_mode == "ReadWrite":
+        return None
+    message = f"{target.kind} {target.name} is ReadOnly; set accessMode to ReadWrite or name another"
+    return Refusal(Reason.TARGET_READ_ONLY, message)
+
+
+def refuse_repository(target: TargetFacts, recorded: str | None) -> Refusal | None:
+    """Why the target is not the one of a run or point whose repository was `recorded`: it was made anew since."""
+    if recorded in (None, target.repository_id):
+        return None
+    message = (
+        f"repository {recorded} is meant, but {target.kind} {target.name} holds {target.repository_id} now; "
+        "bring the bucket of the backup back under that target"
+    )
+    return Refusal(Reason.REPOSITORY_CHANGED, message)
+
+
 def _not_ready(target: AnyTarget) -> Refusal | None:
     ready = next((found for found in target.status.conditions if found.type == "Ready"), None)
     name = f"{target.kind} {target.metadata.name}"
