@@ -10,7 +10,7 @@ from safehold.errors import NotServedError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.envelope import recall
 from safehold.kube.jobs import observe_job
-from safehold.kube.kinds import NAMESPACE, SERVICE_ACCOUNT, STORAGE_CLASS, VM, VM_BACKUP, VMI, Kind
+from safehold.kube.kinds import NAMESPACE, SECRET, SERVICE_ACCOUNT, STORAGE_CLASS, VM, VM_BACKUP, VM_RESTORE, VMI, Kind
 from safehold.kube.restorable import RESTORABLE
 from safehold.kube.storage import observe_claim, observe_handover
 from safehold.kube.targets import read_namespace, read_secrets, resolve_target
@@ -63,7 +63,8 @@ class RestoreObserver:
             seen = await self._under_way(restore, seen)
         look = Look(restore=restore, seen=seen, now=now)
         if status.failure or look.deleting or seen.namespace_ending:
-            return replace(look, seen=replace(seen, created=await self._created(restore)))
+            created = await self._created(restore)
+            return replace(look, seen=replace(seen, created=created, run_secret=await self._has_run_secret(restore)))
         return await self._with_machine(look)
 
     async def _before_choice(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
@@ -100,8 +101,15 @@ class RestoreObserver:
             vm=vm,
             storage_classes=await self._classes(seen.backups[0], claims.values()),
             live_claims=claims,
+            others=await self._others(restore),
             has_service_account=found_account is not None,
         )
+
+    async def _others(self, restore: VMRestore) -> list[VMRestore]:
+        if restore.spec.target.mode != "InPlace":
+            return []
+        found = await self.cluster.list(VM_RESTORE, restore.metadata.namespace)
+        return [VMRestore.model_validate(other) for other in found if other["metadata"]["uid"] != restore.metadata.uid]
 
     async def _classes(self, backup: VMBackup, claims: Iterable[Claim]) -> frozenset[str]:
         """Those of the classes that may be needed which exist."""
@@ -183,6 +191,10 @@ class RestoreObserver:
             if found is not None:
                 existing[key(manifest)] = found
         return replace(look, seen=replace(look.seen, existing=existing))
+
+    async def _has_run_secret(self, restore: VMRestore) -> bool:
+        name = job_name("restore", restore.metadata.name, restore.metadata.uid)
+        return await self.cluster.get(SECRET, name, self.operator_namespace) is not None
 
     async def _created(self, restore: VMRestore) -> list[CreatedObject]:
         """Of what the record names, the objects that carry this restore's mark."""

@@ -95,7 +95,8 @@ def _admit(look: Look) -> Decision | None:
     admission = admit(look.restore, look.seen.backups[0], look.seen)
     if isinstance(admission, Refusal):
         created = look.restore.metadata.creation_timestamp or look.now
-        if admission.reason is Reason.TARGET_NOT_READY and look.now - created < TARGET_PATIENCE:
+        soon = admission.reason is Reason.TARGET_NOT_READY and look.now - created < TARGET_PATIENCE
+        if soon or admission.reason is Reason.WAITING:
             return look.waits("Preparing", admission.message, reason=admission.reason)
         return look.fails(admission)
     return look.goes_on(

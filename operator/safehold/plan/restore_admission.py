@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from safehold.api import VMBackup, VMRestore
 from safehold.api.vmbackup import VolumeBackup
 from safehold.api.vmrestore import RestoredVM, VolumeRestore
+from safehold.plan.conditions import is_finished
 from safehold.plan.names import prime_claim_name, restored_claim_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore_facts import ObservedRestore, VMFacts
@@ -81,6 +82,9 @@ def _admit_in_place(restore: VMRestore, backup: VMBackup, seen: ObservedRestore)
             "was created anew or never was the same; restore with mode NewVM beside it"
         )
         return Refusal(Reason.POINT_NOT_YOURS, message)
+    if rival := next((other for other in seen.others if _goes_first(other, restore, name)), None):
+        message = f"VMRestore {rival.metadata.name} restores {called} in place; this one begins when that has ended"
+        return Refusal(Reason.WAITING, message)
     volumes: list[VolumeRestore] = []
     for volume in backup.status.volumes:
         record = _replacement(volume, restore.metadata.uid, vm, called, seen.live_claims)
@@ -89,6 +93,23 @@ def _admit_in_place(restore: VMRestore, backup: VMBackup, seen: ObservedRestore)
         volumes.append(record)
     running = RestoredVM(name=name, uid=vm.uid, original_run_strategy=vm.run_strategy, was_running=vm.is_running)
     return _with_classes(Admission(vm=running, volumes=tuple(volumes)), seen)
+
+
+def _goes_first(other: VMRestore, restore: VMRestore, vm: str) -> bool:
+    """Whether another restore in place of the VM is under way, or waits for longer; one without a VM yet may be of any.
+
+    Two at once would swap each other's volumes, and each would stop the VM that the other starts.
+    """
+    if other.spec.target.mode != "InPlace" or is_finished(other.status.conditions):
+        return False
+    if other.status.vm is not None:
+        return other.status.vm.name == vm
+    return (other.spec.target.name or other.spec.source.vm) in (None, vm) and _age(other) < _age(restore)
+
+
+def _age(restore: VMRestore) -> tuple[str, str]:
+    created = restore.metadata.creation_timestamp
+    return created.isoformat() if created else "", restore.metadata.uid
 
 
 def _replacement(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from safehold.api import VMBackup
+from safehold.api import VMBackup, VMRestore
 from safehold.plan.handover import SeenVolume
 from safehold.plan.job import JobFacts
 from safehold.plan.refusal import Refusal
@@ -69,9 +69,13 @@ class ObservedRestore:
     """The VM to restore, or that was created."""
     live_claims: Mapping[str, Claim] = field(default_factory=dict)
     """In place, before it begins: the VM's claims by name."""
+    others: Sequence[VMRestore] = ()
+    """In place, before it begins: the other VMRestores of the namespace."""
     volumes: Mapping[str, SeenVolume] = field(default_factory=dict)
     """By the VM's name of the volume."""
     job: JobFacts | None = None
+    run_secret: bool = False
+    """After a failure: whether the run's Secret is there, which a start that was cut short leaves without a Job."""
     objects: Sequence[Mapping[str, Any]] | Refusal | None = field(default=None, repr=False)
     """What the worker recalled of the VM and its dependencies; None before it has."""
     existing: Mapping[ObjectKey, Mapping[str, Any]] = field(default_factory=dict, repr=False)

@@ -1,5 +1,7 @@
 """Filling: claims in the operator's namespace, the worker that writes into them, and its report."""
 
+from datetime import timedelta
+
 from safehold.api import VMBackup
 from safehold.api.vmrestore import VolumeRestore
 from safehold.plan.handover import shape_of
@@ -16,6 +18,8 @@ from safehold.reasons import Reason
 from safehold.run import Owner, RestoreRun, RunReport, VolumeToRestore, disk_path
 
 PHASE = "Filling"
+START_PATIENCE = timedelta(minutes=45)
+"""From the restore's beginning until its worker runs; the VM may need 15 minutes of it to stop."""
 
 
 def fill(look: Look) -> Decision | None:
@@ -24,11 +28,13 @@ def fill(look: Look) -> Decision | None:
         return None
     for record in look.status.volumes:
         prime = look.volume(record).prime
-        if prime is None:
+        if prime is None and record.prime_uid is None:
             claim = _prime_claim(look, record)
             return look.goes_on(CreateClaim(claim), PHASE, "makes volumes to restore into")
-        if prime.deleting:
-            return look.fails(Refusal(Reason.CLAIM_CONFLICT, f"somebody deleted claim {prime.ref.name}; restore again"))
+        if prime is None or prime.deleting or record.prime_uid not in (None, prime.ref.uid):
+            # What has its name now, the worker has not written to.
+            message = f"somebody deleted claim {record.prime_claim}; restore again"
+            return look.fails(Refusal(Reason.CLAIM_CONFLICT, message))
     if look.seen.job is None:
         return _start(look)
     return _follow(look, look.seen.job)
@@ -46,7 +52,8 @@ def _prime_claim(look: Look, record: VolumeRestore) -> NewClaim:
 def _start(look: Look) -> Decision:
     target = look.seen.target
     if isinstance(target, Refusal):
-        return look.fails(target) if target.reason is not Reason.TARGET_NOT_READY else look.waits(PHASE, target.message)
+        may_pass = target.reason is Reason.TARGET_NOT_READY and not _is_late(look)
+        return look.waits(PHASE, target.message, reason=target.reason) if may_pass else look.fails(target)
     if not look.seen.backups:
         message = "the VMBackup was deleted while its point was being restored"
         return look.fails(Refusal(Reason.POINT_NOT_FOUND, message))
@@ -59,7 +66,17 @@ def _start(look: Look) -> Decision:
         target=target,
         labels=look.labels,
     )
-    return look.goes_on(step, PHASE, "starts the worker", job_name=name)
+    return look.goes_on(step, PHASE, "starts the worker", job_name=name, volumes=_with_prime_uids(look))
+
+
+def _with_prime_uids(look: Look) -> list[VolumeRestore]:
+    """The records with the claims that the worker gets: one of the same name that is made later is empty."""
+    primes = [(record, look.volume(record).prime) for record in look.status.volumes]
+    return [record.model_copy(update={"prime_uid": prime.ref.uid if prime else None}) for record, prime in primes]
+
+
+def _is_late(look: Look) -> bool:
+    return look.now - (look.status.start_time or look.now) > START_PATIENCE
 
 
 def _worker_run(look: Look, backup: VMBackup, target: TargetFacts) -> RestoreRun:
@@ -100,6 +117,8 @@ def _follow(look: Look, job: JobFacts) -> Decision:
             if (prime := look.volume(record).prime) is None or prime.phase != "Bound"
         ]
         waiting = job.waiting_for or (f"volumes for {', '.join(pending)} are being made" if pending else "")
+        if waiting and look.status.progress is None and _is_late(look):
+            return look.fails(Refusal(Reason.TIMED_OUT, f"the worker did not start in time: {waiting}"))
         return look.waits(PHASE, f"waits for the worker: {waiting}".rstrip(": "))
     elapsed = look.now - (look.status.start_time or look.now)
     progress = measure_progress(job.progress.bytes_done, job.progress.bytes_total, elapsed=elapsed)
@@ -138,7 +157,6 @@ def _verified(look: Look, record: VolumeRestore, report: RunReport) -> VolumeRes
     written = next(volume.bytes_total for volume in report.volumes if volume.name == record.name)
     return record.model_copy(
         update={
-            "prime_uid": seen.prime.ref.uid,
             "persistent_volume": seen.volume.name,
             "reclaim_policy": seen.volume.reclaim_policy,
             "bytes_restored": written,

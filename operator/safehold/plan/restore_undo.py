@@ -1,6 +1,7 @@
 """A restore that failed, was deleted, or whose namespace ends: everything that it made goes, the VM runs as before."""
 
 from safehold.plan.handover import take_back
+from safehold.plan.names import job_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore_look import Decision, Look
 from safehold.plan.restore_power import run_as_before
@@ -28,7 +29,9 @@ def _remove_objects(look: Look) -> Step | None:
 
 
 def _remove_job(look: Look) -> Step | None:
-    return DeleteJob(look.seen.job.name) if look.seen.job is not None else None
+    if look.seen.job is None and not look.seen.run_secret:
+        return None
+    return DeleteJob(job_name("restore", look.restore.metadata.name, look.uid))
 
 
 def _remove_volumes(look: Look) -> Step | None:
