@@ -46,6 +46,8 @@ async def install_endpoints(cluster: Cluster, url: str) -> None:
         await _apply(cluster, CLUSTER_ROLE, role)
     with suppress(AlreadyExistsError):
         await cluster.create(NODE, _node())
+    ready = {"type": "Ready", "status": "True", "reason": "GuestsRun", "message": "this node runs the sandbox's guests"}
+    await cluster.patch(NODE, NODE_NAME, {"status": {"conditions": [ready]}}, subresource="status")
 
 
 async def _apply(cluster: Cluster, kind: Kind, manifest: Object) -> None:

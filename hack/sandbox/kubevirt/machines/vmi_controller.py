@@ -166,6 +166,11 @@ class InstanceController:
             for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
         ]
         status = {**(pod.get("status") or {}), "phase": phase, "conditions": conditions, "startTime": now}
+        status["containerStatuses"] = [
+            {"name": container["name"], "image": container["image"], "imageID": "", "restartCount": 0}
+            | {"ready": phase == "Running", "started": phase == "Running"}
+            for container in pod["spec"]["containers"]
+        ]
         with suppress(NotFoundError):
             await self._cluster.update_status(POD, {**pod, "status": status})
 
