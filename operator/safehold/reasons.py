@@ -9,8 +9,6 @@ from enum import StrEnum
 class Reason(StrEnum):
     """Why a condition is as it is. Each member's docstring is what the user reads about it in docs/reasons.md."""
 
-    PENDING = "Pending"
-    """Nothing has been done yet; the next reconcile starts."""
     RUNNING = "Running"
     """Work is under way; `progress` and `phase` tell how far."""
     SUCCEEDED = "Succeeded"
@@ -23,6 +21,12 @@ class Reason(StrEnum):
     """The step waits for something that others must finish first; the message names it."""
     INTERNAL_ERROR = "InternalError"
     """A defect in Safehold: please report the message together with the controller's log."""
+    FORBIDDEN = "Forbidden"
+    """RBAC, a quota or an admission rule forbids a call that is needed; the message names it. It is tried again."""
+    NOT_INSTALLED = "NotInstalled"
+    """The cluster does not serve a kind that is needed: KubeVirt or the CSI snapshot controller is not installed."""
+    API_REFUSED = "APIRefused"
+    """The Kubernetes API did not answer or accept a call that is needed; the message names it. It is tried again."""
 
     INVALID_SPEC = "InvalidSpec"
     """The object cannot be carried out as written; the message names the field."""
@@ -49,6 +53,8 @@ class Reason(StrEnum):
     """The repository key is not what `safehold key new` writes."""
     WRONG_KEY = "WrongKey"
     """The repository was made with another key."""
+    REPOSITORY_NOT_FOUND = "RepositoryNotFound"
+    """The place holds no repository, and none may be laid out: the target is ReadOnly, or had one before."""
     REPOSITORY_CHANGED = "RepositoryChanged"
     """The bucket holds another repository than the one that the target was first seen with."""
     BUCKET_NOT_FOUND = "BucketNotFound"

@@ -140,6 +140,8 @@ class TargetRun(_Message):
     run_id: str
     repository: RepositoryPlace
     access_mode: Literal["ReadWrite", "ReadOnly"]
+    repository_id: str | None = None
+    """The repository that was found here before. With one, no other is laid out in its place."""
 
 
 class ForgetRun(_Message):

@@ -79,7 +79,7 @@ async def test_credentials_cannot_smuggle_settings_in(live: LiveCluster) -> None
 
 
 async def test_an_emptied_bucket_is_noticed(live: LiveCluster) -> None:
-    """A repository that is gone is not silently laid out anew under the same target."""
+    """A repository that is gone is told, and none is laid out in its place."""
     assert (await verdict(live, "emptied"))[0] == "True"
     s3 = boto3.resource(
         "s3",
@@ -88,7 +88,8 @@ async def test_an_emptied_bucket_is_noticed(live: LiveCluster) -> None:
         aws_access_key_id=live.access["accessKeyId"],
         aws_secret_access_key=live.access["secretAccessKey"],
     )
-    s3.Bucket("backups").objects.filter(Prefix="emptied/").delete()
+    repository = s3.Bucket("backups").objects.filter(Prefix="emptied/")
+    repository.delete()
     secret = await live.cluster.read(SECRET, "credentials", OPERATOR)
     await live.cluster.merge_patch(
         SECRET, "credentials", OPERATOR, {"metadata": {"labels": {"touched": secret["metadata"]["resourceVersion"]}}}
@@ -97,6 +98,7 @@ async def test_an_emptied_bucket_is_noticed(live: LiveCluster) -> None:
         CLUSTER_BACKUP_TARGET, "emptied", None, lambda target: ready(target)[1] == "RepositoryChanged"
     )
     assert ready(found)[0] == "False"
+    assert not list(repository)
 
 
 async def test_a_namespaces_target_uses_that_namespaces_secrets(live: LiveCluster) -> None:

@@ -21,7 +21,7 @@ from safehold.plan.validation import (
     next_validation,
 )
 from safehold.reasons import Reason
-from safehold.run import RunReport
+from safehold.run import RunReport, TargetRun
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -35,6 +35,7 @@ class Clock:
         self.secrets: Refusal | None = None
         self.jobs: list[JobFacts] = []
         self.started = 0
+        self.runs: list[TargetRun] = []
         self.target = ClusterBackupTarget.model_validate(
             {
                 "metadata": {"name": "primary", "uid": "target-uid", "generation": 1},
@@ -58,6 +59,7 @@ class Clock:
                 assert not [job for job in self.jobs if job.name == name]
                 self.jobs.append(JobFacts(name=name, uid=f"{name}-uid"))
                 self.started += 1
+                self.runs.append(run)
             case DeleteJobs(names):
                 self.jobs = [job for job in self.jobs if job.name not in names]
             case LookAgain(at):
@@ -220,6 +222,19 @@ def test_a_swapped_bucket_is_noticed() -> None:
     assert clock.ready.reason == "RepositoryChanged"
     assert "repo-2" in clock.ready.message
     assert clock.target.status.repository_id == "repo-1"
+
+
+def test_an_emptied_bucket_is_not_laid_out_anew() -> None:
+    """The check of a target that had a repository asks for that one; its absence is told as what it is."""
+    clock = Clock()
+    clock.check()
+    clock.now += timedelta(hours=1)
+    clock.settle()
+    assert clock.runs[-1].repository_id == "repo-1"
+    clock.answer(reason=Reason.REPOSITORY_NOT_FOUND)
+    clock.settle()
+    assert clock.ready.reason == "RepositoryChanged"
+    assert "holds no repository" in clock.ready.message
 
 
 def test_a_report_of_another_run_is_not_believed() -> None:

@@ -128,7 +128,7 @@ def test_a_read_only_target_is_not_written(jobs: Jobs) -> None:
     admin = jobs.profile
     reader = jobs.store.add_identity(f"reader-{jobs.prefix}", ["Read:worker", "List:worker"]).profile()
     jobs.profile = reader
-    assert jobs.run(jobs.target("ReadOnly")).report.reason == Reason.STORE_ERROR  # there is no repository yet
+    assert jobs.run(jobs.target("ReadOnly")).report.reason == Reason.REPOSITORY_NOT_FOUND
     jobs.profile = admin
     made = jobs.run(jobs.target()).report.repository_id
     jobs.profile = reader

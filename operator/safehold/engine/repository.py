@@ -13,6 +13,7 @@ from safehold.engine.keys import KeyRing, find_key_ring, find_or_create_key_ring
 from safehold.engine.points import Points
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import PointError, StoreError
+from safehold.reasons import Reason
 
 _SETTLE_SECONDS = 0.5
 README_TEXT = """\
@@ -94,7 +95,9 @@ class Repository:
             found = find_key_ring(store, key, names.REPOSITORY_SCOPE)
             if found is None:
                 raise StoreError(
-                    "There is no repository at this place", remedy="check bucket and prefix, or make a first backup"
+                    "There is no repository at this place",
+                    remedy="check bucket and prefix, or make a first backup",
+                    reason=Reason.REPOSITORY_NOT_FOUND,
                 )
             ring = found
         return cls(ring.current.id.hex(), store, key, geometry, settle)

@@ -90,7 +90,12 @@ def next_validation(target: AnyTarget, seen: ObservedTarget, now: datetime) -> t
         return stale, target.status
     if not is_due or job is not None:
         return LookAgain(_next_look(target.status, now)), target.status
-    run = TargetRun(run_id=name, repository=seen.facts.place, access_mode=seen.facts.access_mode)
+    run = TargetRun(
+        run_id=name,
+        repository=seen.facts.place,
+        access_mode=seen.facts.access_mode,
+        repository_id=target.status.repository_id,
+    )
     return StartValidation(name, run), target.status
 
 
@@ -129,13 +134,7 @@ def _sweep(seen: ObservedTarget, *, keep: str) -> DeleteJobs | None:
 
 
 def _answered(target: AnyTarget, report: RunReport | Refusal, now: datetime) -> TargetStatus:
-    known = target.status.repository_id
-    if isinstance(report, RunReport) and known and report.repository_id != known:
-        report = Refusal(
-            Reason.REPOSITORY_CHANGED,
-            f"the bucket holds repository {report.repository_id}, expected was {known}: it was swapped or emptied; "
-            "bring the old one back, or create another target for the new one",
-        )
+    report = _refuse_another(target.status.repository_id, report) or report
     if isinstance(report, Refusal):
         return _failed(target, report, now)
     return _changed(
@@ -149,6 +148,20 @@ def _answered(target: AnyTarget, report: RunReport | Refusal, now: datetime) -> 
         next_validation_time=now + VALIDATION_PERIOD,
         failed_validations=None,
     )
+
+
+def _refuse_another(known: str | None, report: RunReport | Refusal) -> Refusal | None:
+    """Whether the target had another repository before than the one, or none, that was found now."""
+    if isinstance(report, Refusal):
+        is_gone = known is not None and report.reason is Reason.REPOSITORY_NOT_FOUND
+        found = "holds no repository" if is_gone else None
+    else:
+        found = f"holds repository {report.repository_id}" if known not in (None, report.repository_id) else None
+    if found is None:
+        return None
+    remedy = "bring the old one back, or create another target for the new one"
+    message = f"the bucket {found}, expected was {known}: it was swapped or emptied; {remedy}"
+    return Refusal(Reason.REPOSITORY_CHANGED, message)
 
 
 def _failed(target: AnyTarget, refusal: Refusal, now: datetime) -> TargetStatus:

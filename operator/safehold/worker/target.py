@@ -9,11 +9,15 @@ from safehold.worker.folder import RunFolder
 
 
 def target_run(folder: RunFolder, _stop: threading.Event) -> RunReport:
-    """Carry out the folder's TargetRun. A ReadOnly target is never written to, so its repository must exist."""
+    """Carry out the folder's TargetRun.
+
+    The repository must exist for a ReadOnly target, which is never written to, and for one that had it before: backups
+    in a new one beside points that are gone would look as if all were well.
+    """
     run = folder.read(TargetRun)
     store = folder.store(run.repository)
     writable = run.access_mode == "ReadWrite"
-    repository = Repository.open(store, folder.key(), create=writable)
+    repository = Repository.open(store, folder.key(), create=writable and run.repository_id is None)
     prove_access(store, writable=writable)
     return RunReport(
         run_id=run.run_id,
