@@ -91,7 +91,10 @@ class Tenant:
         return self.manifest(f"{GROUP}/{VERSION}", "BackupPolicy", name, {**common, **spec})
 
     async def machine(self, name: str, *, storage_class: str = "sandbox", labels: dict[str, str] | None = None) -> None:
-        """A running VM with a Block and a Filesystem volume and a Secret, created by the tenant's user."""
+        """A running VM with a Block and a Filesystem volume and a Secret, created by the tenant's user.
+
+        Claims of an earlier VM of that name are taken over.
+        """
         await self.world.secret(
             self.name, f"{name}-init", {"userdata": f"#cloud-config password-of-{self.name}-{name}"}
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.namespace import Tenant
+from tests.e2e.recorder import Recorder
 
 from safehold.engine.keyfile import RepositoryKey
 from sandbox.cluster.client import Cluster, Object
@@ -36,6 +37,7 @@ class World:
     """For waits: a watch costs less than polling with kubectl."""
     values: Object
     """The values that the chart is installed with."""
+    recorder: Recorder
     access: dict[str, str] = field(repr=False)
     key: RepositoryKey = field(repr=False)
     secrets: list[str] = field(default_factory=list, repr=False)
@@ -131,27 +133,25 @@ class World:
 
     async def install(self, **controller: Any) -> None:
         """Install the chart again with other values of the controller, and wait for the new pod."""
-        before = {pod["metadata"]["uid"] for pod in await self._pods()}
+        before = await self._pods()
         values = {**self.values, "controller": {**self.values["controller"], **controller}}
         await chart.install(self.kubectl, values)
         for pod in before:
-            await self._until_pods(lambda pods, pod=pod: pod not in {found["metadata"]["uid"] for found in pods})
+            await self.until_gone(POD, pod, OPERATOR)
         await self.until(DEPLOYMENT, "safehold", OPERATOR, _is_available)
 
     async def _scale(self, replicas: int) -> None:
+        before = await self._pods()
         await self.cluster.patch(DEPLOYMENT, "safehold", {"spec": {"replicas": replicas}}, OPERATOR)
+        for pod in before:
+            await self.until_gone(POD, pod, OPERATOR)
         if replicas:
             await self.until(DEPLOYMENT, "safehold", OPERATOR, _is_available)
-        else:
-            await self._until_pods(lambda pods: not pods)
 
-    async def _pods(self) -> list[Object]:
-        return await self.cluster.list(POD, OPERATOR, labels="app.kubernetes.io/name=safehold")
-
-    async def _until_pods(self, reached: Callable[[list[Object]], bool]) -> None:
-        for pod in await self._pods():
-            await self.until_gone(POD, pod["metadata"]["name"], OPERATOR)
-        assert reached(await self._pods())
+    async def _pods(self) -> list[str]:
+        """Names of the controller's pods: one, or none while it is stopped."""
+        pods = await self.cluster.list(POD, OPERATOR, labels="app.kubernetes.io/name=safehold")
+        return [pod["metadata"]["name"] for pod in pods]
 
 
 def is_settled(found: Object) -> bool:
@@ -182,6 +182,7 @@ async def running_world(state: Path, *, no_qemu: bool, buckets: Iterable[str] = 
             kubectl=Kubectl(sandbox.kubeconfig),
             cluster=cluster,
             values=_values(),
+            recorder=Recorder(cluster, sandbox.state / "kubelet" / "pods", sandbox.state / "kept-logs"),
             access=_access(sandbox.s3_credentials),
             key=RepositoryKey.generate(),
         )
@@ -189,7 +190,8 @@ async def running_world(state: Path, *, no_qemu: bool, buckets: Iterable[str] = 
         await world.secret(OPERATOR, "credentials", world.access)
         await world.secret(OPERATOR, "key", {"repository.key": world.key.text()})
         await world.apply(world.target(SHARED))
-        yield world
+        async with world.recorder.running():
+            yield world
 
 
 def _values() -> Object:

@@ -1,0 +1,32 @@
+"""Backups and restores of disk-only guests, as a tenant sees them."""
+
+from tests.e2e.namespace import Tenant
+from tests.e2e.verdicts import assert_ready
+
+
+async def test_second_backup_moves_what_changed_and_both_restore(tenant: Tenant) -> None:
+    """The second backup is incremental; in place the VM's disks become byte for byte those of the first or second."""
+    await tenant.machine("orders")
+    await tenant.write("orders", "data", b"first" * 1000, offset=1 << 20)
+    before = await tenant.digests("orders")
+    first = await tenant.backed_up("first", "orders")
+    assert_ready(first)
+    assert "parent" not in first["status"]
+
+    await tenant.write("orders", "data", b"second" * 1000, offset=4 << 20)
+    await tenant.write("orders", "files", b"second" * 1000)
+    after = await tenant.digests("orders")
+    second = await tenant.backed_up("second", "orders")
+    assert_ready(second)
+    assert second["status"]["parent"] == first["status"]["restorePoint"]
+    assert 0 < second["status"]["bytesChanged"] < second["status"]["bytesTotal"] / 4
+    assert second["status"]["consistency"]["reached"] == "Crash"
+    assert await tenant.leftovers() == []
+
+    await tenant.write("orders", "data", b"lost" * 100_000)
+    assert_ready(await tenant.restored("to-second", {"vm": "orders"}))
+    await tenant.runs("orders")
+    assert await tenant.digests("orders") == after
+    assert_ready(await tenant.restored("to-first", {"backup": "first"}))
+    assert await tenant.digests("orders") == before
+    assert await tenant.leftovers() == []
