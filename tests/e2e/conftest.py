@@ -1,5 +1,6 @@
 """One sandbox for all end-to-end tests: Safehold installed from its chart, under its own ServiceAccount."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -7,13 +8,15 @@ from collections.abc import AsyncIterator, Generator
 
 import pytest
 import pytest_asyncio
+from tests.e2e.guests import DEADLINE_SECONDS, NAMESPACE, Guests
 from tests.e2e.namespace import Tenant
 from tests.e2e.world import World, running_world
+
+from sandbox.guest.machine import qemu_installed
 
 _LAST = ("test_secrecy.py", "test_rights.py")
 """They judge what all other tests left behind."""
 _LOG_LINES = "40"
-_world: pytest.StashKey[World] = pytest.StashKey()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,13 +31,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def world(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> AsyncIterator[World]:
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """The sandbox with guests that are only disks, and Safehold in it."""
     if os.geteuid() != 0:
         pytest.skip("the controller and its Jobs run in containers, for which the sandbox's kubelet needs root")
     async with running_world(tmp_path_factory.mktemp("world") / "state", no_qemu=True) as world:
-        request.config.stash[_world] = world
         yield world
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def guests(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guests]:
+    """A sandbox of its own with Safehold, and in it the VMs `orders` (Block, Filesystem) and `web` (Block) that run."""
+    if os.geteuid() != 0:
+        pytest.skip("the controller and its Jobs run in containers, for which the sandbox's kubelet needs root")
+    if not qemu_installed():
+        pytest.skip("QEMU is not installed: run `make system` as root")
+    folder = tmp_path_factory.mktemp("guests")
+    async with running_world(folder / "state", no_qemu=False) as world, world.tenant(NAMESPACE) as tenant:
+        deadline = {"SAFEHOLD_SNAPSHOT_DEADLINE_SECONDS": str(DEADLINE_SECONDS)}
+        await world.install(env={**world.values["controller"]["env"], **deadline})
+        guests = Guests(world, tenant, folder)
+        await asyncio.gather(guests.boot("orders", "Block", "Filesystem"), guests.boot("web", "Block"))
+        yield guests
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -51,10 +69,16 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A failed test shows the end of the controller's log."""
     report = yield
-    world = item.config.stash.get(_world, None)
-    if report.failed and call.when == "call" and world is not None and "world" in getattr(item, "fixturenames", ()):
+    world = _world_of(item)
+    if report.failed and call.when == "call" and world is not None:
         kubectl = [sys.executable.replace("python", "kubectl"), f"--kubeconfig={world.kubectl.kubeconfig}"]
         command = [*kubectl, "logs", "-n", "safehold", "deploy/safehold", f"--tail={_LOG_LINES}"]
         log = subprocess.run(command, capture_output=True, text=True, check=False)
         report.sections.append(("controller's log", log.stdout + log.stderr))
     return report
+
+
+def _world_of(item: pytest.Item) -> World | None:
+    used = getattr(item, "funcargs", {})
+    guests = used.get("guests")
+    return guests.world if guests else used.get("world")

@@ -1,0 +1,247 @@
+"""VMs that are real guests, in a sandbox whose programs tests stop and kill."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e.kinds import VM_BACKUP, VM_RESTORE
+from tests.e2e.namespace import Tenant
+from tests.e2e.restored_disks import Disks
+from tests.e2e.world import OPERATOR, World
+
+from sandbox.cluster.client import Object
+from sandbox.cluster.kinds import DEPLOYMENT, POD, VIRTUAL_MACHINE_INSTANCE, Kind
+from sandbox.demo.guests import Proof, assert_restored, frozen_counters, proofs
+from sandbox.demo.kubectl import condition
+from sandbox.guest.inside import guest_check, guest_counters
+from sandbox.kubevirt.names import FAULT
+
+NAMESPACE = "guests"
+DEADLINE_SECONDS = 15
+"""After which KubeVirt gives up a snapshot: short, because tests wait for it."""
+_BOOT_SECONDS = 90.0
+_DISK = "2Gi"
+
+
+@dataclass(frozen=True)
+class Guests:
+    """The namespace `guests`; its VMs write to their disks all the time."""
+
+    world: World
+    tenant: Tenant
+    scratch: Path
+
+    @property
+    def state(self) -> Path:
+        """State folder of the sandbox's KubeVirt."""
+        return self.world.sandbox.state / "kubevirt"
+
+    async def boot(self, name: str, *modes: str) -> None:
+        """A VM with a disk of each volume mode; returns when its agent answers."""
+        volumes = {f"disk{number}": mode for number, mode in enumerate(modes)}
+        claims = [
+            self.tenant.manifest(
+                "v1",
+                "PersistentVolumeClaim",
+                f"{name}-{volume}",
+                {
+                    "storageClassName": "sandbox",
+                    "volumeMode": mode,
+                    "accessModes": ["ReadWriteOnce"],
+                    "resources": {"requests": {"storage": _DISK}},
+                },
+            )
+            for volume, mode in volumes.items()
+        ]
+        disks = [{"name": volume, "disk": {"bus": "virtio"}} for volume in volumes]
+        instance = {
+            "domain": {"memory": {"guest": "192Mi"}, "devices": {"disks": disks}},
+            "volumes": [{"name": v, "persistentVolumeClaim": {"claimName": f"{name}-{v}"}} for v in volumes],
+        }
+        spec = {"runStrategy": "Always", "template": {"metadata": {}, "spec": instance}}
+        await self.world.apply(*claims, self.tenant.manifest("kubevirt.io/v1", "VirtualMachine", name, spec))
+        await self.agent(name)
+
+    async def agent(self, vm: str, *, connected: bool = True) -> None:
+        """Wait until the VM's guest agent is connected, or is not."""
+        await self.world.until(
+            VIRTUAL_MACHINE_INSTANCE,
+            vm,
+            NAMESPACE,
+            lambda found: (condition(found, "AgentConnected").get("status") == "True") is connected,
+            _BOOT_SECONDS,
+        )
+
+    async def frozen(self, vm: str, *, holds: bool = True) -> None:
+        """Wait until the guest's file systems are frozen, or are not."""
+        await self.world.until(
+            VIRTUAL_MACHINE_INSTANCE,
+            vm,
+            NAMESPACE,
+            lambda found: (found["status"].get("fsFreezeStatus") == "frozen") is holds,
+        )
+
+    async def writes(self, vm: str) -> None:
+        """Wait until every disk's counter has gone on: nothing keeps the guest from writing."""
+        before = guest_counters(self.state, NAMESPACE, vm)
+
+        async def still() -> list[str]:
+            now = guest_counters(self.state, NAMESPACE, vm)
+            return [disk for disk, counter in before.items() if now.get(disk, 0) <= counter]
+
+        await _until_none(still, "disks that are not written")
+
+    async def reach(self, kind: Kind, name: str, reached: Callable[[Object], bool]) -> Object:
+        """Wait for a state of one of the namespace's objects."""
+        return await self.world.until(kind, name, NAMESPACE, reached, 90)
+
+    async def one(self, kind: Kind, namespace: str, reached: Callable[[Object], bool]) -> Object:
+        """Wait until one of the objects of a namespace is in a state, and return it."""
+        cluster = self.world.cluster
+        async with asyncio.timeout(60):
+            items, version = await cluster.list_with_version(kind, namespace)
+            found = next((item for item in items if reached(item)), None)
+            if found is None:
+                async for event, item in cluster.watch(kind, namespace, resource_version=version):
+                    if event not in ("BOOKMARK", "DELETED") and reached(item):
+                        return item
+        assert found is not None
+        return found
+
+    @asynccontextmanager
+    async def fault(self, vm: str, fault: str) -> AsyncIterator[None]:
+        """While the guest's agent has this fault (see sandbox.kubevirt.names.FAULT)."""
+        await self._annotate(vm, fault)
+        yield
+        await self._annotate(vm, None)
+        await self.agent(vm)
+
+    async def _annotate(self, vm: str, fault: str | None) -> None:
+        body = {"metadata": {"annotations": {FAULT: fault}}}
+        await self.world.cluster.patch(VIRTUAL_MACHINE_INSTANCE, vm, body, NAMESPACE)
+
+    @contextmanager
+    def stopped(self, part: str) -> Iterator[None]:
+        """While all processes of a part of the sandbox are stopped, as on a machine that hangs."""
+        with _stopped_group(self.world.sandbox.pid_of(part)):
+            yield
+
+    def kill_container(self, *command: str) -> None:
+        """Kill, as a lack of memory does, the container that runs this Safehold command."""
+        os.kill(self._container(*command), signal.SIGKILL)
+
+    async def container(self, *command: str) -> int:
+        """Wait until a container runs this Safehold command, and return its process id."""
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    return self._container(*command)
+                except LookupError:
+                    await asyncio.sleep(0.02)
+
+    def _container(self, *command: str) -> int:
+        kubelet = self.world.sandbox.pid_of("kubelet")
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (folder / "cmdline").read_bytes().decode().split("\0")
+            except (OSError, UnicodeDecodeError):
+                continue
+            if words[1 : 3 + len(command)] == ["-m", "safehold", *command] and kubelet in _ancestors(int(folder.name)):
+                return int(folder.name)
+        raise LookupError(f"no container runs safehold {' '.join(command)}")
+
+    async def kill_controller(self) -> None:
+        """Kill the controller now, and keep Kubernetes from starting it again."""
+        self.kill_container("controller")
+        cluster = self.world.cluster
+        await cluster.patch(DEPLOYMENT, "safehold", {"spec": {"replicas": 0}}, OPERATOR)
+        for pod in await cluster.list(POD, OPERATOR, labels="app.kubernetes.io/name=safehold"):
+            await cluster.delete(POD, pod["metadata"]["name"], OPERATOR, grace_seconds=0)
+            await self.world.until_gone(POD, pod["metadata"]["name"], OPERATOR)
+
+    async def start_controller(self) -> None:
+        """Start the controller again."""
+        await self.world.cluster.patch(DEPLOYMENT, "safehold", {"spec": {"replicas": 1}}, OPERATOR)
+
+    async def begin_backup(self, name: str, vm: str, *, level: str = "Filesystem") -> None:
+        """Create a VMBackup that demands a level of consistency."""
+        await self.tenant.apply(self.tenant.backup(name, vm, consistency={"level": level}))
+
+    async def backed_up(self, name: str, vm: str, *, level: str = "Filesystem") -> Object:
+        """A VMBackup that has ended, well or badly."""
+        await self.begin_backup(name, vm, level=level)
+        return await self.ended(name)
+
+    async def ended(self, name: str) -> Object:
+        """The VMBackup once it is Ready or Stalled."""
+        return await self.world.ended(VM_BACKUP, name, NAMESPACE, 120)
+
+    async def restored(self, name: str) -> Object:
+        """The VMRestore once it is Ready or Stalled."""
+        return await self.world.ended(VM_RESTORE, name, NAMESPACE, 120)
+
+    async def assert_whole(self, backup: Object) -> None:
+        """Every disk of the point is clean, and stands where it stood at the freeze."""
+        assert_restored(await self.proofs(backup), self._counters_at(backup), backup["metadata"]["name"])
+
+    async def proofs(self, backup: Object) -> list[Proof]:
+        """What the disks of a point hold."""
+        return await Disks(self.world, self.scratch).proofs(backup)
+
+    async def assert_runs_from(self, vm: str, backup: Object) -> None:
+        """The running guest found its disks, when it booted, as they were at the freeze of that point."""
+        await self.agent(vm)
+        found = proofs((await guest_check(self.state, NAMESPACE, vm, "boot")).values())
+        assert_restored(found, self._counters_at(backup), vm)
+
+    def _counters_at(self, backup: Object) -> dict[str, int]:
+        vm, captured = backup["spec"]["vm"]["name"], backup["status"]["captureTime"]
+        return frozen_counters(self.state / "freezes.jsonl", NAMESPACE, vm, captured)
+
+    def last_freeze_millis(self, vm: str) -> float:
+        """How long the VM's last freeze took, as the one knows who asked the agent for it."""
+        freezes = map(json.loads, (self.state / "freezes.jsonl").read_text().splitlines())
+        return next(float(freeze["millis"]) for freeze in reversed([*freezes]) if freeze["vm"] == vm)
+
+    async def assert_left_alone(self, vm: str) -> None:
+        """Nothing of a run is left anywhere, the guest is thawed, and it writes."""
+        # KubeVirt and the CSI driver delete what a run let go a moment later.
+        await _until_none(self._leftovers, "left behind")
+        await self.frozen(vm, holds=False)
+        await self.writes(vm)
+
+    async def _leftovers(self) -> list[str]:
+        snapshots = self.world.sandbox.state / "csi" / "snapshots"
+        return [*await self.tenant.leftovers(), *(f"the driver's {entry.name}" for entry in snapshots.iterdir())]
+
+
+async def _until_none(look: Callable[[], Awaitable[list[str]]], what: str, seconds: float = 20) -> None:
+    end = asyncio.get_running_loop().time() + seconds
+    while found := await look():
+        assert asyncio.get_running_loop().time() < end, f"{what}: {', '.join(found)}"
+        await asyncio.sleep(0.1)
+
+
+@contextmanager
+def _stopped_group(leader: int) -> Iterator[None]:
+    os.killpg(leader, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(leader, signal.SIGCONT)
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    while pid > 1:
+        yield pid
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            return
