@@ -144,6 +144,8 @@ class PointError(SafeholdError):
 class ClusterError(SafeholdError):
     """The Kubernetes API refused a call or failed in it."""
 
+    default_reason = Reason.API_REFUSED
+
 
 class NotFoundError(ClusterError):
     """The object does not exist."""
@@ -151,6 +153,8 @@ class NotFoundError(ClusterError):
 
 class NotServedError(ClusterError):
     """The API server knows no such kind: the component that brings it is not installed."""
+
+    default_reason = Reason.NOT_INSTALLED
 
 
 class ConflictError(ClusterError):
@@ -167,6 +171,8 @@ class InvalidObjectError(ClusterError):
 
 class ForbiddenError(ClusterError):
     """The API server does not allow the call; RBAC, quota, or a namespace that ends."""
+
+    default_reason = Reason.FORBIDDEN
 
 
 class NamespaceEndingError(ForbiddenError):

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import kopf
 from prometheus_client import start_http_server
@@ -16,6 +17,7 @@ from prometheus_client import start_http_server
 from safehold.api import GROUP
 from safehold.controller import policies, restores, targets, watches
 from safehold.controller.backups import BackupReconciler, backup_rules
+from safehold.controller.complaints import complain
 from safehold.controller.memo import Operator
 from safehold.controller.queue import Reconcile, WorkQueue
 from safehold.controller.settings import ControllerSettings
@@ -83,7 +85,8 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
         **restores.reconciles(operator),
     }
     for plural, reconcile in reconciles.items():
-        operator.queues[plural] = WorkQueue(plural, reconcile, on_pass=heartbeat.beat)
+        tell = partial(complain, operator, plural)
+        operator.queues[plural] = WorkQueue(plural, reconcile, on_pass=heartbeat.beat, complain=tell)
     await _count_active_runs(cluster, backups.slots)
     with _metrics(settings, backups):
         tasks = [asyncio.create_task(queue.run(), name=queue.name) for queue in operator.queues.values()]

@@ -19,6 +19,11 @@ Key = tuple[str, str]
 Reconcile = Callable[[Key], Awaitable[float | None]]
 """Looks at one object; answers after how many seconds to do so again, or None to wait for an event."""
 
+Complain = Callable[[Key, SafeholdError], Awaitable[None]]
+"""Tells people, in the object's status, why it does not come further."""
+
+SILENT_RETRIES = 3
+"""How often a call that may succeed later is repeated before anybody is told."""
 RETRY_SECONDS = (1.0, 60.0)
 """First and longest delay after an error; it doubles in between."""
 
@@ -32,6 +37,8 @@ class WorkQueue:
     workers: int = 8
     on_pass: Callable[[], None] = lambda: None
     """Called after each pass that reached the cluster: a sign of life."""
+    complain: Complain | None = None
+    """Called when a pass failed in a way that may last."""
     _ready: asyncio.Queue[Key] = field(default_factory=asyncio.Queue)
     _waiting: set[Key] = field(default_factory=set)
     _active: set[Key] = field(default_factory=set)
@@ -85,18 +92,22 @@ class WorkQueue:
         try:
             delay = await self.reconcile(key)
         except SafeholdError as error:
-            return self._retry(key, error)
-        except Exception:  # edge of the process: one object's defect must not stop the others
+            return await self._retry(key, error)
+        except Exception as error:  # edge of the process: one object's defect must not stop the others
             logger.exception("a defect while reconciling %s %s/%s", self.name, *key)
-            return self._retry(key, None)
+            return await self._retry(key, SafeholdError(f"the controller failed unexpectedly: {type(error).__name__}"))
         self._failures.pop(key, None)
         self.on_pass()
         return delay
 
-    def _retry(self, key: Key, error: SafeholdError | None) -> float:
+    async def _retry(self, key: Key, error: SafeholdError) -> float:
         first, longest = RETRY_SECONDS
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         delay: float = min(longest, first * 2.0 ** (failures - 1))
-        if error is not None:
-            logger.warning("%s %s/%s: %s; again in %.0f s", self.name, *key, error, delay)
+        logger.warning("%s %s/%s: %s; again in %.0f s", self.name, *key, error, delay)
+        if self.complain and (not error.retryable or failures > SILENT_RETRIES):
+            try:
+                await self.complain(key, error)
+            except Exception as unheard:  # noqa: BLE001  # what cannot be told is in the log, and told at the next try
+                logger.warning("%s %s/%s: this could not be told in its status: %s", self.name, *key, unheard)
         return delay

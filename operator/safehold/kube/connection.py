@@ -133,7 +133,10 @@ def refusal(doing: str, status: int, content: str) -> ClusterError:
         answer = None
     if not isinstance(answer, dict) or answer.get("kind") != "Status":
         return _refusal_without_status(doing, status, content)
-    causes = [cause.get("reason") for cause in (answer.get("details") or {}).get("causes") or []]
+    details = answer.get("details") or {}
+    if status == 404 and not details.get("name"):  # no object is missing, but the resource
+        return _not_served(doing)
+    causes = [cause.get("reason") for cause in details.get("causes") or []]
     kind = TYPE_BY_STATUS.get(status, ClusterUnavailableError if status >= 500 else ClusterError)
     if "NamespaceTerminating" in causes:
         kind = NamespaceEndingError
@@ -142,12 +145,16 @@ def refusal(doing: str, status: int, content: str) -> ClusterError:
 
 def _refusal_without_status(doing: str, status: int, content: str) -> ClusterError:
     if status == 404:  # The real server answers "404 page not found" for a group or resource that it does not serve.
-        return NotServedError(
-            f"the Kubernetes API does not serve the resource needed to {doing}",
-            remedy="install the component that brings it (KubeVirt, the CSI snapshot controller, Safehold's CRDs)",
-        )
+        return _not_served(doing)
     kind = TYPE_BY_STATUS.get(status, ClusterUnavailableError if status >= 500 else ClusterError)
     return kind(f"the Kubernetes API refused to {doing}", found=f"HTTP {status} {content[:200]}".strip())
+
+
+def _not_served(doing: str) -> NotServedError:
+    return NotServedError(
+        f"the Kubernetes API does not serve the resource needed to {doing}",
+        remedy="install the component that brings it (KubeVirt, the CSI snapshot controller, Safehold's CRDs)",
+    )
 
 
 def _text(value: str | int | bool) -> str:

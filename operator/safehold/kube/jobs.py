@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from safehold.errors import ForbiddenError
+from safehold.errors import ClusterError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import JOB, POD, SECRET
 from safehold.plan.job import JobFacts
@@ -244,6 +244,6 @@ async def _progress(cluster: Cluster, pods: list[Manifest], run_id: str) -> Prog
             limit_bytes=LOG_LINE_LIMIT_BYTES,
         )
         progress = Progress.model_validate_json(text)
-    except (ValidationError, ForbiddenError):  # another kind of line; progress is a courtesy, never a decision
+    except (ValidationError, ClusterError):  # another kind of line, a node that is away: progress decides nothing
         return None
     return progress if progress.run_id == run_id else None
