@@ -1,0 +1,232 @@
+"""Which VMBackups a policy creates when, and what its status says."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from safehold.api import BackupPolicy, ClusterBackupPolicy
+from safehold.api.policy import BackupPolicyStatus
+from safehold.plan.conditions import READY, STALLED, is_true
+from safehold.plan.policy import (
+    RUN,
+    AnyPolicy,
+    PolicyBackup,
+    PolicyDecision,
+    PolicyFacts,
+    SelectedVM,
+    has_due_run,
+    next_run,
+    run_label,
+)
+from safehold.plan.refusal import Refusal
+from safehold.reasons import Reason
+
+CREATED = datetime(2026, 11, 22, 13, 30, tzinfo=UTC)
+TWO = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
+VMS = (SelectedVM(namespace="shop", name="db"), SelectedVM(namespace="shop", name="web"))
+MISSING = Refusal(Reason.TARGET_NOT_FOUND, "there is no such target")
+
+
+def policy(status: BackupPolicyStatus | None = None, *, generation: int = 1, **spec: Any) -> BackupPolicy:
+    """An hourly policy of the namespace shop; `spec` replaces parts of it."""
+    found = BackupPolicy.model_validate(
+        {
+            "metadata": {
+                "name": "gold",
+                "namespace": "shop",
+                "uid": "policy-uid",
+                "generation": generation,
+                "creationTimestamp": CREATED.isoformat(),
+            },
+            "spec": {
+                "schedule": "0 * * * *",
+                "targetRef": {"kind": "ClusterBackupTarget", "name": "primary"},
+                "consistency": {"level": "Filesystem"},
+                "deletionPolicy": "Delete",
+                **spec,
+            },
+        }
+    )
+    return found if status is None else found.model_copy(update={"status": status})
+
+
+def facts(*backups: PolicyBackup, vms: tuple[SelectedVM, ...] = VMS, target: Refusal | None = None) -> PolicyFacts:
+    """What is in the cluster."""
+    return PolicyFacts(vms=vms, backups=backups, target=target)
+
+
+def made(vm: str, run: datetime, *, finished: bool = True, succeeded: bool = True) -> PolicyBackup:
+    """A VMBackup of an earlier look."""
+    return PolicyBackup(
+        namespace="shop", vm=vm, run=run_label(run), finished=finished, succeeded=finished and succeeded
+    )
+
+
+def ready(decision: PolicyDecision) -> str:
+    """The reason of the Ready condition, with its status."""
+    condition = next(condition for condition in decision.status.conditions if condition.type == READY)
+    return f"{condition.status} {condition.reason}"
+
+
+def test_before_its_first_run_a_policy_says_when_it_is() -> None:
+    """Nothing is created; the next time is in the status, and the next look is then."""
+    decision = next_run(policy(), facts(), CREATED)
+    assert decision.create == ()
+    assert decision.status.next_schedule_time == TWO
+    assert decision.status.protected_vms == 2
+    assert decision.again == timedelta(minutes=5), "sooner than the run, so that new VMs are counted"
+    assert ready(decision) == "True Scheduled"
+    assert next_run(policy(), facts(), TWO - timedelta(seconds=90)).again == timedelta(seconds=90)
+
+
+def test_a_due_run_makes_one_backup_for_each_vm() -> None:
+    """Names are deterministic, the spec is copied, and the labels lead back to policy and run."""
+    first = next_run(policy(), facts(), TWO + timedelta(seconds=1))
+    again = next_run(policy(), facts(), TWO + timedelta(seconds=30))
+    assert first.create == again.create
+    assert [backup.spec["vm"] for backup in first.create] == [{"name": "db"}, {"name": "web"}]
+    assert len({backup.name for backup in first.create}) == 2
+    backup = first.create[0]
+    assert backup.spec["targetRef"] == {"kind": "ClusterBackupTarget", "name": "primary"}
+    assert backup.spec["consistency"]["level"] == "Filesystem"
+    assert backup.spec["deletionPolicy"] == "Delete"
+    assert backup.labels[RUN] == "20261122t140000"
+    assert first.status.last_schedule_time == TWO
+    assert first.status.next_schedule_time == TWO + timedelta(hours=1)
+    assert first.status.active_backups == 2
+
+
+def test_a_run_that_was_begun_is_finished_with_the_same_names() -> None:
+    """After a death in the middle of the creations, all VMs are still asked for: what exists keeps its name."""
+    begun = facts(made("db", TWO, finished=False))
+    complete = next_run(policy(), facts(), TWO)
+    assert [backup.name for backup in next_run(policy(), begun, TWO).create] == [b.name for b in complete.create]
+
+
+def test_a_run_happens_once() -> None:
+    """Once its status is applied the run is not due again."""
+    now = TWO + timedelta(seconds=1)
+    done = next_run(policy(), facts(), now).status
+    assert has_due_run(policy(), now)
+    assert not has_due_run(policy(done), now)
+    assert next_run(policy(done), facts(), now).create == ()
+
+
+def test_missed_runs_collapse_to_the_latest() -> None:
+    """A controller that was down over five runs makes up for them with one."""
+    status = next_run(policy(), facts(), CREATED).status
+    late = next_run(policy(status), facts(), TWO + timedelta(hours=4, minutes=10))
+    assert {backup.labels[RUN] for backup in late.create} == {"20261122t180000"}
+    assert late.status.last_schedule_time == TWO + timedelta(hours=4)
+
+
+def test_a_resumed_policy_does_not_make_up_for_missed_runs() -> None:
+    """While suspended nothing is due; afterwards it counts from now."""
+    suspended = next_run(policy(suspend=True), facts(), TWO + timedelta(minutes=5))
+    assert suspended.create == ()
+    assert suspended.status.next_schedule_time is None
+    assert (suspended.status.phase, ready(suspended)) == ("Suspended", "True Suspended")
+    resumed = next_run(policy(suspended.status, generation=2), facts(), TWO + timedelta(hours=2, minutes=5))
+    assert resumed.create == ()
+    assert resumed.status.next_schedule_time == TWO + timedelta(hours=3)
+
+
+def test_a_changed_schedule_counts_from_now() -> None:
+    """An edit never starts a run by itself."""
+    status = next_run(policy(), facts(), CREATED).status
+    edited = policy(status, generation=2, schedule="15 * * * *")
+    decision = next_run(edited, facts(), TWO + timedelta(minutes=20))
+    assert decision.create == ()
+    assert decision.status.next_schedule_time == TWO + timedelta(minutes=75)
+
+
+def test_a_vm_whose_earlier_backup_is_active_is_left_out() -> None:
+    """Runs of one VM do not pile up; the others are not held up, and the message names who was left out."""
+    earlier = facts(made("db", TWO - timedelta(hours=1), finished=False))
+    decision = next_run(policy(), earlier, TWO)
+    assert [backup.spec["vm"]["name"] for backup in decision.create] == ["web"]
+    assert decision.skipped == ("db",)
+    assert "db" in decision.status.conditions[0].message
+
+
+def test_the_status_tells_how_the_last_run_went() -> None:
+    """Active and failed are counted, failed ones named; a run counts as successful when all its backups did."""
+    status = next_run(policy(), facts(), TWO).status
+    running = next_run(policy(status), facts(made("db", TWO), made("web", TWO, finished=False)), TWO).status
+    assert (running.active_backups, running.failed_vms, running.last_successful_time) == (1, 0, None)
+    failed = next_run(policy(running), facts(made("db", TWO), made("web", TWO, succeeded=False)), TWO).status
+    assert (failed.active_backups, failed.failed_vms, failed.failed_vm_names) == (0, 1, ["web"])
+    assert failed.last_successful_time is None
+    good = next_run(policy(running), facts(made("db", TWO), made("web", TWO)), TWO).status
+    assert (good.failed_vms, good.last_successful_time) == (0, TWO)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"schedule": "every day"}, Reason.INVALID_SCHEDULE),
+        ({"schedule": "61 * * * *"}, Reason.INVALID_SCHEDULE),
+        ({"timeZone": "Mars/Olympus"}, Reason.UNKNOWN_TIME_ZONE),
+    ],
+)
+def test_a_schedule_that_cannot_be_read_stalls_the_policy(spec: dict[str, Any], reason: Reason) -> None:
+    """Nothing is created, nothing is retried, and the sentence says what to write."""
+    decision = next_run(policy(**spec), facts(), TWO)
+    assert decision.create == ()
+    assert decision.again is None
+    assert ready(decision) == f"False {reason}"
+    assert is_true(decision.status.conditions, STALLED)
+    assert "write" in decision.status.conditions[0].message
+
+
+def test_a_policy_without_vms_says_that_nothing_is_protected() -> None:
+    """A selector that matches nothing is not a quiet success."""
+    decision = next_run(policy(), facts(vms=()), TWO)
+    assert decision.create == ()
+    assert ready(decision) == "False NoVMSelected"
+    assert decision.status.protected_vms == 0
+
+
+def test_a_due_run_waits_for_its_target() -> None:
+    """With a target that cannot be used nothing is created; once it can, the run that was due starts."""
+    now = TWO + timedelta(minutes=1)
+    waiting = next_run(policy(), facts(target=MISSING), now)
+    assert waiting.create == ()
+    assert ready(waiting) == "False TargetNotFound"
+    assert waiting.again
+    assert "starts as soon as it can" in waiting.status.conditions[0].message
+    resumed = next_run(policy(waiting.status), facts(), now + timedelta(minutes=3))
+    assert {backup.labels[RUN] for backup in resumed.create} == {"20261122t140000"}
+
+
+def test_a_target_that_is_being_checked_is_no_stall() -> None:
+    """TargetNotReady may pass by itself, so the policy is in progress."""
+    decision = next_run(policy(), facts(target=Refusal(Reason.TARGET_NOT_READY, "not checked yet")), CREATED)
+    assert not is_true(decision.status.conditions, STALLED)
+    assert ready(decision) == "False TargetNotReady"
+
+
+def test_a_cluster_policy_names_its_vms_with_their_namespaces() -> None:
+    """VMs of one name in two namespaces are two VMs, and failures say which."""
+    cluster: AnyPolicy = ClusterBackupPolicy.model_validate(
+        {
+            "metadata": {
+                "name": "all",
+                "uid": "cluster-policy-uid",
+                "generation": 1,
+                "creationTimestamp": CREATED.isoformat(),
+            },
+            "spec": {
+                "schedule": "0 * * * *",
+                "namespaceSelector": {},
+                "targetRef": {"kind": "ClusterBackupTarget", "name": "primary"},
+            },
+        }
+    )
+    vms = (SelectedVM(namespace="shop", name="db"), SelectedVM(namespace="bank", name="db"))
+    first = next_run(cluster, facts(vms=vms), TWO)
+    assert [backup.namespace for backup in first.create] == ["shop", "bank"]
+    ended = facts(made("db", TWO, succeeded=False), vms=vms)
+    status = next_run(cluster.model_copy(update={"status": first.status}), ended, TWO).status
+    assert status.failed_vm_names == ["shop/db"]
