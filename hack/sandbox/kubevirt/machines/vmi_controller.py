@@ -44,6 +44,7 @@ class InstanceController:
         controller = Controller(self._cluster, "instances", workers=4, max_backoff_seconds=5.0)
         controller.watch(self._caches.instances)
         controller.watch(self._caches.claims, self._instances_of_claim)
+        controller.watch(self._caches.pods, _instance_of_launcher)
         controller.watch(self._caches.machines, lambda vm: [key_of(vm)])
         self._hypervisor.on_change = controller.queue.add
         await controller.run(self.reconcile)
@@ -76,6 +77,9 @@ class InstanceController:
         claims = self._caches.claims_named(list(wanted.values()), namespace)
         missing = [name for name in wanted.values() if name not in claims]
         pod = await self._launcher(vmi)
+        if pod is not None and is_deleting(pod):
+            await self._end_with_pod(vmi, pod, running)
+            return
         if missing and pod is None:
             await self._write(vmi, missing_claims_status(vmi, missing, datetime.now(UTC)))
             return
@@ -142,6 +146,16 @@ class InstanceController:
                 freed = with_finalizers(vmi, remove=[_FINALIZER, _FOREGROUND_FINALIZER])
                 await self._cluster.update(VIRTUAL_MACHINE_INSTANCE, freed)
 
+    async def _end_with_pod(self, vmi: Object, pod: Object, running: Running | None) -> None:
+        """Somebody deleted the launcher pod, as an eviction and a namespace that ends do: its guest powers off."""
+        key = key_of(vmi)
+        if running is not None and running.exit_status is None:
+            self._hypervisor.stop(key, grace_seconds(vmi))
+            return
+        await self._write(vmi, ended_status(vmi, running is not None, datetime.now(UTC)))
+        self._hypervisor.forget(key)
+        await self._cluster.delete(POD, pod["metadata"]["name"], key[0], grace_seconds=0)
+
     async def _launcher(self, vmi: Object) -> Object | None:
         label = f"{CREATED_BY}={vmi['metadata']['uid']}"
         pods = await self._cluster.list(POD, vmi["metadata"]["namespace"], labels=label)
@@ -203,6 +217,11 @@ class InstanceController:
             for vmi in self._caches.instances.list(namespace)
             if name in claim_names(vmi["spec"].get("volumes") or []).values()
         ]
+
+
+def _instance_of_launcher(pod: Object) -> Iterable[Key]:
+    name = (pod["metadata"].get("labels") or {}).get("vmi.kubevirt.io/id")
+    return [(pod["metadata"]["namespace"], name)] if name else []
 
 
 def _volumes_of(vmi: Object) -> Object:
