@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import click
 
@@ -51,6 +52,7 @@ class Sandbox:
     """What this machine cannot play, in plain words."""
     s3_endpoint: str = ""
     _parts: list[_Part] = field(default_factory=list)
+    _lock: IO[str] | None = None
 
     @property
     def kubeconfig(self) -> Path:
@@ -72,15 +74,31 @@ class Sandbox:
 
     async def __aenter__(self) -> Self:
         self.state = self.state.resolve()
+        self._take_state()
         try:
             await self._start_all()
         except BaseException:
-            await self._stop_all()
+            await self._leave()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._leave()
+
+    def _take_state(self) -> None:
+        """Two sandboxes over one folder would write over each other's objects; the lock ends with this process."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.state / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.close()
+            raise SandboxError(f"another sandbox runs over {self.state}: end it, or name another --state") from error
+
+    async def _leave(self) -> None:
         await self._stop_all()
+        if self._lock:
+            self._lock.close()
 
     async def wait(self) -> None:
         """Returns never: raises SandboxError as soon as a part ends by itself."""
@@ -199,6 +217,9 @@ async def _stay_up(sandbox: Sandbox) -> None:
 def _print_welcome(sandbox: Sandbox) -> None:
     for note in sandbox.notes:
         click.echo(f"Note: {note}")
-    click.echo(f"export KUBECONFIG={sandbox.kubeconfig}")
+    click.echo(f"export PATH={Path(sys.executable).parent}:$PATH KUBECONFIG={sandbox.kubeconfig}")
     click.echo(f"export AWS_ENDPOINT_URL={sandbox.s3_endpoint} AWS_SHARED_CREDENTIALS_FILE={sandbox.s3_credentials}")
     click.echo(f"Buckets: {', '.join(sandbox.buckets) or 'none'}. Logs: {sandbox.state / 'logs'}. Ctrl-C ends it.")
+    click.echo(
+        "Safehold is not installed yet; 'python -m sandbox.demo --keep' leaves a sandbox with it and two guests."
+    )

@@ -40,3 +40,12 @@ async def test_a_part_that_cannot_start_is_told(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match=r"(?s)part 'csi' did not start.*--resync-seconds"):
         async with Sandbox(tmp_path, no_qemu=True, resync_seconds=-1):
             pass
+
+
+async def test_a_state_folder_serves_one_sandbox(tmp_path: Path) -> None:
+    """A second start over the same folder is refused before it touches anything; the first goes on."""
+    async with Sandbox(tmp_path, no_qemu=True) as sandbox, Cluster.connect(sandbox.kubeconfig) as cluster:
+        with pytest.raises(SandboxError, match="another sandbox runs over"):
+            async with Sandbox(tmp_path, no_qemu=True):
+                pass
+        assert await cluster.list(VOLUME_SNAPSHOT_CLASS)
