@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import kopf
-from prometheus_client import start_http_server
+from prometheus_client import CollectorRegistry, start_http_server
 
 from safehold.api import GROUP
 from safehold.controller import policies, restores, targets, watches
@@ -23,6 +23,7 @@ from safehold.controller.queue import Reconcile, WorkQueue
 from safehold.controller.settings import ControllerSettings
 from safehold.controller.slots import RunSlots
 from safehold.controller.sweep import sweep_forever
+from safehold.errors import UsageError
 from safehold.kube.backup_steps import BackupHands
 from safehold.kube.backups import BackupObserver
 from safehold.kube.client import Cluster
@@ -88,7 +89,7 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
         tell = partial(complain, operator, plural)
         operator.queues[plural] = WorkQueue(plural, reconcile, on_pass=heartbeat.beat, complain=tell)
     await _count_active_runs(cluster, backups.slots)
-    with _metrics(settings, backups):
+    with _metrics(settings.metrics_port, backups.metrics.registry):
         tasks = [asyncio.create_task(queue.run(), name=queue.name) for queue in operator.queues.values()]
         tasks.append(asyncio.create_task(sweep_forever(operator, backups.hands), name="sweep"))
         tasks.append(asyncio.create_task(heartbeat.watch(cluster), name="heartbeat"))
@@ -126,11 +127,15 @@ async def _count_active_runs(cluster: Cluster, slots: RunSlots) -> None:
 
 
 @contextlib.contextmanager
-def _metrics(settings: ControllerSettings, backups: BackupReconciler) -> Iterator[None]:
-    if not settings.metrics_port:
+def _metrics(port: int, registry: CollectorRegistry) -> Iterator[None]:
+    if not port:
         yield
         return
-    server, thread = start_http_server(settings.metrics_port, registry=backups.metrics.registry)
+    try:
+        server, thread = start_http_server(port, registry=registry)
+    except OSError as error:
+        what = f"Metrics cannot be served at port {port}: {error.strerror}"
+        raise UsageError(what, remedy="give SAFEHOLD_METRICS_PORT a free port, or 0 for no metrics") from error
     try:
         yield
     finally:
