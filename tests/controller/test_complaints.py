@@ -1,33 +1,19 @@
 """What keeps an object from coming further is told in its conditions, on an API server with Safehold's definitions."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from tests.controller.conftest import SHOP, served
 
-from gen_crds import CRDS
 from safehold.controller import policies
 from safehold.controller.complaints import complain
 from safehold.controller.memo import Operator
 from safehold.controller.queue import SILENT_RETRIES, Complain, Key, Reconcile, WorkQueue
-from safehold.controller.settings import ControllerSettings
 from safehold.errors import ClusterUnavailableError, ForbiddenError, SafeholdError
-from safehold.kube.client import Cluster
-from safehold.kube.kinds import BACKUP_POLICY, BACKUP_TARGET, NAMESPACE, VM_BACKUP, Kind
-from safehold.plan.endpoint import EndpointRules
-from sandbox.apiserver import running_api_server
+from safehold.kube.kinds import BACKUP_POLICY, BACKUP_TARGET, VM_BACKUP, Kind
 
-NOW = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
-SHOP = "shop"
-DEFINITION = Kind(
-    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
-)
 TARGET_REF = {"kind": "BackupTarget", "name": "own"}
 POLICY = {"schedule": "0 3 * * *", "targetRef": TARGET_REF}
 TARGET = {
@@ -37,31 +23,11 @@ TARGET = {
 }
 
 
-@pytest.fixture
-async def operator(tmp_path: Path) -> AsyncIterator[Operator]:
-    """A controller's parts on a cluster that has Safehold's definitions, but no KubeVirt."""
-    with running_api_server(tmp_path) as server:
-        async with Cluster.connect(server.kubeconfig) as cluster:
-            for path in sorted(CRDS.glob("*.yaml")):
-                await cluster.create(DEFINITION, yaml.safe_load(path.read_text()))
-            await cluster.create(NAMESPACE, {"metadata": {"name": SHOP}})
-            yield Operator(
-                cluster=cluster,
-                settings=ControllerSettings(),
-                cluster_id="cluster",
-                endpoint_rules=EndpointRules(),
-                now=lambda: NOW,
-            )
-
-
 async def create(operator: Operator, kind: Kind, spec: dict[str, Any]) -> Key:
-    """An object of ours, once its kind is served."""
-    for _ in range(100):
-        with suppress(SafeholdError):
-            await operator.cluster.create(kind, {"metadata": {"name": "one", "namespace": SHOP}, "spec": spec})
-            return SHOP, "one"
-        await asyncio.sleep(0.05)
-    pytest.fail(f"{kind.plural} are not served")
+    """An object of ours."""
+    await served(operator.cluster, kind)
+    await operator.cluster.create(kind, {"metadata": {"name": "one", "namespace": SHOP}, "spec": spec})
+    return SHOP, "one"
 
 
 async def status(operator: Operator, kind: Kind) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """`safehold controller`: the program of the controller's Deployment."""
 
 import asyncio
+import logging
 from pathlib import Path
 
 import click
 
+from safehold import logs
 from safehold.controller.app import run_controller
 from safehold.controller.settings import ControllerSettings
 
@@ -24,4 +26,7 @@ def command(namespaces: tuple[str, ...], kubeconfig: Path | None) -> None:
         changes["namespaces"] = list(namespaces)
     if kubeconfig:
         changes["kubeconfig"] = kubeconfig
+    logs.configure(settings.log_level)
+    # Kopf tells of every call of a handler; what became of it, the transitions tell.
+    logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.root.level))
     asyncio.run(run_controller(settings.model_copy(update=changes)))

@@ -1,6 +1,7 @@
 """What an installation can set about the controller: environment variables named `SAFEHOLD_…`."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,6 +20,8 @@ class ControllerSettings(BaseSettings):
     """A kubeconfig; absent: the pod's own service account."""
     namespaces: list[str] = Field(default_factory=list)
     """Namespaces to serve, as a JSON list; empty: all."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """How much the log tells; INFO has every transition of every object."""
 
     worker_image: str = "safehold"
     """The image of worker pods: this program's own."""

@@ -6,6 +6,8 @@ it). So the round takes leftovers away by their labels, and looks at every objec
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from safehold.controller.memo import Operator
 from safehold.errors import SafeholdError
@@ -24,6 +26,8 @@ from safehold.plan.cleanup import cleanup
 
 logger = logging.getLogger(__name__)
 
+OWNERS = (BACKUP_TARGET, CLUSTER_BACKUP_TARGET, VM_BACKUP, VM_RESTORE)
+"""Kinds whose objects have Jobs, Secrets and claims in the operator's namespace."""
 _STAGE_SECONDS = 1.0
 _STAGES = 60
 """Looks at one run's leftovers in one round; what is not gone by then, the next round goes on with."""
@@ -37,25 +41,33 @@ async def sweep_forever(operator: Operator, hands: BackupHands) -> None:
             await sweep(operator.cluster, hands, operator_namespace=operator.settings.operator_namespace)
         except SafeholdError as error:
             logger.warning("the sweep was interrupted: %s", error)
+        except Exception:  # edge of the process: without a next round nothing would be swept until a restart
+            logger.exception("a defect in the sweep")
         await asyncio.sleep(operator.settings.sweep_seconds)
 
 
 async def look_at_everything(operator: Operator) -> None:
-    """Put every object of ours into its queue."""
-    kinds = (BACKUP_TARGET, CLUSTER_BACKUP_TARGET, BACKUP_POLICY, CLUSTER_BACKUP_POLICY, VM_BACKUP, VM_RESTORE)
-    for kind in kinds:
+    """Put every object of ours into its queue, except runs that are over: there may be very many of them."""
+    for kind in (*OWNERS, BACKUP_POLICY, CLUSTER_BACKUP_POLICY):
         for found in await operator.cluster.list(kind):
             metadata = found["metadata"]
-            operator.look_at(kind.plural, metadata.get("namespace"), metadata["name"])
+            if not is_over(found):
+                operator.look_at(kind.plural, metadata.get("namespace"), metadata["name"])
+
+
+def is_over(found: Mapping[str, Any]) -> bool:
+    """Whether an object as it was read is a run that has ended, and that nobody deletes."""
+    completion = (found.get("status") or {}).get("completionTime")
+    return completion is not None and "deletionTimestamp" not in found["metadata"]
 
 
 async def sweep(cluster: Cluster, hands: BackupHands, *, operator_namespace: str) -> None:
-    """Take away what belongs to VMBackups that do not exist any more."""
-    # In this order: an object that is listed first belongs to a VMBackup that was created before.
+    """Take away what belongs to objects of ours that do not exist any more."""
+    # In this order: an object that is listed first belongs to an owner that was created before.
     owners = await owners_of_leftovers(cluster, operator_namespace=operator_namespace)
-    living = {found["metadata"]["uid"] for found in await cluster.list(VM_BACKUP)}
+    living = {found["metadata"]["uid"] for kind in OWNERS for found in await cluster.list(kind)}
     for uid in sorted(owners - living):
-        logger.info("takes away what is left of VMBackup %s, which is gone", uid)
+        logger.info("takes away what is left of the object with uid %s, which is gone", uid)
         await _sweep_run(cluster, hands, uid, operator_namespace=operator_namespace)
 
 

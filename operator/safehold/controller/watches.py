@@ -13,6 +13,7 @@ from safehold.api import GROUP, VERSION
 from safehold.api.vmbackup import VMBackup
 from safehold.api.vmrestore import VMRestore
 from safehold.controller.memo import Operator
+from safehold.controller.sweep import is_over
 from safehold.plan.conditions import is_finished
 from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, POLICY
 
@@ -31,15 +32,22 @@ async def object_changed(
     name: str,
     uid: str,
     event: Mapping[str, Any],
+    body: Mapping[str, Any],
     labels: Mapping[str, str],
     memo: Operator,
     **_: Any,
 ) -> None:
-    """Look at an object of ours that appeared, changed or went, and at the policy that counts it."""
-    if event["type"] == "DELETED":
+    """Look at an object of ours that appeared, changed or went; at its policy when a run begins, ends or goes.
+
+    Of a run that is over only the end is news: at the start there may be very many of them.
+    """
+    gone = event["type"] == "DELETED"
+    if gone:
         memo.released.discard(uid)
-    memo.look_at(resource.plural, namespace, name)
-    if policy := labels.get(POLICY):
+    over = is_over(body)
+    if gone or not over:
+        memo.look_at(resource.plural, namespace, name)
+    if (policy := labels.get(POLICY)) and (gone or over or event["type"] == "ADDED"):
         memo.look_at("backuppolicies", namespace, policy)
         memo.look_at("clusterbackuppolicies", None, policy)
 

@@ -32,6 +32,10 @@ TYPE_BY_STATUS: Mapping[int, type[ClusterError]] = {
 """Which error an HTTP status becomes; 5xx is ClusterUnavailableError, all others ClusterError."""
 
 
+UNSERVED = "the server could not find the requested resource"
+"""What a 404 says where no object is missing, but its kind."""
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A pooled client. `headers` go with every request (impersonation)."""
@@ -134,7 +138,7 @@ def refusal(doing: str, status: int, content: str) -> ClusterError:
     if not isinstance(answer, dict) or answer.get("kind") != "Status":
         return _refusal_without_status(doing, status, content)
     details = answer.get("details") or {}
-    if status == 404 and not details.get("name"):  # no object is missing, but the resource
+    if status == 404 and answer.get("message") == UNSERVED:
         return _not_served(doing)
     causes = [cause.get("reason") for cause in details.get("causes") or []]
     kind = TYPE_BY_STATUS.get(status, ClusterUnavailableError if status >= 500 else ClusterError)

@@ -62,13 +62,13 @@ async def observe_leftovers(
 
 
 async def owners_of_leftovers(cluster: Cluster, *, operator_namespace: str) -> set[str]:
-    """The uids of all VMBackups that anything in the cluster says it belongs to."""
-    ours = {MANAGED_BY: MANAGER, OWNER_KIND: "VMBackup"}
+    """The uids of all objects of ours that anything says it belongs to; in other namespaces, of VMBackups only."""
+    ours = {MANAGED_BY: MANAGER}
     found: list[Manifest] = []
     for kind in (JOB, SECRET, CLAIM, VOLUME_SNAPSHOT):
         found += await cluster.list(kind, operator_namespace, labels=ours)
     for kind in (VOLUME_SNAPSHOT_CONTENT, VM_SNAPSHOT):
-        found += await cluster.list(kind, labels=ours)
+        found += await cluster.list(kind, labels={**ours, OWNER_KIND: "VMBackup"})
     return {owner for item in found if (owner := item["metadata"]["labels"].get(OWNER_UID))}
 
 

@@ -1,0 +1,71 @@
+"""What the sweep takes away, and whom it looks at, on an API server with Safehold's definitions."""
+
+import asyncio
+
+from tests.controller.conftest import OPERATOR_NAMESPACE, SHOP, define, served
+
+from safehold.controller.memo import Operator
+from safehold.controller.queue import Key, WorkQueue
+from safehold.controller.sweep import look_at_everything, sweep
+from safehold.kube.backup_steps import BackupHands
+from safehold.kube.freezes import FreezeWatches
+from safehold.kube.kinds import (
+    BACKUP_TARGET,
+    SECRET,
+    VM_BACKUP,
+    VM_RESTORE,
+    VM_SNAPSHOT,
+    VOLUME_SNAPSHOT,
+    VOLUME_SNAPSHOT_CONTENT,
+)
+from safehold.plan.names import owner_labels
+
+RESTORE_SPEC = {"source": {"backup": "one"}, "target": {"mode": "InPlace"}}
+TARGET_REF = {"kind": "BackupTarget", "name": "own"}
+
+
+async def test_what_restores_and_targets_left_goes_when_they_are_gone(operator: Operator) -> None:
+    """Secrets with credentials of a VMRestore or target that is gone are removed, others stay."""
+    cluster = operator.cluster
+    for kind in (VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, VM_SNAPSHOT):
+        await define(cluster, kind)
+    await served(cluster, VM_RESTORE)
+    metadata = {"name": "living", "namespace": SHOP}
+    living = (await cluster.create(VM_RESTORE, {"metadata": metadata, "spec": RESTORE_SPEC}))["metadata"]["uid"]
+    for owner, uid in (("VMRestore", living), ("VMRestore", "gone"), ("BackupTarget", "gone-too")):
+        labels = owner_labels(owner, uid, name="any", namespace=SHOP)
+        meta = {"name": f"of-{uid}", "namespace": OPERATOR_NAMESPACE, "labels": labels}
+        await cluster.create(SECRET, {"metadata": meta})
+    foreign = {"name": "foreign", "namespace": OPERATOR_NAMESPACE}
+    await cluster.create(SECRET, {"metadata": foreign})
+    hands = BackupHands(cluster=cluster, pod=operator.settings.worker_pod(), freezes=FreezeWatches(cluster))
+    await sweep(cluster, hands, operator_namespace=OPERATOR_NAMESPACE)
+    found = await cluster.list(SECRET, OPERATOR_NAMESPACE)
+    assert {item["metadata"]["name"] for item in found} == {f"of-{living}", "foreign"}
+
+
+async def test_runs_that_are_over_are_not_looked_at(operator: Operator) -> None:
+    """A round looks at every target and unfinished run, and leaves the many that are over alone."""
+    cluster = operator.cluster
+    looked: list[Key] = []
+    done = asyncio.Event()
+
+    async def look(key: Key) -> float | None:
+        looked.append(key)
+        done.set()
+        return None
+
+    await served(cluster, VM_RESTORE)
+    await served(cluster, BACKUP_TARGET)
+    for name in ("over", "active"):
+        spec = {"vm": {"name": "db"}, "targetRef": TARGET_REF}
+        await cluster.create(VM_BACKUP, {"metadata": {"name": name, "namespace": SHOP}, "spec": spec})
+    over = {"metadata": {"name": "over", "namespace": SHOP}, "status": {"completionTime": "2026-11-22T13:00:00Z"}}
+    await cluster.apply(VM_BACKUP, over, subresource="status")
+    queue = operator.queues[VM_BACKUP.plural] = WorkQueue(VM_BACKUP.plural, look)
+    await look_at_everything(operator)
+    task = asyncio.create_task(queue.run())
+    await asyncio.wait_for(done.wait(), 5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert looked == [(SHOP, "active")]
