@@ -27,6 +27,7 @@ def command(namespaces: tuple[str, ...], kubeconfig: Path | None) -> None:
     if kubeconfig:
         changes["kubeconfig"] = kubeconfig
     logs.configure(settings.log_level)
-    # Kopf tells of every call of a handler; what became of it, the transitions tell.
-    logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.root.level))
+    if settings.log_level == "INFO":
+        # Kopf tells of every call of a handler; what became of it, the transitions tell.
+        logging.getLogger("kopf").setLevel(logging.WARNING)
     asyncio.run(run_controller(settings.model_copy(update=changes)))

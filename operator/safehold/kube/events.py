@@ -1,5 +1,6 @@
-"""Kubernetes Events: one for each transition that people should hear about."""
+"""Kubernetes Events, and lines of the log: one for each transition that people should hear about."""
 
+import logging
 from datetime import datetime
 
 from safehold.api.base import API_VERSION, Resource
@@ -7,6 +8,8 @@ from safehold.errors import ForbiddenError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import EVENT
 from safehold.plan.names import event_name
+
+logger = logging.getLogger(__name__)
 
 COMPONENT = "safehold"
 MESSAGE_LIMIT = 1024
@@ -16,6 +19,8 @@ MESSAGE_LIMIT = 1024
 async def emit(cluster: Cluster, about: Resource, *, reason: str, message: str, warning: bool, now: datetime) -> None:
     """Tell people about `about`. In a namespace that ends nothing can be told, which is fine."""
     metadata = about.metadata
+    level = logging.WARNING if warning else logging.INFO
+    logger.log(level, "%s %s/%s: %s: %s", about.kind, metadata.namespace or "-", metadata.name, reason, message)
     namespace = metadata.namespace or "default"
     moment = now.isoformat().replace("+00:00", "Z")
     event: Manifest = {
