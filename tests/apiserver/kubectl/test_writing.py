@@ -21,9 +21,8 @@ def test_diff_and_dry_run(kubectl: Any) -> None:
     shown = kubectl.run("diff", "-f", "-", given=kubectl.box(size=2))
     assert shown.returncode == 1, shown.stderr
     assert "+  size: 2" in shown.stdout
-    assert kubectl("apply", "--dry-run=server", "-f", "-", given=kubectl.box(size=2)).endswith(
-        "configured (server dry run)"
-    )
+    tried = kubectl("apply", "--dry-run=server", "-f", "-", given=kubectl.box(size=2))
+    assert tried == "box.kubectl.test/b configured (server dry run)"
     assert kubectl("get", "box", "b", "-o", "jsonpath={.spec.size}") == "1"
 
 
