@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,6 +164,15 @@ class Tenant:
         found = await self.kubectl.get("virtualmachine", vm, self.name)
         volumes = found["spec"]["template"]["spec"]["volumes"]
         return next(str(item["persistentVolumeClaim"]["claimName"]) for item in volumes if item["name"] == volume)
+
+    async def left_nothing(self, seconds: float = 30) -> None:
+        """Wait until nothing of a run is left: what was deleted goes when its finalizers and pods are gone."""
+        try:
+            async with asyncio.timeout(seconds):
+                while await self.leftovers():  # noqa: ASYNC110 (many kinds, which no one watch covers)
+                    await asyncio.sleep(0.2)
+        except TimeoutError:
+            raise AssertionError(f"left in the cluster: {await self.leftovers()}") from None
 
     async def leftovers(self) -> list[str]:
         """What runs for this namespace have left anywhere, and snapshots of its volumes that nobody asked for."""
