@@ -42,7 +42,11 @@ class BackupReconciler:
             if found is None:
                 self.slots.give(key)
                 return None
-            decision = await self._pass(key, VMBackup.model_validate(found))
+            backup = VMBackup.model_validate(found)
+            if backup.metadata.uid in self.operator.released and is_finished(backup.status.conditions):
+                # It is as good as gone; another look, now that the Job is removed, would forget its point once more.
+                return None
+            decision = await self._pass(key, backup)
             if decision.again != 0:
                 return decision.again
         return self.rules.poll_seconds
