@@ -186,9 +186,19 @@ class RunReport(_Message):
     restore_point: str | None = None
     parent: str | None = None
     volumes: list[VolumeReport] = Field(default_factory=list)
+    volumes_in_log: int = Field(default=0, ge=0, le=1024)
+    """How many volumes follow as `VolumeLine`s at the log's end, because they do not fit into the message."""
     repository_id: str | None = None
     """Of a target run: the repository's identity, so that a swapped bucket is noticed."""
     seconds: float = 0.0
+
+
+class VolumeLine(_Message):
+    """A line on stdout at the end of a run: one volume of a report that is too long for a termination message."""
+
+    kind: Literal["volume"] = "volume"
+    run_id: str
+    volume: VolumeReport
 
 
 class Progress(_Message):

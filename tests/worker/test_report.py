@@ -2,13 +2,14 @@
 
 import io
 import json
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safehold.run import REPORT_LIMIT_BYTES, RunReport, VolumeReport
+from safehold.run import REPORT_LIMIT_BYTES, RunReport, VolumeLine, VolumeReport
 from safehold.worker.lines import ProgressLines
-from safehold.worker.report import fitting
+from safehold.worker.report import fitting, write_report
 
 
 @given(st.text(max_size=6000), st.integers(0, 12))
@@ -28,6 +29,29 @@ def test_a_report_always_fits_and_keeps_what_machines_read(message: str, volumes
     assert (read.run_id, read.reason) == ("run", "VolumeError")
     assert [volume.bytes_total for volume in read.volumes] == [1 << 40] * volumes
     assert message.startswith(read.message.rstrip("…")) or read.message == message
+
+
+def test_volumes_that_are_too_many_follow_in_the_log(tmp_path: Path) -> None:
+    """The report of a VM with 64 disks fits and keeps its sentence; every disk has a line of its own."""
+    volumes = [VolumeReport(name=f"{n:02}-{'v' * 60}", bytes_total=1 << 44, bytes_read=1 << 44) for n in range(64)]
+    report = RunReport(
+        run_id="run",
+        verb="backup",
+        succeeded=True,
+        reason="Succeeded",
+        message="all is well",
+        restore_point="point",
+        volumes=volumes,
+    )
+    output = io.StringIO()
+    write_report(report, tmp_path / "log", output)
+    text = (tmp_path / "log").read_text()
+    assert len(text.encode()) < REPORT_LIMIT_BYTES
+    told = RunReport.model_validate_json(text)
+    assert (told.volumes_in_log, told.volumes, told.message, told.restore_point) == (64, [], "all is well", "point")
+    lines = [VolumeLine.model_validate_json(line) for line in output.getvalue().splitlines()]
+    assert [line.volume for line in lines] == volumes
+    assert {line.run_id for line in lines} == {"run"}
 
 
 def test_progress_is_at_most_a_line_a_second_and_always_the_last() -> None:

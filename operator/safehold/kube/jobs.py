@@ -11,13 +11,15 @@ from safehold.errors import ClusterError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import JOB, POD, SECRET
 from safehold.plan.job import JobFacts
-from safehold.run import RUN_FILE, RUN_FOLDER, Progress, disk_path
+from safehold.run import RUN_FILE, RUN_FOLDER, Progress, RunReport, VolumeLine, disk_path
 
 CONTAINER = "worker"
 QEMU_ID = 107
 """uid and gid of KubeVirt's disks: `disk.img` belongs to it, and devices are given to the pod's runAsUser."""
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 LOG_LINE_LIMIT_BYTES = 64 * 1024
+_STRAY_LINES = 50
+"""Lines of others, such as warnings at the interpreter's end, that may follow the worker's last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +98,7 @@ async def observe_job(cluster: Cluster, namespace: str, name: str, *, run_id: st
         outcome=outcome,
         failure=failure,
         waiting_for=_waiting_for(pods[-1]) if pods and outcome is None else "",
-        termination_message=_termination_message(pods, outcome),
+        termination_message=await _report(cluster, _ended(pods, outcome), run_id),
         progress=None if outcome else await _progress(cluster, pods, run_id),
         secret_owned=secret is None or bool(secret["metadata"].get("ownerReferences")),
     )
@@ -205,13 +207,33 @@ def _outcome(manifest: Manifest) -> tuple[Literal["Complete", "Failed"] | None, 
     return None, ""
 
 
-def _termination_message(pods: list[Manifest], outcome: str | None) -> str:
-    """Of the pod that succeeded when the Job did, else of the last one that ended."""
+def _ended(pods: list[Manifest], outcome: str | None) -> Manifest | None:
+    """The pod that succeeded when the Job did, else the last one that ended."""
     wanted = "Succeeded" if outcome == "Complete" else "Failed"
-    for pod in reversed(pods):
-        if (pod.get("status") or {}).get("phase") == wanted:
-            return str(_container_state(pod).get("terminated", {}).get("message") or "")
-    return ""
+    return next((pod for pod in reversed(pods) if (pod.get("status") or {}).get("phase") == wanted), None)
+
+
+async def _report(cluster: Cluster, pod: Manifest | None, run_id: str) -> str:
+    """The pod's termination message, with the volumes out of its log where they are too many for the message."""
+    message = str(_container_state(pod).get("terminated", {}).get("message") or "") if pod else ""
+    if pod is None or '"volumes_in_log"' not in message:
+        return message
+    try:
+        report = RunReport.model_validate_json(message)
+    except ValidationError:  # the plan judges it
+        return message
+    metadata = pod["metadata"]
+    lines = report.volumes_in_log + _STRAY_LINES
+    text = await cluster.pod_log(metadata["namespace"], metadata["name"], container=CONTAINER, tail_lines=lines)
+    volumes = [line.volume for line in map(_volume_line, text.splitlines()) if line and line.run_id == run_id]
+    return report.model_copy(update={"volumes": volumes, "volumes_in_log": 0}).model_dump_json()
+
+
+def _volume_line(text: str) -> VolumeLine | None:
+    try:
+        return VolumeLine.model_validate_json(text)
+    except ValidationError:
+        return None
 
 
 def _container_state(pod: Manifest) -> dict[str, Any]:

@@ -1,25 +1,47 @@
-"""The Job's report: a termination message that fits."""
+"""The Job's report: a termination message that fits, and in the log what does not fit into it."""
 
 from pathlib import Path
+from typing import TextIO
 
-from safehold.run import REPORT_LIMIT_BYTES, RunReport
+from safehold.run import REPORT_LIMIT_BYTES, RunReport, VolumeLine
+from safehold.worker.lines import write_line
 
 _ELLIPSIS = "…"
 
 
-def write_report(report: RunReport, path: Path) -> None:
-    """Leave the report where the kubelet looks for it; what is too long for the limit is its sentences."""
+def write_report(report: RunReport, path: Path, output: TextIO | None = None) -> None:
+    """Leave the report where the kubelet looks for it; volumes that are too many for it are the log's last lines.
+
+    Each has a line of its own, since container runtimes break lines of more than 16 KiB.
+    """
+    if _has_too_many_volumes(report):
+        for volume in report.volumes:
+            write_line(VolumeLine(run_id=report.run_id, volume=volume), output)
     path.write_text(fitting(report), encoding="utf-8")
 
 
 def fitting(report: RunReport) -> str:
-    """The report as JSON of less than REPORT_LIMIT_BYTES."""
-    text = report.model_dump_json(exclude_defaults=True)
-    excess = len(text.encode()) - REPORT_LIMIT_BYTES + 1
+    """The report as JSON of less than REPORT_LIMIT_BYTES: without volumes that are too many, with shorter sentences."""
+    if _has_too_many_volumes(report):
+        return fitting(report.model_copy(update={"volumes": [], "volumes_in_log": len(report.volumes)}))
+    excess = _excess(report)
     if excess > 0 and report.message:
         shorter = report.message.encode()[: -excess - len(_ELLIPSIS.encode())].decode(errors="ignore")
         return fitting(report.model_copy(update={"message": shorter.rstrip(_ELLIPSIS) + _ELLIPSIS * bool(shorter)}))
-    if excess > 0 and any(volume.engine_reason for volume in report.volumes):
-        volumes = [volume.model_copy(update={"engine_reason": ""}) for volume in report.volumes]
-        return fitting(report.model_copy(update={"volumes": volumes}))
-    return text
+    if excess > 0:
+        return fitting(_without_reasons(report))
+    return report.model_dump_json(exclude_defaults=True)
+
+
+def _has_too_many_volumes(report: RunReport) -> bool:
+    """Whether even their numbers alone do not fit."""
+    return bool(report.volumes) and _excess(_without_reasons(report.model_copy(update={"message": ""}))) > 0
+
+
+def _without_reasons(report: RunReport) -> RunReport:
+    volumes = [volume.model_copy(update={"engine_reason": ""}) for volume in report.volumes]
+    return report.model_copy(update={"volumes": volumes})
+
+
+def _excess(report: RunReport) -> int:
+    return len(report.model_dump_json(exclude_defaults=True).encode()) - REPORT_LIMIT_BYTES + 1
