@@ -52,7 +52,7 @@ async def read_machine(cluster: Cluster, namespace: str, name: str) -> list[Mani
     vm = await cluster.get(VM, name, namespace)
     if vm is None:
         raise NotFoundError(f"VirtualMachine {namespace}/{name} was deleted before its manifest was read")
-    vm = _with_revisions(vm)
+    vm = with_revisions(vm)
     found = [vm]
     for kind, dependency in sorted(set(references(vm)), key=lambda pair: (pair[0].kind, pair[1])):
         manifest = await cluster.get(kind, dependency, namespace if kind.namespaced else None)
@@ -83,6 +83,16 @@ def references(vm: Manifest) -> Iterator[Reference]:
         yield from _matcher(spec.get(field) or {}, default)
 
 
+def with_revisions(vm: Manifest) -> Manifest:
+    """Newer KubeVirt keeps the revision that the VM runs with in its status only; a restore needs it in the spec."""
+    for field in ("instancetype", "preference"):
+        matcher = vm["spec"].get(field)
+        revision = _at(vm.get("status") or {}, (f"{field}Ref", "controllerRevisionRef", "name"))
+        if matcher and revision and not matcher.get("revisionName"):
+            matcher["revisionName"] = revision
+    return vm
+
+
 def _network(name: str | None, namespace: str) -> Iterator[Reference]:
     if not name:
         return
@@ -110,16 +120,6 @@ def _matcher(matcher: Manifest, default: str) -> Iterator[Reference]:
         yield kind, matcher["name"]
     if matcher.get("revisionName"):
         yield CONTROLLER_REVISION, matcher["revisionName"]
-
-
-def _with_revisions(vm: Manifest) -> Manifest:
-    """Newer KubeVirt keeps the revision that the VM runs with in its status only; a restore needs it in the spec."""
-    for field in ("instancetype", "preference"):
-        matcher = vm["spec"].get(field)
-        revision = _at(vm.get("status") or {}, (f"{field}Ref", "controllerRevisionRef", "name"))
-        if matcher and revision and not matcher.get("revisionName"):
-            matcher["revisionName"] = revision
-    return vm
 
 
 def _at(manifest: Any, path: tuple[str, ...]) -> str | None:
