@@ -30,7 +30,8 @@ async def test_dynamic_snapshot(storage: Storage) -> None:
     storage.path(volume).write_bytes(b"at the cut")
     snapshot, content = await storage.snapshot("s", "root")
     assert content["metadata"]["name"] == f"snapcontent-{snapshot['metadata']['uid']}"
-    assert finalizers_of(content) == [CONTENT_BOUND_PROTECTION]
+    held = lambda obj: finalizers_of(obj) == [CONTENT_BOUND_PROTECTION]  # noqa: E731
+    await storage.until(VOLUME_SNAPSHOT_CONTENT, content["metadata"]["name"], None, held)
     assert content["spec"]["sourceVolumeMode"] == "Block"
     assert content["spec"]["source"] == {"volumeHandle": volume["spec"]["csi"]["volumeHandle"]}
     assert content["status"]["restoreSize"] == 1 << 20
