@@ -1,6 +1,7 @@
 """What tests of several parts share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,3 +13,15 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSto
     """A real S3 server, started once; tests make buckets of their own in it."""
     with running_object_store(tmp_path_factory.mktemp("objectstore")) as store:
         yield store
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares a costly fixture when tests run side by side (`pytest -n 2 --dist loadgroup`).
+
+    The two sandboxes of tests/e2e are a group each, every other file is one of its own.
+    """
+    for item in items:
+        group = str(item.path)
+        if item.path.parent == Path(__file__).parent / "e2e":
+            group = "guests" if "guests" in getattr(item, "fixturenames", ()) else "world"
+        item.add_marker(pytest.mark.xdist_group(group))
