@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,14 @@ class Tenant:
         common = {"schedule": "0 0 1 1 *", "targetRef": {"kind": "ClusterBackupTarget", "name": "shared"}}
         return self.manifest(f"{GROUP}/{VERSION}", "BackupPolicy", name, {**common, **spec})
 
-    async def machine(self, name: str, *, storage_class: str = "sandbox", labels: dict[str, str] | None = None) -> None:
+    async def machine(
+        self,
+        name: str,
+        *,
+        storage_class: str = "sandbox",
+        labels: dict[str, str] | None = None,
+        more_volumes: Sequence[Object] = (),
+    ) -> None:
         """A running VM with a Block and a Filesystem volume and a Secret, created by the tenant's user.
 
         Claims of an earlier VM of that name are taken over.
@@ -99,35 +107,28 @@ class Tenant:
         await self.world.secret(
             self.name, f"{name}-init", {"userdata": f"#cloud-config password-of-{self.name}-{name}"}
         )
-        claims = [
-            self.manifest(
-                "v1",
-                "PersistentVolumeClaim",
-                f"{name}-{volume}",
-                {
-                    "storageClassName": storage_class,
-                    "volumeMode": mode,
-                    "accessModes": ["ReadWriteOnce"],
-                    "resources": {"requests": {"storage": SIZE}},
-                },
-            )
-            for volume, mode in MODES.items()
-        ]
         volumes: list[Object] = [
-            {"name": volume, "persistentVolumeClaim": {"claimName": f"{name}-{volume}"}} for volume in MODES
+            *({"name": volume, "persistentVolumeClaim": {"claimName": f"{name}-{volume}"}} for volume in MODES),
+            {"name": "init", "cloudInitNoCloud": {"secretRef": {"name": f"{name}-init"}}},
+            *more_volumes,
         ]
-        volumes.append({"name": "init", "cloudInitNoCloud": {"secretRef": {"name": f"{name}-init"}}})
         disks = [{"name": volume["name"], "disk": {"bus": "virtio"}} for volume in volumes]
         instance = {"domain": {"memory": {"guest": "128Mi"}, "devices": {"disks": disks}}, "volumes": volumes}
-        vm = self.manifest(
-            "kubevirt.io/v1",
-            "VirtualMachine",
-            name,
-            {"runStrategy": "Always", "template": {"metadata": {}, "spec": instance}},
-        )
+        spec = {"runStrategy": "Always", "template": {"metadata": {}, "spec": instance}}
+        vm = self.manifest("kubevirt.io/v1", "VirtualMachine", name, spec)
         vm["metadata"]["labels"] = labels or {}
+        claims = [self._claim(f"{name}-{volume}", mode, storage_class) for volume, mode in MODES.items()]
         await self.apply(*claims, vm)
         await self.runs(name)
+
+    def _claim(self, name: str, mode: str, storage_class: str) -> Object:
+        spec = {
+            "storageClassName": storage_class,
+            "volumeMode": mode,
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": SIZE}},
+        }
+        return self.manifest("v1", "PersistentVolumeClaim", name, spec)
 
     async def runs(self, vm: str) -> None:
         """Wait until the VM's instance runs."""

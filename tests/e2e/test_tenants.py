@@ -9,7 +9,7 @@ from tests.e2e.repository import has_point
 from tests.e2e.verdicts import assert_ready, assert_refused
 from tests.e2e.world import World
 
-from sandbox.cluster.kinds import NAMESPACE, SECRET, VIRTUAL_MACHINE
+from sandbox.cluster.kinds import CONFIG_MAP, NAMESPACE, SECRET, SERVICE_ACCOUNT, VIRTUAL_MACHINE
 from sandbox.demo.errors import StoryError
 from sandbox.demo.kubectl import condition
 
@@ -41,7 +41,15 @@ async def test_points_leave_a_namespace_only_with_its_consent(world: World) -> N
         world.tenant("friend") as friend,
         world.tenant("thief") as thief,
     ):
-        await source.machine("orders")
+        await source.apply(
+            source.manifest("v1", "ServiceAccount", "robot"),
+            {**source.manifest("v1", "ConfigMap", "settings"), "data": {"mode": "production"}},
+        )
+        volumes = [
+            {"name": "settings", "configMap": {"name": "settings"}},
+            {"name": "account", "serviceAccount": {"serviceAccountName": "robot"}},
+        ]
+        await source.machine("orders", more_volumes=volumes)
         before = await source.digests("orders")
         assert_ready(await source.backed_up("first", "orders"))
         wanted = [{"namespace": "source", "backup": "first"}, {"namespace": "source", "vm": "orders"}]
@@ -62,7 +70,8 @@ async def test_points_leave_a_namespace_only_with_its_consent(world: World) -> N
         assert_ready(await friend.restored("copy", wanted[1], "copy"))
         await friend.runs("copy")
         assert await friend.digests("copy") == before
-        assert await world.cluster.get(SECRET, "orders-init", "friend") is not None
+        for kind, needed in ((SECRET, "orders-init"), (CONFIG_MAP, "settings"), (SERVICE_ACCOUNT, "robot")):
+            assert await world.cluster.get(kind, needed, "friend") is not None, needed
         assert await thief.leftovers() + await friend.leftovers() == []
 
 

@@ -1,0 +1,82 @@
+"""The chart's rules against what the controller was seen to use, by the API server's audit log of all tests."""
+
+import json
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from itertools import product
+from typing import NamedTuple
+
+import yaml
+from tests.e2e.world import OPERATOR, World
+
+from sandbox.cluster.client import Object
+from sandbox.cluster.kinds import NAMESPACE
+from sandbox.demo import chart
+
+CONTROLLER = f"system:serviceaccount:{OPERATOR}:safehold"
+_TAKEN_BACK = "a restore that fails takes it back only if it has created it, at its very end"
+UNUSED = {
+    "instancetype.kubevirt.io/*": "the tests' VMs have no instance type",
+    "apps/controllerrevisions:*": "they are those of instance types",
+    "k8s.cni.cncf.io/*": "Multus is not installed in the sandbox",
+    "cdi.kubevirt.io/*": "CDI is not installed in the sandbox",
+    "subresources.kubevirt.io/virtualmachineinstances/unfreeze:update": "guests that are only disks never freeze",
+    "subresources.kubevirt.io/virtualmachines/start:update": "the tests' VMs have the run strategy Always",
+    "/configmaps:delete": _TAKEN_BACK,
+    "/serviceaccounts:delete": _TAKEN_BACK,
+    "kubevirt.io/virtualmachines:delete": _TAKEN_BACK,
+}
+"""Rights (GROUP/RESOURCE:VERB, as patterns) that the tests do not come to use, each with the reason."""
+RESTORER = ":restorer"
+"""A ServiceAccount of tests under which nobody acts but the controller, for a tenant's restore."""
+
+
+class Right(NamedTuple):
+    """A verb on a resource (with its subresource after a slash), everywhere or in the operator's namespace only."""
+
+    group: str
+    resource: str
+    verb: str
+    everywhere: bool
+
+
+async def test_the_controller_may_what_it_uses_and_no_more(world: World) -> None:
+    """No request of the controller was forbidden; every right was used, as widely as it is granted."""
+    requests = [entry for entry in _audited(world) if entry["user"] == CONTROLLER]
+    assert requests
+    living = {found["metadata"]["name"] for found in await world.cluster.list(NAMESPACE)}
+    forbidden = [entry for entry in requests if entry["code"] == 403 and not _was_ending(entry, living)]
+    assert forbidden == []
+    used = {_right(entry) for entry in requests if entry["code"] != 403}
+    if any(entry["user"].endswith(RESTORER) for entry in _audited(world)):
+        used.add(Right("", "serviceaccounts", "impersonate", everywhere=True))
+    granted = set(_granted(chart.render({})))
+    assert sorted(right for right in granted - used if not _is_excused(right)) == []
+
+
+def _is_excused(right: Right) -> bool:
+    return any(fnmatchcase(f"{right.group}/{right.resource}:{right.verb}", pattern) for pattern in UNUSED)
+
+
+def _audited(world: World) -> Iterator[Object]:
+    for line in (world.sandbox.state / "apiserver" / "audit.jsonl").read_text().splitlines():
+        yield json.loads(line)
+
+
+def _was_ending(entry: Object, living: set[str]) -> bool:
+    """In a namespace that ends nothing can be created, whatever the rights."""
+    return entry["verb"] == "create" and entry["namespace"] not in living
+
+
+def _right(entry: Object) -> Right:
+    resource = "/".join(part for part in (entry["resource"], entry["subresource"]) if part)
+    return Right(entry["group"], resource, entry["verb"], everywhere=entry["namespace"] != OPERATOR)
+
+
+def _granted(manifests: Mapping[str, str]) -> Iterator[Right]:
+    """The rights in the controller's own roles."""
+    text = next(text for name, text in manifests.items() if name.endswith("/rbac.yaml"))
+    for role in yaml.safe_load_all(text):
+        for rule in role.get("rules") or []:
+            for group, resource, verb in product(rule["apiGroups"], rule["resources"], rule["verbs"]):
+                yield Right(group, resource, verb, everywhere=role["kind"] == "ClusterRole")
