@@ -98,10 +98,10 @@ def test_a_due_run_makes_one_backup_for_each_vm() -> None:
 
 
 def test_a_run_that_was_begun_is_finished_with_the_same_names() -> None:
-    """After a death in the middle of the creations, all VMs are still asked for: what exists keeps its name."""
+    """After a death in the middle of the creations, what is missing is created, with the name it would have had."""
     begun = facts(made("db", TWO, finished=False))
     complete = next_run(policy(), facts(), TWO)
-    assert [backup.name for backup in next_run(policy(), begun, TWO).create] == [b.name for b in complete.create]
+    assert next_run(policy(), begun, TWO).create == complete.create[1:]
 
 
 def test_a_run_happens_once() -> None:

@@ -40,7 +40,7 @@ class BackupPolicySpec(ApiModel):
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] = "UTC"
     """The zone of `schedule`, by its name in the IANA time zone database."""
     suspend: bool = False
-    """While true no run starts; active ones end. Of the runs that were missed meanwhile the latest is made up for."""
+    """While true no run starts; active ones end. Runs that were missed meanwhile are not made up for."""
     selector: LabelSelector | None = None
     """VirtualMachines by their labels; absent: all. A VM with the label `safehold.dev/exclude=true` is left out."""
     target_ref: TargetRef

@@ -9,7 +9,7 @@ from safehold.kube.events import emit
 from safehold.kube.kinds import BACKUP_POLICY, CLUSTER_BACKUP_POLICY
 from safehold.kube.policies import create_backup, observe_policy
 from safehold.kube.status import apply_status
-from safehold.plan.policy import AnyPolicy, PolicyDecision, has_due_run, next_run
+from safehold.plan.policy import AnyPolicy, PolicyDecision, has_due_run, next_run, stay_due
 
 
 def reconciles(operator: Operator) -> dict[str, Reconcile]:
@@ -44,8 +44,8 @@ async def _reconcile(operator: Operator, policy: AnyPolicy) -> float | None:
         rules=operator.endpoint_rules,
     )
     decision = next_run(policy, facts, now)
-    for backup in decision.create:
-        await create_backup(operator.cluster, backup)
+    refusals = [await create_backup(operator.cluster, backup) for backup in decision.create]
+    decision = stay_due(policy, decision, [refusal for refusal in refusals if refusal], now)
     await apply_status(operator.cluster, policy, policy.status, decision.status)
     await _tell(operator, policy, decision)
     # A moment more, because the clock that a timer goes by may be a little ahead of the one that a run is due by.
@@ -55,7 +55,7 @@ async def _reconcile(operator: Operator, policy: AnyPolicy) -> float | None:
 async def _tell(operator: Operator, policy: AnyPolicy, decision: PolicyDecision) -> None:
     """Events on transitions: a run that starts, and a phase that changes."""
     status, now = decision.status, operator.now()
-    if decision.create:
+    if decision.create and status.last_schedule_time != policy.status.last_schedule_time:
         message = f"run of {status.last_schedule_time:%Y-%m-%d %H:%M} UTC: {len(decision.create)} VMBackups"
         await emit(operator.cluster, policy, reason="RunStarted", message=message, warning=False, now=now)
     if decision.skipped:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from safehold.api.policy import ClusterBackupPolicy
 from safehold.api.vmbackup import VMBackup
-from safehold.errors import NamespaceEndingError
+from safehold.errors import ForbiddenError, InvalidObjectError, NamespaceEndingError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import NAMESPACE, VM, VM_BACKUP
 from safehold.kube.targets import resolve_target
 from safehold.plan.conditions import READY, is_finished, is_true
 from safehold.plan.endpoint import EndpointRules
 from safehold.plan.names import POLICY_UID
-from safehold.plan.policy import RUN, AnyPolicy, NewBackup, PolicyBackup, PolicyFacts, SelectedVM, run_label
+from safehold.plan.policy import RUN, AnyPolicy, NewBackup, PolicyBackup, PolicyFacts, SelectedVM, is_made_by, run_label
 from safehold.plan.refusal import Refusal
 from safehold.plan.selection import as_query, select_namespaces, select_vms
 
@@ -34,13 +34,16 @@ async def observe_policy(
     return PolicyFacts(vms=vms, backups=await _backups(cluster, policy, due=due), target=target)
 
 
-async def create_backup(cluster: Cluster, backup: NewBackup) -> None:
-    """Create a VMBackup, unless it exists or its namespace ends."""
+async def create_backup(cluster: Cluster, backup: NewBackup) -> Refusal | None:
+    """Create a VMBackup, unless it exists or its namespace ends; or why the cluster does not take this one."""
     metadata = {"name": backup.name, "namespace": backup.namespace, "labels": dict(backup.labels)}
     try:
         await cluster.create_if_absent(VM_BACKUP, {"metadata": metadata, "spec": dict(backup.spec)})
     except NamespaceEndingError:
-        return
+        return None
+    except (ForbiddenError, InvalidObjectError) as error:
+        return Refusal(error.reason, str(error))
+    return None
 
 
 async def _selected(cluster: Cluster, policy: AnyPolicy) -> tuple[SelectedVM, ...]:
@@ -77,7 +80,14 @@ async def _backups(cluster: Cluster, policy: AnyPolicy, *, due: bool) -> tuple[P
         if last is None:
             return ()
         labels[RUN] = run_label(last)
-    return tuple(_backup(found) for found in await cluster.list(VM_BACKUP, policy.metadata.namespace, labels=labels))
+    found = await cluster.list(VM_BACKUP, policy.metadata.namespace, labels=labels)
+    return tuple(_backup(manifest) for manifest in found if _is_made_by(policy, manifest))
+
+
+def _is_made_by(policy: AnyPolicy, found: Manifest) -> bool:
+    metadata = found["metadata"]
+    run, vm = metadata["labels"].get(RUN, ""), found["spec"]["vm"]["name"]
+    return is_made_by(policy.metadata.uid, name=metadata["name"], vm=vm, run=run)
 
 
 def _backup(found: Manifest) -> PolicyBackup:

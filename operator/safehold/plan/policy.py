@@ -4,8 +4,8 @@ A run is due when the recorded next run time has come. Runs that were missed whi
 one; a changed schedule and a resumed policy start counting from now. While the target cannot be used the due run waits.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ AnyPolicy = BackupPolicy | ClusterBackupPolicy
 
 RUN = "safehold.dev/run"
 """Label of a VMBackup that a policy creates: the run time, so that one run's backups are found without all others."""
+_RUN_FORMAT = "%Y%m%dt%H%M%S"
 LONGEST_PAUSE = timedelta(minutes=5)
 """How old the number of protected VMs may get."""
 TARGET_POLL = timedelta(seconds=15)
@@ -79,7 +80,16 @@ class PolicyDecision:
 
 def run_label(run: datetime) -> str:
     """The RUN label of a run time."""
-    return run.astimezone(UTC).strftime("%Y%m%dt%H%M%S")
+    return run.astimezone(UTC).strftime(_RUN_FORMAT)
+
+
+def is_made_by(policy_uid: str, *, name: str, vm: str, run: str) -> bool:
+    """Whether a VMBackup is the policy's: labels are copied easily, but its name is made from them."""
+    try:
+        moment = datetime.strptime(run, _RUN_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return name == backup_name(policy_uid, vm, moment)
 
 
 def _times_of(policy: AnyPolicy, now: datetime) -> RunTimes:
@@ -120,6 +130,23 @@ def next_run(policy: AnyPolicy, facts: PolicyFacts, now: datetime) -> PolicyDeci
     return _schedule(policy, facts, times, now)
 
 
+def stay_due(policy: AnyPolicy, decision: PolicyDecision, refusals: Sequence[Refusal], now: datetime) -> PolicyDecision:
+    """The decision once some of its VMBackups were refused: the others run, and the run stays due for these."""
+    if not refusals:
+        return decision
+    message = f"{len(refusals)} VMBackups of the run could not be created, which is tried again: {refusals[0].message}"
+    conditions = conditions_for(
+        "Stalled",
+        decision.status.conditions,
+        generation=policy.metadata.generation,
+        now=now,
+        reason=refusals[0].reason,
+        message=message,
+    )
+    changes = {"phase": "Stalled", "conditions": conditions, "next_schedule_time": decision.status.last_schedule_time}
+    return replace(decision, status=decision.status.model_copy(update=changes), again=TARGET_POLL)
+
+
 def _wait_for_target(
     policy: AnyPolicy, facts: PolicyFacts, refusal: Refusal, times: RunTimes, now: datetime
 ) -> PolicyDecision:
@@ -150,11 +177,12 @@ def _select_nothing(policy: AnyPolicy, facts: PolicyFacts, times: RunTimes, now:
 def _schedule(policy: AnyPolicy, facts: PolicyFacts, times: RunTimes, now: datetime) -> PolicyDecision:
     due = times.due
     last = due or policy.status.last_schedule_time
-    busy = {(backup.namespace, backup.vm) for backup in facts.backups if not backup.finished}
+    active = {(backup.namespace, backup.vm) for backup in facts.backups if not backup.finished}
     label = run_label(due) if due else ""
-    busy -= {(backup.namespace, backup.vm) for backup in facts.backups if backup.run == label}
-    create = [_new_backup(policy, vm, due) for vm in facts.vms if due and (vm.namespace, vm.name) not in busy]
-    skipped = [_called(policy, vm.namespace, vm.name) for vm in facts.vms if due and (vm.namespace, vm.name) in busy]
+    made = {(backup.namespace, backup.vm) for backup in facts.backups if backup.run == label}
+    vms = [(vm, (vm.namespace, vm.name)) for vm in facts.vms] if due else []
+    create = [_new_backup(policy, vm, due) for vm, key in vms if due and key not in active | made]
+    skipped = [_called(policy, *key) for _, key in vms if key in active - made]
     message = f"{len(facts.vms)} VMs are backed up next at {times.next:%Y-%m-%d %H:%M} UTC"
     if skipped:
         message += f"; left out of the last run, their earlier backup being active: {', '.join(skipped[:5])}"
@@ -168,7 +196,7 @@ def _schedule(policy: AnyPolicy, facts: PolicyFacts, times: RunTimes, now: datet
         message,
         last_schedule_time=last,
         next_schedule_time=times.next,
-        **({"active_backups": len(create) + len(busy)} if due else {}),
+        **({"active_backups": len(create) + len(active)} if due else {}),
     )
     return PolicyDecision(status=status, create=tuple(create), again=_until(times.next, now), skipped=tuple(skipped))
 
