@@ -59,7 +59,7 @@ class WorkerJob:
     name: str
     verb: Literal["backup", "restore", "target", "forget"]
     labels: Mapping[str, str]
-    run: BaseModel
+    run: BaseModel = field(repr=False)
     files: Mapping[str, bytes] = field(repr=False)
     volumes: tuple[MountedVolume, ...] = ()
     node_affinity: Manifest | None = None
