@@ -147,6 +147,16 @@ def test_a_target_that_changed_meanwhile_gets_no_point(change: dict[str, Any], r
     assert decision.status.failure.reason == reason
 
 
+def test_what_holds_the_clean_up_is_named() -> None:
+    """A pod on a node that is away is waited for by its name, so that somebody can remove it."""
+    world = World(new_backup())
+    advance(world, "CleaningUp")
+    facts = replace(world.facts(), leftovers=Leftovers(pods=("worker-x7k2p",)))
+    status = decide(world.backup, facts).status
+    assert status.phase == "CleaningUp"
+    assert "still there: Pod worker-x7k2p" in status.conditions[0].message
+
+
 def test_forgetting_goes_on_until_the_worker_reports() -> None:
     """The Job that forgets is followed, not taken for a leftover of the run; then the object may go."""
     backup, facts = forgetting()

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from safehold.plan.backup_capture import THAW_LIMIT
+from safehold.plan.backup_facts import ContentFacts, Leftovers
 from safehold.plan.backup_run import Decision, Run
 from safehold.plan.backup_steps import Delete, StartForget, Thaw
 from safehold.plan.cleanup import cleanup
@@ -22,7 +23,8 @@ def clean_up(run: Run) -> Decision:
     """Take away what the run made, in the proven order; then end it."""
     steps = cleanup(run.facts.leftovers)
     if steps or run.facts.leftovers.pods:
-        going = run.goes_on("CleaningUp", _outcome(run), *steps, reason=_reason(run), again=CLEANUP_POLL_SECONDS)
+        message = f"{_outcome(run)} (still there: {_remaining(run.facts.leftovers)})"
+        going = run.goes_on("CleaningUp", message, *steps, reason=_reason(run), again=CLEANUP_POLL_SECONDS)
         if not (run.deleting and run.facts.namespace_ending):
             return going
         # Nothing may hold up a namespace that ends; what is still to do, the sweep finds by its labels.
@@ -96,6 +98,24 @@ def _outcome(run: Run) -> str:
     if run.status.failure:
         return run.status.failure.message
     return "the restore point is complete; removes snapshots and volumes of the run"
+
+
+def _remaining(found: Leftovers) -> str:
+    """What is being removed now. Others may hold it, such as a node that is away, so people must see its name."""
+    stages = (
+        ("Pod", found.pods),
+        ("Job", found.jobs),
+        ("PersistentVolumeClaim", [clone.name for clone in found.clones]),
+        ("VolumeSnapshot", [snapshot.name for snapshot in found.pair_snapshots]),
+        ("VolumeSnapshotContent", [content.name for content in (*found.pair_contents, *_held(found))]),
+        ("VirtualMachineSnapshot", [snapshot.name for snapshot in found.vm_snapshots]),
+        ("Secret", found.secrets),
+    )
+    return next(f"{kind} {', '.join(names[:3])}" for kind, names in stages if names)
+
+
+def _held(found: Leftovers) -> list[ContentFacts]:
+    return [original.content for original in found.originals]
 
 
 def _reason(run: Run) -> Reason:
