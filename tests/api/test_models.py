@@ -69,7 +69,7 @@ def test_absent_status_is_empty() -> None:
     [
         ("vm", "vm"),
         ("vm_uid", "vmUID"),
-        ("protected_vms", "protectedVMs"),
+        ("protected_machines", "protectedMachines"),
         ("repository_id", "repositoryID"),
         ("ca_bundle_secret_ref", "caBundleSecretRef"),
         ("last_schedule_time", "lastScheduleTime"),

@@ -74,7 +74,7 @@ def test_before_its_first_run_a_policy_says_when_it_is() -> None:
     decision = next_run(policy(), facts(), CREATED)
     assert decision.create == ()
     assert decision.status.next_schedule_time == TWO
-    assert decision.status.protected_vms == 2
+    assert decision.status.protected_machines == 2
     assert decision.again == timedelta(minutes=5), "sooner than the run, so that new VMs are counted"
     assert ready(decision) == "True Scheduled"
     assert next_run(policy(), facts(), TWO - timedelta(seconds=90)).again == timedelta(seconds=90)
@@ -154,12 +154,12 @@ def test_the_status_tells_how_the_last_run_went() -> None:
     """Active and failed are counted, failed ones named; a run counts as successful when all its backups did."""
     status = next_run(policy(), facts(), TWO).status
     running = next_run(policy(status), facts(made("db", TWO), made("web", TWO, finished=False)), TWO).status
-    assert (running.active_backups, running.failed_vms, running.last_successful_time) == (1, 0, None)
+    assert (running.active_backups, running.failed_machines, running.last_successful_time) == (1, 0, None)
     failed = next_run(policy(running), facts(made("db", TWO), made("web", TWO, succeeded=False)), TWO).status
-    assert (failed.active_backups, failed.failed_vms, failed.failed_vm_names) == (0, 1, ["web"])
+    assert (failed.active_backups, failed.failed_machines, failed.failed_machine_names) == (0, 1, ["web"])
     assert failed.last_successful_time is None
     good = next_run(policy(running), facts(made("db", TWO), made("web", TWO)), TWO).status
-    assert (good.failed_vms, good.last_successful_time) == (0, TWO)
+    assert (good.failed_machines, good.last_successful_time) == (0, TWO)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_policy_without_vms_says_that_nothing_is_protected() -> None:
     decision = next_run(policy(), facts(vms=()), TWO)
     assert decision.create == ()
     assert ready(decision) == "False NoVMSelected"
-    assert decision.status.protected_vms == 0
+    assert decision.status.protected_machines == 0
 
 
 def test_a_due_run_waits_for_its_target() -> None:
@@ -229,4 +229,4 @@ def test_a_cluster_policy_names_its_vms_with_their_namespaces() -> None:
     assert [backup.namespace for backup in first.create] == ["shop", "bank"]
     ended = facts(made("db", TWO, succeeded=False), vms=vms)
     status = next_run(cluster.model_copy(update={"status": first.status}), ended, TWO).status
-    assert status.failed_vm_names == ["shop/db"]
+    assert status.failed_machine_names == ["shop/db"]

@@ -66,9 +66,9 @@ _POLICY_COLUMNS = (
     Column("Zone", ".spec.timeZone"),
     Column("Target", ".spec.targetRef.name"),
     Column("Phase", ".status.phase"),
-    Column("VMs", ".status.protectedVMs", "integer"),
+    Column("VMs", ".status.protectedMachines", "integer"),
     Column("Active", ".status.activeBackups", "integer"),
-    Column("Failed", ".status.failedVMs", "integer"),
+    Column("Failed", ".status.failedMachines", "integer"),
     Column("Last Success", ".status.lastSuccessfulTime", "date"),
     # kubectl prints times in the future as <invalid> in a date column.
     Column("Next", ".status.nextScheduleTime"),

@@ -69,14 +69,14 @@ class BackupPolicyStatus(Status):
     """The next run time; absent while suspended."""
     last_successful_time: Time | None = None
     """The run time of the last run in which every VM's backup succeeded."""
-    protected_vms: Count | None = None
+    protected_machines: Count | None = None
     """How many VMs the selectors match now."""
     active_backups: Count | None = None
     """How many VMBackups of this policy are under way."""
-    failed_vms: Count | None = None
+    failed_machines: Count | None = None
     """In how many VMs the last run failed."""
-    failed_vm_names: Annotated[list[Annotated[str, Field(max_length=317)]], Field(max_length=MAX_FAILED_NAMES)] = Field(
-        default_factory=list
+    failed_machine_names: Annotated[list[Annotated[str, Field(max_length=317)]], Field(max_length=MAX_FAILED_NAMES)] = (
+        Field(default_factory=list)
     )
     """The first ten of them; `namespace/name` where the policy is a cluster's."""
 

@@ -234,7 +234,7 @@ def _status(
         "observed_generation": generation,
         "phase": phase,
         "conditions": conditions,
-        "protected_vms": len(facts.vms),
+        "protected_machines": len(facts.vms),
         **_last_run(policy, facts),
     }
     return policy.status.model_copy(update={**common, **changes})
@@ -249,8 +249,8 @@ def _last_run(policy: AnyPolicy, facts: PolicyFacts) -> dict[str, Any]:
     )
     told: dict[str, Any] = {
         "active_backups": sum(not backup.finished for backup in facts.backups),
-        "failed_vms": len(failed),
-        "failed_vm_names": failed[:MAX_FAILED_NAMES],
+        "failed_machines": len(failed),
+        "failed_machine_names": failed[:MAX_FAILED_NAMES],
     }
     if run and all(backup.succeeded for backup in run):
         told["last_successful_time"] = last
