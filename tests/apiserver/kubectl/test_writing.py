@@ -69,7 +69,9 @@ def test_patches_that_fail(kubectl: Any) -> None:
     """A failing test, a strategic patch of a custom object, and an invalid result are refused."""
     kubectl.create_box()
     test = '[{"op":"test","path":"/spec/size","value":9}]'
-    assert "invalid" in kubectl.refused("patch", "box", "b", "--type=json", "-p", test)
+    assert kubectl.refused("patch", "box", "b", "--type=json", "-p", test) == (
+        "The request is invalid: the server rejected our request due to an error in our request"
+    )
     strategic = kubectl.refused("patch", "box", "b", "--type=strategic", "-p", "{}")
     assert "UnsupportedMediaType" in strategic or "not supported" in strategic
     invalid = kubectl.refused("patch", "box", "b", "--type=merge", "-p", '{"spec":{"size":11}}')

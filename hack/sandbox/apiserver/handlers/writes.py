@@ -58,9 +58,8 @@ async def patch_object(call: Call) -> web.Response:
 
 
 def _change(request: WriteRequest, media: str, body: Any) -> Change:
-    group, kind, name = request.group, request.resource.kind, request.name
     if media == _JSON_PATCH:
-        return lambda current: json_patch(current, body, group, kind, name)
+        return lambda current: json_patch(current, body)
     if not isinstance(body, dict):
         raise statuses.bad_request("a patch of this media type must be an object")
     if media == _MERGE_PATCH:
