@@ -4,8 +4,10 @@ import json
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 import yaml
 from tests.e2e.world import OPERATOR, World
 
@@ -40,18 +42,30 @@ class Right(NamedTuple):
     everywhere: bool
 
 
-async def test_the_controller_may_what_it_uses_and_no_more(world: World) -> None:
-    """No request of the controller was forbidden; every right was used, as widely as it is granted."""
-    requests = [entry for entry in _audited(world) if entry["user"] == CONTROLLER]
-    assert requests
+async def test_the_controller_may_what_it_does(world: World) -> None:
+    """No request of the controller was forbidden, except that nothing can be created in a namespace that ends."""
     living = {found["metadata"]["name"] for found in await world.cluster.list(NAMESPACE)}
-    forbidden = [entry for entry in requests if entry["code"] == 403 and not _was_ending(entry, living)]
-    assert forbidden == []
-    used = {_right(entry) for entry in requests if entry["code"] != 403}
+    forbidden = [entry for entry in _requests(world) if entry["code"] == 403]
+    assert [entry for entry in forbidden if entry["verb"] != "create" or entry["namespace"] in living] == []
+
+
+async def test_the_controller_may_no_more_than_it_does(world: World, request: pytest.FixtureRequest) -> None:
+    """Every right of the chart was used, as widely as it is granted, but for those that are known and explained."""
+    run = {item.path for item in request.session.items}
+    if left_out := set(Path(__file__).parent.glob("test_*.py")) - run:
+        pytest.skip(f"only all tests together use all rights; {len(left_out)} files of this folder are not run")
+    used = {_right(entry) for entry in _requests(world) if entry["code"] != 403}
     if any(entry["user"].endswith(RESTORER) for entry in _audited(world)):
         used.add(Right("", "serviceaccounts", "impersonate", everywhere=True))
-    granted = set(_granted(chart.render({})))
-    assert sorted(right for right in granted - used if not _is_excused(right)) == []
+    unused = set(_granted(chart.render({}))) - used
+    assert sorted(right for right in unused if not _is_excused(right)) == []
+
+
+def _requests(world: World) -> list[Object]:
+    """What the controller asked of the API server."""
+    found = [entry for entry in _audited(world) if entry["user"] == CONTROLLER]
+    assert found
+    return found
 
 
 def _is_excused(right: Right) -> bool:
@@ -61,11 +75,6 @@ def _is_excused(right: Right) -> bool:
 def _audited(world: World) -> Iterator[Object]:
     for line in (world.sandbox.state / "apiserver" / "audit.jsonl").read_text().splitlines():
         yield json.loads(line)
-
-
-def _was_ending(entry: Object, living: set[str]) -> bool:
-    """In a namespace that ends nothing can be created, whatever the rights."""
-    return entry["verb"] == "create" and entry["namespace"] not in living
 
 
 def _right(entry: Object) -> Right:

@@ -7,7 +7,7 @@ from tests.e2e.kinds import ALL, VM_BACKUP
 from tests.e2e.namespace import Tenant
 from tests.e2e.repository import has_point
 from tests.e2e.verdicts import assert_ready, assert_refused
-from tests.e2e.world import World
+from tests.e2e.world import OPERATOR, World
 
 from sandbox.cluster.kinds import CONFIG_MAP, NAMESPACE, SECRET, SERVICE_ACCOUNT, VIRTUAL_MACHINE
 from sandbox.demo.errors import StoryError
@@ -32,6 +32,15 @@ async def test_nobody_but_the_controller_writes_a_status(tenant: Tenant) -> None
         for verb in ("update", "patch"):
             assert not await _can(tenant, verb, f"{kind.plural}.{kind.group}", "--subresource=status")
         assert await _can(tenant, "create", f"{kind.plural}.{kind.group}") is kind.namespaced
+
+
+async def test_the_operators_secrets_are_out_of_reach(tenant: Tenant) -> None:
+    """What a ClusterBackupTarget names, and what a run gets of it, lies where no tenant may read."""
+    for resource in ("secrets", "pods", "persistentvolumeclaims"):
+        with pytest.raises(StoryError, match="forbidden"):
+            await tenant.kubectl.list(resource, OPERATOR)
+    with pytest.raises(StoryError, match="forbidden"):
+        await tenant.kubectl.list("clusterbackuptargets")
 
 
 async def test_points_leave_a_namespace_only_with_its_consent(world: World) -> None:

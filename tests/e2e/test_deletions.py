@@ -1,0 +1,78 @@
+"""What goes when something is deleted: points only when a person deletes them, runs always, and nothing hangs."""
+
+import asyncio
+from collections.abc import Callable
+
+from tests.e2e.kinds import VM_BACKUP, VM_RESTORE
+from tests.e2e.namespace import Tenant
+from tests.e2e.repository import has_point
+from tests.e2e.verdicts import assert_ready
+from tests.e2e.world import World
+
+from sandbox.cluster.client import Object
+from sandbox.cluster.kinds import NAMESPACE, VIRTUAL_MACHINE
+
+
+async def test_a_point_is_forgotten_only_where_it_was_asked_for(tenant: Tenant) -> None:
+    """Deleting a VMBackup forgets its point with Delete, and keeps it with Retain."""
+    world = tenant.world
+    await tenant.machine("orders")
+    kept = await tenant.backed_up("kept", "orders")
+    forgotten = await tenant.backed_up("forgotten", "orders", deletionPolicy="Delete")
+    assert_ready(kept)
+    assert_ready(forgotten)
+    await tenant.kubectl.run("delete", "vmbackups.safehold.dev", "kept", "forgotten", "--namespace", tenant.name)
+    assert has_point(world, kept)
+    assert not has_point(world, forgotten)
+    await tenant.left_nothing()
+    latest = await tenant.backed_up("latest", "orders")
+    assert latest["status"]["parent"] == kept["status"]["restorePoint"]
+
+
+async def test_a_run_that_is_deleted_cleans_up(tenant: Tenant) -> None:
+    """Deleted while its volumes are being prepared, a VMBackup goes, and with it all that it made."""
+    await tenant.machine("orders")
+    await tenant.apply(tenant.backup("now", "orders"))
+    await tenant.world.until(VM_BACKUP, "now", tenant.name, _is_in("Preparing", "Transferring"))
+    await tenant.kubectl.run("delete", "vmbackups.safehold.dev", "now", "--namespace", tenant.name)
+    await tenant.left_nothing()
+    assert_ready(await tenant.backed_up("again", "orders"))
+
+
+async def test_a_restore_that_is_deleted_leaves_the_vm_as_it_was(tenant: Tenant) -> None:
+    """Deleted while it fills new volumes, a restore in place gives the VM back, running, on its own disks."""
+    world = tenant.world
+    await tenant.machine("orders")
+    assert_ready(await tenant.backed_up("first", "orders"))
+    await tenant.write("orders", "data", b"newer")
+    before = await tenant.digests("orders")
+    await tenant.apply(tenant.restore("back", {"vm": "orders"}))
+    await world.until(VM_RESTORE, "back", tenant.name, _is_in("Stopping", "Filling"))
+    await tenant.kubectl.run("delete", "vmrestores.safehold.dev", "back", "--namespace", tenant.name)
+    await tenant.left_nothing()
+    vm = await world.cluster.get(VIRTUAL_MACHINE, "orders", tenant.name)
+    assert vm is not None
+    assert vm["spec"]["runStrategy"] == "Always"
+    await tenant.runs("orders")
+    assert await tenant.digests("orders") == before
+
+
+async def test_a_namespace_that_ends_in_mid_run_is_not_held_up(world: World) -> None:
+    """A namespace that is deleted during a backup goes, and so does one during a restore; nothing stays."""
+    async with world.tenant("ends-in-backup") as backing, world.tenant("ends-in-restore") as restoring:
+        await asyncio.gather(backing.machine("orders"), restoring.machine("orders"))
+        assert_ready(await restoring.backed_up("first", "orders", deletionPolicy="Delete"))
+        await asyncio.gather(
+            backing.apply(backing.backup("now", "orders", deletionPolicy="Delete")),
+            restoring.apply(restoring.restore("copy", {"vm": "orders"}, "copy")),
+        )
+        await world.until(VM_BACKUP, "now", backing.name, _is_in("Preparing", "Transferring"))
+        await world.cluster.delete(NAMESPACE, backing.name)
+        await world.until(VM_RESTORE, "copy", restoring.name, _is_in("Filling"))
+    for tenant in (backing, restoring):
+        await world.until_gone(NAMESPACE, tenant.name)
+        await tenant.left_nothing()
+
+
+def _is_in(*phases: str) -> Callable[[Object], bool]:
+    return lambda found: (found.get("status") or {}).get("phase") in phases
