@@ -7,6 +7,7 @@ The user travels in X-Remote-* headers, as from the real aggregation layer.
 import ssl
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 from aiohttp import web
@@ -27,6 +28,8 @@ _RETRY_SECONDS = 2.0
 _HOP_HEADERS = frozenset(
     {"authorization", "connection", "content-length", "host", "keep-alive", "transfer-encoding", "upgrade"}
 )
+_NAME_MARKS = "!#$&'*+-.^_`|~"
+"""What a header's name may hold beside letters and digits (RFC 9110)."""
 _CHUNK_BYTES = 64 << 10
 
 
@@ -185,7 +188,9 @@ def _user_headers(user: UserInfo) -> list[tuple[str, str]]:
     headers = [("X-Remote-User", user.name)]
     headers += [("X-Remote-Uid", user.uid)] if user.uid else []
     headers += [("X-Remote-Group", group) for group in user.groups]
-    headers += [(f"X-Remote-Extra-{key}", value) for key, values in user.extra.items() for value in values]
+    for key, values in user.extra.items():
+        # Keys are often qualified by a domain and a slash, which no header's name may hold.
+        headers += [(f"X-Remote-Extra-{quote(key, safe=_NAME_MARKS)}", value) for value in values]
     return headers
 
 

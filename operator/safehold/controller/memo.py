@@ -1,6 +1,6 @@
 """What every handler and reconcile gets: the cluster, the settings, the clock, and the queues. Kopf calls it memo."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,6 +22,8 @@ class Operator:
     now: Callable[[], datetime]
     """The time in UTC, in whole seconds, as statuses carry it."""
     queues: dict[str, WorkQueue] = field(default_factory=dict)
+    marks: dict[str, Hashable] = field(default_factory=dict)
+    """By uid: what was news about an object the last time that its watch told of it."""
     released: set[str] = field(default_factory=set)
     """uids of objects in deletion that have nothing left to clean up: Kopf may take its finalizer off."""
 

@@ -85,16 +85,12 @@ class RestoreReconciler:
         return RestoreHands(operator=operator.cluster, tenant=tenant, namespace=namespace, pod=pod)
 
     async def _refused(self, look: Look, status: VMRestoreStatus, error: SafeholdError) -> float | None:
-        """The cluster will not take the step however often it is asked: fail and clean up, or say why not."""
-        reason = Reason.RESTORE_NOT_ALLOWED if isinstance(error, ForbiddenError) else error.reason
-        refusal = Refusal(reason, str(error))
-        restore = look.restore.model_copy(update={"status": status})
+        """The cluster will not take the step however often it is asked: fail and clean up, where that is possible."""
         if look.given_up or look.swap_began:
-            stuck = Look(restore=restore, seen=look.seen, now=look.now)
-            phase = status.phase or "CleaningUp"
-            await self._apply(restore, stuck.waits(phase, refusal.message, reason=refusal.reason).status)
             raise error
-        failing = Look(restore=restore, seen=look.seen, now=look.now).fails(refusal)
+        reason = Reason.RESTORE_NOT_ALLOWED if isinstance(error, ForbiddenError) else error.reason
+        restore = look.restore.model_copy(update={"status": status})
+        failing = Look(restore=restore, seen=look.seen, now=look.now).fails(Refusal(reason, str(error)))
         await self._apply(restore, failing.status)
         return 0
 

@@ -44,12 +44,21 @@ async def object_changed(
     gone = event["type"] == "DELETED"
     if gone:
         memo.released.discard(uid)
+        memo.marks.pop(uid, None)
     over = is_over(body)
-    if gone or not over:
+    if gone or (not over and _is_news(memo, uid, event["type"], body["metadata"])):
         memo.look_at(resource.plural, namespace, name)
     if (policy := labels.get(POLICY)) and (gone or over or event["type"] == "ADDED"):
         memo.look_at("backuppolicies", namespace, policy)
         memo.look_at("clusterbackuppolicies", None, policy)
+
+
+def _is_news(memo: Operator, uid: str, kind: str | None, metadata: Mapping[str, Any]) -> bool:
+    """Whether more than the status changed, which is our own doing: looking again at once would undo every delay."""
+    mark = (metadata.get("generation"), metadata.get("deletionTimestamp"), tuple(metadata.get("finalizers") or ()))
+    before = memo.marks.get(uid)
+    memo.marks[uid] = mark
+    return kind != "MODIFIED" or before != mark
 
 
 @kopf.on.event("batch", "v1", "jobs", labels=OURS)
