@@ -146,4 +146,5 @@ def _show(result: Mapping[str, object], headline: str, output: str) -> None:
         return
     click.echo(headline)
     for name, value in result.items():
-        click.echo(f"  {name:<14} {value:,}" if isinstance(value, int) else f"  {name:<14} {value}")
+        shown = f"{value:,}" if isinstance(value, int) else "none" if value is None else str(value)
+        click.echo(f"  {name:<14} {shown}")
