@@ -33,7 +33,6 @@ def looks(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> list[Key]:
 @pytest.fixture
 def tell(operator: Operator) -> Tell:
     """Tells of an event; `metadata` replaces parts of it."""
-
     # Kopf types handlers as its own calls of them, with all that a handler may ask for.
     handler = cast("Callable[..., Awaitable[None]]", object_changed)
 
