@@ -39,7 +39,8 @@ class BackupReconciler:
         """Bring one VMBackup as far as it goes now; answers when to look again."""
         for _ in range(_PASSES):
             found = await self.operator.cluster.get(VM_BACKUP, key[1], key[0])
-            if found is None:
+            # One that was let go may still be there for a moment; looking at it again would begin to forget again.
+            if found is None or found["metadata"]["uid"] in self.operator.released:
                 self.slots.give(key)
                 return None
             backup = VMBackup.model_validate(found)
