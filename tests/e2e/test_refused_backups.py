@@ -30,7 +30,6 @@ async def test_what_is_wrong_with_a_backup_is_its_reason(tenant: Tenant) -> None
     await world.apply(world.target("read-only", s3={"prefix": f"cluster/{SHARED}"}, accessMode="ReadOnly"))
     await tenant.machine("orders")
     await tenant.machine("plain", storage_class="sandbox-plain")
-    assert_ready(await world.ended(CLUSTER_BACKUP_TARGET, SHARED))
     assert_ready(await world.ended(CLUSTER_BACKUP_TARGET, "read-only"))
     before = stored_objects(world)
 

@@ -34,7 +34,6 @@ ASKED = ("BucketNotFound", "AccessDenied", "EndpointUnreachable", "WrongKey")
 
 async def test_what_is_wrong_with_a_target_is_its_reason(world: World) -> None:
     """Bucket, credentials, endpoint and key: one documented reason each, a remedy, and the time of the next check."""
-    assert_ready(await world.ended(CLUSTER_BACKUP_TARGET, SHARED))
     await world.secret(OPERATOR, "stranger", {"accessKeyId": "AKIANOBODY", "secretAccessKey": "wrong-secret-key"})
     await world.secret(OPERATOR, "malformed", {"repository.key": "this is no repository key"})
     await world.secret(OPERATOR, "other-key", {"repository.key": RepositoryKey.generate().text()})

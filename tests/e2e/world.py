@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.kinds import CLUSTER_BACKUP_TARGET
 from tests.e2e.namespace import Tenant
 from tests.e2e.recorder import Recorder
 
@@ -17,7 +18,7 @@ from sandbox.cluster.client import Cluster, Object
 from sandbox.cluster.kinds import DEPLOYMENT, NAMESPACE, POD, Kind
 from sandbox.cluster.waiting import wait_until, wait_until_gone
 from sandbox.demo import chart
-from sandbox.demo.kubectl import Kubectl, condition
+from sandbox.demo.kubectl import Kubectl, condition, is_ready
 from sandbox.up import Sandbox
 
 OPERATOR = chart.NAMESPACE
@@ -191,6 +192,7 @@ async def running_world(state: Path, *, no_qemu: bool, buckets: Iterable[str] = 
         await world.secret(OPERATOR, "key", {"repository.key": world.key.text()})
         await world.apply(world.target(SHARED))
         async with world.recorder.running():
+            await world.until(CLUSTER_BACKUP_TARGET, SHARED, None, is_ready)
             yield world
 
 
