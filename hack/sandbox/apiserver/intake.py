@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sandbox.apiserver import statuses
+from sandbox.apiserver import protobuf, statuses
 from sandbox.apiserver.merge_keys import QUANTITY_FIELDS
 from sandbox.apiserver.objects import JsonObject, copy_json, name_of
 from sandbox.apiserver.requests import WriteRequest
@@ -27,14 +27,22 @@ def read_object(request: WriteRequest, body: Any) -> JsonObject:
 
 
 def settle(request: WriteRequest, item: JsonObject, *, report: bool) -> JsonObject:
-    """Prune unknown fields (reported as the request's fieldValidation asks), and fill in the schema's defaults."""
+    """Prune unknown fields (reported as the request's fieldValidation asks) and empty ones, and fill in defaults."""
     schema = request.version.schema
     if report and request.field_validation != "Ignore":
         unknown = [f'unknown field "{path}"' for path in schema.unknown_fields(item)]
         if unknown and request.field_validation == "Strict":
             raise _unreadable(request, "strict decoding error: " + ", ".join(unknown))
         request.warnings.extend(unknown)
-    return schema.default(schema.prune(item))
+    return _without_empty_fields(request, schema.default(schema.prune(item)))
+
+
+def _without_empty_fields(request: WriteRequest, item: JsonObject) -> JsonObject:
+    """What the real server has of an object after reading it: Go's structs keep no empty fields."""
+    message = None if request.resource.custom else protobuf.message_of(request.api_version, request.resource.kind)
+    if message:
+        return protobuf.without_empty_fields(message, item)
+    return {**item, "metadata": protobuf.without_empty_fields(protobuf.OBJECT_META, item["metadata"])}
 
 
 def _check_kind(request: WriteRequest, item: JsonObject) -> None:

@@ -175,4 +175,46 @@ def test_annotate(kubectl: Any) -> None:
     assert kubectl("annotate", "box", "b", "note=hello") == "box.kubectl.test/b annotated"
     assert kubectl("get", "box", "b", "-o", "jsonpath={.metadata.annotations.note}") == "hello"
     kubectl("annotate", "box", "b", "note-")
-    assert kubectl("get", "box", "b", "-o", "jsonpath={.metadata.annotations.note}") == ""
+    assert "annotations" not in kubectl.json("get", "box", "b")["metadata"]
+
+
+@pytest.mark.parametrize("kind", ["box", "configmap"])
+def test_emptied_metadata(kind: str, kubectl: Any) -> None:
+    """A field of the metadata from which the last entry is taken is gone."""
+    given = kubectl.box("x") if kind == "box" else {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}
+    kubectl("create", "-f", "-", given=given)
+    uid = kubectl("get", "namespace", "default", "-o", "jsonpath={.metadata.uid}")
+    full = {
+        "labels": {"a": "b"},
+        "annotations": {"a": "b"},
+        "finalizers": ["kubectl.test/hold"],
+        "ownerReferences": [{"apiVersion": "v1", "kind": "Namespace", "name": "default", "uid": uid}],
+    }
+    kubectl("patch", kind, "x", "--type=merge", "-p", json.dumps({"metadata": full}))
+    assert kubectl.json("get", kind, "x")["metadata"].keys() >= full.keys()
+    emptied = [{"op": "replace", "path": f"/metadata/{field}", "value": type(value)()} for field, value in full.items()]
+    kubectl("patch", kind, "x", "--type=json", "-p", json.dumps(emptied))
+    assert not kubectl.json("get", kind, "x")["metadata"].keys() & full.keys()
+
+
+def test_empty_fields(kubectl: Any) -> None:
+    """Whether kubectl sends protobuf or JSON, empty fields are left out, except those whose absence means another."""
+    kubectl("create", "deployment", "web", "--image=x")
+    sent = kubectl.json("create", "deployment", "web", "--image=x", "--dry-run=client")
+    sent["metadata"]["name"] = "web-json"
+    pod = {"hostNetwork": False, "automountServiceAccountToken": False, "nodeSelector": {}, "volumes": []}
+    sent["spec"] |= {"paused": False, "minReadySeconds": 0}
+    sent["spec"]["template"]["spec"] |= pod
+    sent["spec"]["template"]["spec"]["containers"][0] |= {"stdin": False, "args": []}
+    kubectl("create", "-f", "-", given=sent)
+    typed, plain = (kubectl.json("get", "deployment", name) for name in ("web", "web-json"))
+    assert plain["spec"]["template"]["spec"].pop("automountServiceAccountToken") is False
+    assert typed["spec"] == plain["spec"]
+    assert typed["spec"].keys() == {
+        "progressDeadlineSeconds", "replicas", "revisionHistoryLimit", "selector", "strategy", "template"
+    }  # fmt: skip
+    assert typed["spec"]["template"]["metadata"] == {"labels": {"app": "web"}}
+    (container,) = typed["spec"]["template"]["spec"]["containers"]
+    assert container.keys() == {
+        "image", "imagePullPolicy", "name", "resources", "terminationMessagePath", "terminationMessagePolicy"
+    }  # fmt: skip

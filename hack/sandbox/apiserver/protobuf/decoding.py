@@ -4,31 +4,14 @@ import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sandbox.apiserver.objects import JsonObject, format_micro_time, format_time
+from sandbox.apiserver.protobuf.messages import message_of, messages
 from sandbox.apiserver.protobuf.wire import WireValue, read_fields, signed
 
 MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
-_TABLE = Path(__file__).with_name("fields.json")
-"""Message → field number → [JSON name, type, cardinality]; made by generate.py. An inlined message has no name."""
-
-
-class _Field(NamedTuple):
-    name: str
-    type: str
-    repeated: bool
-
-
-@cache
-def _messages() -> dict[str, dict[int, _Field]]:
-    table = json.loads(_TABLE.read_text())
-    return {
-        message: {int(number): _Field(*field) for number, field in fields.items()} for message, fields in table.items()
-    }
 
 
 def decode_object(body: bytes) -> JsonObject:
@@ -38,23 +21,14 @@ def decode_object(body: bytes) -> JsonObject:
     envelope = dict(read_fields(body[len(_MAGIC) :]))
     type_meta = {number: _text(value) for number, value in read_fields(_bytes(envelope.get(1, b"")))}
     api_version, kind = type_meta.get(1, ""), type_meta.get(2, "")
-    message = _message_name(api_version, kind)
+    message = message_of(api_version, kind)
+    if message is None:
+        raise ValueError(f"no protobuf form of {kind} in {api_version} is known; send JSON")
     return {"apiVersion": api_version, "kind": kind, **_decode_message(message, _bytes(envelope.get(2, b"")))}
 
 
-def _message_name(api_version: str, kind: str) -> str:
-    group, _, version = api_version.rpartition("/")
-    package = group.partition(".")[0] or "core"
-    if kind == "DeleteOptions":
-        package, version = "meta", "v1"
-    name = f"{package}.{version}.{kind}"
-    if name not in _messages():
-        raise ValueError(f"no protobuf form of {kind} in {api_version} is known; send JSON")
-    return name
-
-
 def _decode_message(message: str, body: bytes) -> JsonObject:
-    fields = _messages()[message]
+    fields = messages()[message]
     item: JsonObject = {}
     for number, value in read_fields(body):
         field = fields.get(number)

@@ -1,8 +1,9 @@
-"""Makes fields.json from the generated.proto files of k8s.io/api and k8s.io/apimachinery.
+"""Makes fields.json from the generated.proto and types.go files of k8s.io/api and k8s.io/apimachinery.
 
     python -m sandbox.apiserver.protobuf.generate API_DIRECTORY APIMACHINERY_DIRECTORY
 
-Only field numbers come from there; which messages JSON writes inline is decided by the `kubernetes` package's models.
+Field numbers come from the former, and from the latter which fields JSON leaves out when they are empty. Which messages
+JSON writes inline is decided by the `kubernetes` package's models.
 """
 
 import json
@@ -13,7 +14,17 @@ import click
 import kubernetes.client as models
 
 _PACKAGES = (
-    *("admissionregistration", "apps", "authentication", "authorization", "batch", "coordination", "core", "events"),
+    *(
+        "admissionregistration",
+        "apps",
+        "authentication",
+        "authorization",
+        "batch",
+        "coordination",
+        "core",
+        "discovery",
+        "events",
+    ),
     *("networking", "policy", "rbac", "scheduling", "storage"),
 )
 _SPECIAL = {
@@ -30,7 +41,11 @@ _SCALARS = frozenset({"string", "bytes", "int32", "int64", "bool", "double"})
 _MESSAGE = re.compile(r"^message (\w+) \{(.*?)^\}", re.MULTILINE | re.DOTALL)
 _FIELD = re.compile(r"^\s+(optional|repeated|map<string, ([\w.]+)>) ?([\w.]*) (\w+) = (\d+);", re.MULTILINE)
 
-Field = tuple[str, str, bool]
+_STRUCT = re.compile(r"^type (\w+) struct \{(.*?)^\}", re.MULTILINE | re.DOTALL)
+_OMITTED = re.compile(r'^\t\w+ +[^\s*]\S* +`.*?json:"(\w+),omitempty"', re.MULTILINE)
+"""Fields of Go's structs that are no pointers, and so have no difference between empty and absent."""
+
+Field = tuple[str, str, bool, bool]
 
 
 @click.command()
@@ -40,22 +55,23 @@ def main(api: Path, apimachinery: Path) -> None:
     """Write fields.json beside this module."""
     table: dict[str, dict[str, Field]] = {}
     for package in _PACKAGES:
-        table |= _messages(f"k8s.io.api.{package}.v1", (api / package / "v1/generated.proto").read_text())
-    meta = (apimachinery / "pkg/apis/meta/v1/generated.proto").read_text()
-    table |= _messages("k8s.io.apimachinery.pkg.apis.meta.v1", meta)
+        table |= _messages(f"k8s.io.api.{package}.v1", api / package / "v1")
+    table |= _messages("k8s.io.apimachinery.pkg.apis.meta.v1", apimachinery / "pkg/apis/meta/v1")
     lines = [f" {json.dumps(name)}: {json.dumps(fields)}" for name, fields in sorted(table.items()) if fields]
     Path(__file__).with_name("fields.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def _messages(package: str, text: str) -> dict[str, dict[str, Field]]:
+def _messages(package: str, directory: Path) -> dict[str, dict[str, Field]]:
+    structs = _STRUCT.findall((directory / "types.go").read_text())
+    omitted = {name: set(_OMITTED.findall(body)) for name, body in structs}
     found = {}
-    for name, body in _MESSAGE.findall(text):
+    for name, body in _MESSAGE.findall((directory / "generated.proto").read_text()):
         if f"{package}.{name}" not in _SPECIAL and not name.endswith("List"):
-            found[_short(f"{package}.{name}")] = dict(_fields(package, name, body))
+            found[_short(f"{package}.{name}")] = dict(_fields(package, name, body, omitted.get(name, set())))
     return found
 
 
-def _fields(package: str, message: str, body: str) -> list[tuple[str, Field]]:
+def _fields(package: str, message: str, body: str, omitted: set[str]) -> list[tuple[str, Field]]:
     names = _json_names(package, message)
     result = []
     for cardinality, map_value, kind, name, number in _FIELD.findall(body):
@@ -63,7 +79,11 @@ def _fields(package: str, message: str, body: str) -> list[tuple[str, Field]]:
         is_message = type_name not in _SCALARS and not map_value and cardinality == "optional"
         json_name = name[0].lower() + name[1:]
         inline = bool(names) and json_name not in names and is_message
-        result.append((number, ("" if inline else json_name, type_name, cardinality == "repeated")))
+        repeated = cardinality == "repeated"
+        # encoding/json never takes a struct for empty.
+        may_be_empty = repeated or bool(map_value) or type_name in _SCALARS
+        omit = may_be_empty and json_name in omitted
+        result.append((number, ("" if inline else json_name, type_name, repeated, omit)))
     return result
 
 
