@@ -10,7 +10,7 @@ from tests.e2e.verdicts import assert_ready
 from tests.e2e.world import World
 
 from sandbox.cluster.client import Object
-from sandbox.cluster.kinds import NAMESPACE, VIRTUAL_MACHINE
+from sandbox.cluster.kinds import NAMESPACE, VIRTUAL_MACHINE, Kind
 
 
 async def test_a_point_is_forgotten_only_where_it_was_asked_for(tenant: Tenant) -> None:
@@ -62,16 +62,22 @@ async def test_a_namespace_that_ends_in_mid_run_is_not_held_up(world: World) -> 
     async with world.tenant("ends-in-backup") as backing, world.tenant("ends-in-restore") as restoring:
         await asyncio.gather(backing.machine("orders"), restoring.machine("orders"))
         assert_ready(await restoring.backed_up("first", "orders", deletionPolicy="Delete"))
+        backup = backing.backup("now", "orders", deletionPolicy="Delete")
+        restore = restoring.restore("copy", {"vm": "orders"}, "copy")
         await asyncio.gather(
-            backing.apply(backing.backup("now", "orders", deletionPolicy="Delete")),
-            restoring.apply(restoring.restore("copy", {"vm": "orders"}, "copy")),
+            _end_in(backing, backup, VM_BACKUP, _is_in("Preparing", "Transferring")),
+            _end_in(restoring, restore, VM_RESTORE, _is_in("Filling")),
         )
-        await world.until(VM_BACKUP, "now", backing.name, _is_in("Preparing", "Transferring"))
-        await world.cluster.delete(NAMESPACE, backing.name)
-        await world.until(VM_RESTORE, "copy", restoring.name, _is_in("Filling"))
     for tenant in (backing, restoring):
         await world.until_gone(NAMESPACE, tenant.name)
         await tenant.left_nothing()
+
+
+async def _end_in(tenant: Tenant, run: Object, kind: Kind, reached: Callable[[Object], bool]) -> None:
+    """Delete the namespace when its run has reached a phase."""
+    await tenant.apply(run)
+    await tenant.world.until(kind, run["metadata"]["name"], tenant.name, reached)
+    await tenant.world.cluster.delete(NAMESPACE, tenant.name)
 
 
 def _is_in(*phases: str) -> Callable[[Object], bool]:

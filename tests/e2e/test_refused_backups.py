@@ -39,7 +39,7 @@ async def test_what_is_wrong_with_a_backup_is_its_reason(tenant: Tenant) -> None
         assert_refused(found, reason, remedy)
         assert found["status"]["phase"] == "Failed"
         assert "restorePoint" not in found["status"]
-        assert not found["metadata"].get("finalizers"), name
+        await world.until(VM_BACKUP, name, tenant.name, lambda found: not found["metadata"].get("finalizers"))
     assert await tenant.leftovers() == []
     assert stored_objects(world) == before
 
