@@ -56,7 +56,7 @@ async def test_a_forged_point_creates_nothing_that_it_should_not(tenant: Tenant)
     assert await world.cluster.get(CLUSTER_ROLE_BINDING, "forged") is None
     assert await world.cluster.get(SECRET, "forged", "kube-system") is None
     assert await world.cluster.get(SECRET, "forged", tenant.name) is None
-    assert await tenant.leftovers() == []
+    await tenant.left_nothing()
 
 
 async def test_a_tenants_points_come_back_with_the_tenants_rights_only(tenant: Tenant) -> None:
@@ -84,7 +84,7 @@ async def test_a_tenants_points_come_back_with_the_tenants_rights_only(tenant: T
     assert await world.cluster.get(CONFIG_MAP, "extra", tenant.name) is None
     left = {item["metadata"]["name"] for item in await world.cluster.list(PERSISTENT_VOLUME_CLAIM, tenant.name)}
     assert left == claims
-    assert await tenant.leftovers() == []
+    await tenant.left_nothing()
 
     assert_ready(await tenant.restored("rightful", {"backup": "first"}, "copy-4", serviceAccountName="restorer"))
     await tenant.runs("copy-4")
@@ -101,7 +101,7 @@ async def test_a_point_of_another_owner_is_not_restored(tenant: Tenant) -> None:
     forge_machine(tenant.world, backup, f"{tenant.name}/own", [], vm_uid="00000000-0000-0000-0000-000000000000")
     found = await tenant.restored("stolen", {"backup": "first"}, "copy", serviceAccountName="restorer")
     assert_refused(found, "PointNotYours", "belongs to another VM")
-    assert await tenant.leftovers() == []
+    await tenant.left_nothing()
 
 
 async def _own_target(tenant: Tenant) -> None:

@@ -40,7 +40,7 @@ async def test_what_is_wrong_with_a_backup_is_its_reason(tenant: Tenant) -> None
         assert found["status"]["phase"] == "Failed"
         assert "restorePoint" not in found["status"]
         await world.until(VM_BACKUP, name, tenant.name, lambda found: not found["metadata"].get("finalizers"))
-    assert await tenant.leftovers() == []
+    await tenant.left_nothing()
     assert stored_objects(world) == before
 
 
@@ -50,7 +50,7 @@ async def test_a_target_that_does_not_serve_the_namespace_refuses_backups(world:
         await tenant.machine("orders")
         found = await tenant.backed_up("now", "orders")
         assert_refused(found, "TargetNotAllowed", "its owner can add the namespace to spec.allowedNamespaces")
-        assert await tenant.leftovers() == []
+        await tenant.left_nothing()
 
 
 async def test_a_backup_waits_for_a_target_that_is_not_ready(tenant: Tenant) -> None:
@@ -66,7 +66,7 @@ async def test_a_backup_waits_for_a_target_that_is_not_ready(tenant: Tenant) -> 
     )
     assert f"Secret {tenant.name}/key" in condition(found, "Ready")["message"]
     assert condition(found, "Reconciling")["status"] == "True"
-    assert await tenant.leftovers() == []
+    await tenant.left_nothing()
     await world.secret(tenant.name, "key", {"repository.key": world.key.text()})
     assert_ready(await world.ended(VM_BACKUP, "now", tenant.name))
     assert_ready(await world.ended(BACKUP_TARGET, "own", tenant.name))

@@ -45,7 +45,7 @@ async def test_what_is_wrong_with_a_restore_is_its_reason(tenant: Tenant) -> Non
         found = await world.ended(VM_RESTORE, name, tenant.name)
         assert_refused(found, reason, remedy)
         assert found["status"]["phase"] == "Failed"
-    assert await tenant.leftovers() == []
+    await tenant.left_nothing()
     assert await _everything(tenant) == before
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from tests.e2e.world import World
 
-_SECRET_KEY = b'"key":["","secrets",'
+_SECRET_KEY = b'"key":["", "secrets",'
 """How a line about a Secret begins in the API server's journal (after its revision)."""
 
 
