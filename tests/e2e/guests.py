@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.e2e.kinds import VM_BACKUP, VM_RESTORE
@@ -37,6 +37,8 @@ class Guests:
     world: World
     tenant: Tenant
     scratch: Path
+    abandoned: set[str] = field(default_factory=set)
+    """Snapshots that the driver cut when nobody asked for them any more."""
 
     @property
     def state(self) -> Path:
@@ -210,16 +212,23 @@ class Guests:
         freezes = map(json.loads, (self.state / "freezes.jsonl").read_text().splitlines())
         return next(float(freeze["millis"]) for freeze in reversed([*freezes]) if freeze["vm"] == vm)
 
-    async def assert_left_alone(self, vm: str) -> None:
-        """Nothing of a run is left anywhere, the guest is thawed, and it writes."""
+    async def assert_left_alone(self, vm: str, *, cut_too_late: bool = False) -> None:
+        """Nothing of a run is left anywhere, the guest is thawed, and it writes.
+
+        `cut_too_late`: the driver did not answer before the snapshot was given up, so what it cut then is its own.
+        """
+        if cut_too_late:
+            self.abandoned.update(self._cuts())
         # KubeVirt and the CSI driver delete what a run let go a moment later.
         await _until_none(self._leftovers, "left behind")
         await self.frozen(vm, holds=False)
         await self.writes(vm)
 
     async def _leftovers(self) -> list[str]:
-        snapshots = self.world.sandbox.state / "csi" / "snapshots"
-        return [*await self.tenant.leftovers(), *(f"the driver's {entry.name}" for entry in snapshots.iterdir())]
+        return [*await self.tenant.leftovers(), *(f"the driver's {cut}" for cut in self._cuts() - self.abandoned)]
+
+    def _cuts(self) -> set[str]:
+        return {entry.name for entry in (self.world.sandbox.state / "csi" / "snapshots").iterdir()}
 
 
 async def _until_none(look: Callable[[], Awaitable[list[str]]], what: str, seconds: float = 20) -> None:
