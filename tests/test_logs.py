@@ -4,7 +4,9 @@ import json
 import logging
 from collections.abc import Iterator
 
+import kopf
 import pytest
+from kopf._core.actions.loggers import LocalObjectLogger
 
 from safehold import logs
 
@@ -33,6 +35,18 @@ def test_a_line_is_json_with_what_was_bound(capsys: pytest.CaptureFixture[str]) 
     assert (told["level"], told["logger"], told["message"]) == ("ERROR", "safehold.test", "It failed for a reason")
     assert told["run"] == "run-1"
     assert "ValueError: invalid literal" in told["exc_info"]
+
+
+@pytest.mark.usefixtures("configured")
+def test_a_line_about_an_object_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """What Kopf logs about an object carries which one, without the settings that Kopf attaches too."""
+    logs.configure("INFO")
+    body = kopf.Body({"kind": "VMBackup", "metadata": {"name": "db-1", "namespace": "shop"}})
+    LocalObjectLogger(body=body, settings=kopf.OperatorSettings()).warning("It waits")
+    (line,) = capsys.readouterr().err.splitlines()
+    told = json.loads(line)
+    assert (told["k8s_ref"]["name"], told["message"]) == ("db-1", "It waits")
+    assert "settings" not in told
 
 
 @pytest.mark.usefixtures("configured")

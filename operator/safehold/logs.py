@@ -3,9 +3,12 @@
 import logging
 import sys
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 _RENAMED = {"asctime": "time", "levelname": "level", "name": "logger"}
+_NOT_TOLD = (*RESERVED_ATTRS, "settings", "k8s_skip")
+"""Beside the usual attributes of records, what Kopf attaches for itself; its `k8s_ref`, the object, is told."""
 
 
 def configure(level: str, **bound: str) -> None:
@@ -17,6 +20,7 @@ def configure(level: str, **bound: str) -> None:
             datefmt="%Y-%m-%dT%H:%M:%S%z",
             rename_fields=_RENAMED,
             static_fields=bound,
+            reserved_attrs=_NOT_TOLD,
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -9,6 +9,7 @@ import click
 from safehold import logs
 from safehold.controller.app import run_controller
 from safehold.controller.settings import ControllerSettings
+from safehold.controller.watches import WaitingIsNoError
 
 
 @click.command("controller", short_help="Run the controller, in a cluster or against a kubeconfig.")
@@ -27,6 +28,7 @@ def command(namespaces: tuple[str, ...], kubeconfig: Path | None) -> None:
     if kubeconfig:
         changes["kubeconfig"] = kubeconfig
     logs.configure(settings.log_level)
+    logging.getLogger("kopf.objects").addFilter(WaitingIsNoError())
     if settings.log_level == "INFO":
         # Kopf tells of every call of a handler; what became of it, the transitions tell.
         logging.getLogger("kopf").setLevel(logging.WARNING)

@@ -4,6 +4,7 @@ A handler does nothing else. Reconciles are in `backups`, `policies`, `targets` 
 key, reads what it needs, and may be called again at any time.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ PLURALS = {
 }
 OURS = {MANAGED_BY: MANAGER}
 CLEANUP_POLL_SECONDS = 2.0
+_CLEANING_UP = "the deletion waits until everything is cleaned up"
 
 
 @kopf.on.event(GROUP, VERSION, kopf.EVERYTHING)
@@ -85,4 +87,12 @@ def restore_holds(body: Mapping[str, Any], **_: Any) -> bool:
 async def object_deleted(uid: str, memo: Operator, **_: Any) -> None:
     """Keep Kopf's finalizer until the reconcile, which sees the deletion too, has cleaned up."""
     if uid not in memo.released:
-        raise kopf.TemporaryError("cleaning up", delay=CLEANUP_POLL_SECONDS)
+        raise kopf.TemporaryError(_CLEANING_UP, delay=CLEANUP_POLL_SECONDS)
+
+
+class WaitingIsNoError(logging.Filter):
+    """Keeps out of the log what Kopf calls a failure: that `object_deleted` still waits, as it should."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is logged."""
+        return _CLEANING_UP not in record.getMessage()

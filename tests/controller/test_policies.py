@@ -1,0 +1,133 @@
+"""Reconciles of policies on an API server: real VirtualMachines are selected, real VMBackups are created once."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.controller.conftest import NOW, SHOP, define, served
+
+from safehold.controller.memo import Operator
+from safehold.controller.policies import reconcile_cluster_policy, reconcile_policy
+from safehold.kube.client import Manifest
+from safehold.kube.kinds import (
+    BACKUP_POLICY,
+    CLUSTER_BACKUP_POLICY,
+    CLUSTER_BACKUP_TARGET,
+    EVENT,
+    NAMESPACE,
+    VM,
+    VM_BACKUP,
+)
+
+TARGET_REF = {"kind": "ClusterBackupTarget", "name": "primary"}
+HOUR = timedelta(hours=1)
+
+
+async def prepare(operator: Operator, *, ready: bool = True) -> None:
+    """VMs `db` (labelled), `web` and `left-out` in the shop, and a target that serves it."""
+    cluster = operator.cluster
+    await define(cluster, VM)
+    await served(cluster, VM_BACKUP)
+    for name, labels in (("db", {"tier": "gold"}), ("web", {}), ("left-out", {"safehold.dev/exclude": "true"})):
+        await cluster.create(VM, {"metadata": {"name": name, "namespace": SHOP, "labels": labels}})
+    spec = {
+        "s3": {"bucket": "backups", "endpoint": "https://s3.example.org"},
+        "encryption": {"keySecretRef": {"name": "key"}},
+        "allowedNamespaces": {"names": [SHOP]},
+    }
+    created = await cluster.create(CLUSTER_BACKUP_TARGET, {"metadata": {"name": "primary"}, "spec": spec})
+    condition = {
+        "type": "Ready",
+        "status": "True" if ready else "False",
+        "observedGeneration": created["metadata"]["generation"],
+        "lastTransitionTime": NOW.isoformat(),
+        "reason": "Succeeded",
+        "message": "checked",
+    }
+    await cluster.merge_patch(
+        CLUSTER_BACKUP_TARGET, "primary", None, {"status": {"conditions": [condition]}}, subresource="status"
+    )
+
+
+def at(operator: Operator, later: timedelta) -> Operator:
+    """The operator at another time; policies of these tests are created by the server's clock, long before NOW."""
+    return replace(operator, now=lambda: NOW + timedelta(days=36500) + later)
+
+
+async def policy(operator: Operator, **spec: Any) -> Manifest:
+    """An hourly policy of the shop."""
+    wanted = {"schedule": "0 * * * *", "targetRef": TARGET_REF, **spec}
+    return await operator.cluster.create(
+        BACKUP_POLICY, {"metadata": {"name": "gold", "namespace": SHOP}, "spec": wanted}
+    )
+
+
+async def backups(operator: Operator) -> list[str]:
+    """VMs of the VMBackups that there are, in order."""
+    return sorted(found["spec"]["vm"]["name"] for found in await operator.cluster.list(VM_BACKUP))
+
+
+async def test_a_due_run_creates_a_backup_for_each_selected_vm_once(operator: Operator) -> None:
+    """Selected by labels, without those that opt out; a second look creates nothing."""
+    await prepare(operator)
+    await policy(operator)
+    for _ in range(2):
+        await reconcile_policy(at(operator, timedelta()), (SHOP, "gold"))
+    assert await backups(operator) == ["db", "web"]
+    status = (await operator.cluster.read(BACKUP_POLICY, "gold", SHOP))["status"]
+    assert (status["phase"], status["protectedMachines"], status["activeBackups"]) == ("Scheduled", 2, 2)
+    assert [event["reason"] for event in await operator.cluster.list(EVENT, SHOP)].count("RunStarted") == 1
+
+
+async def test_backups_belong_to_nobody_but_carry_the_policys_labels(operator: Operator) -> None:
+    """Deleting the policy must not delete its backups: no ownerReference, only labels."""
+    await prepare(operator)
+    created = await policy(operator, selector={"matchLabels": {"tier": "gold"}}, deletionPolicy="Delete")
+    await reconcile_policy(at(operator, timedelta()), (SHOP, "gold"))
+    (backup,) = await operator.cluster.list(VM_BACKUP, SHOP)
+    assert "ownerReferences" not in backup["metadata"]
+    assert backup["metadata"]["labels"]["safehold.dev/policy-uid"] == created["metadata"]["uid"]
+    assert (backup["spec"]["vm"]["name"], backup["spec"]["deletionPolicy"]) == ("db", "Delete")
+
+
+async def test_the_next_look_is_at_the_next_run(operator: Operator) -> None:
+    """The reconcile asks to be called again when something is due, or the counts get old."""
+    await prepare(operator)
+    await policy(operator)
+    assert await reconcile_policy(at(operator, timedelta(minutes=59)), (SHOP, "gold")) == pytest.approx(60, abs=1)
+    assert await reconcile_policy(at(operator, timedelta()), (SHOP, "another")) is None
+
+
+async def test_a_run_waits_for_its_target_and_is_not_lost(operator: Operator) -> None:
+    """While the target is not ready nothing is created; then the same run starts."""
+    await prepare(operator, ready=False)
+    await policy(operator)
+    assert await reconcile_policy(at(operator, timedelta()), (SHOP, "gold"))
+    assert await backups(operator) == []
+    found = await operator.cluster.read(CLUSTER_BACKUP_TARGET, "primary")
+    found["status"]["conditions"][0]["status"] = "True"
+    await operator.cluster.merge_patch(
+        CLUSTER_BACKUP_TARGET, "primary", None, {"status": found["status"]}, subresource="status"
+    )
+    await reconcile_policy(at(operator, timedelta(minutes=5)), (SHOP, "gold"))
+    assert await backups(operator) == ["db", "web"]
+
+
+async def test_a_cluster_policy_reaches_into_the_namespaces_it_selects(operator: Operator) -> None:
+    """VMs of other namespaces are left alone."""
+    await prepare(operator)
+    for name, labels in (("bank", {"backup": "yes"}), ("lab", {})):
+        await operator.cluster.create(NAMESPACE, {"metadata": {"name": name, "labels": labels}})
+        await operator.cluster.create(VM, {"metadata": {"name": "db", "namespace": name}})
+    await operator.cluster.merge_patch(NAMESPACE, SHOP, None, {"metadata": {"labels": {"backup": "yes"}}})
+    spec = {
+        "schedule": "0 * * * *",
+        "targetRef": TARGET_REF,
+        "namespaceSelector": {"matchLabels": {"backup": "yes"}},
+    }
+    await operator.cluster.create(CLUSTER_BACKUP_POLICY, {"metadata": {"name": "all"}, "spec": spec})
+    await reconcile_cluster_policy(at(operator, timedelta()), ("", "all"))
+    found = await operator.cluster.list(VM_BACKUP)
+    named = sorted((backup["metadata"]["namespace"], backup["spec"]["vm"]["name"]) for backup in found)
+    assert named == [("bank", "db"), (SHOP, "db"), (SHOP, "web")]
