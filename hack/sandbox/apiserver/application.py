@@ -11,7 +11,7 @@ from sandbox.apiserver.auth.impersonation import impersonated
 from sandbox.apiserver.auth.users import UserInfo
 from sandbox.apiserver.calls import Call
 from sandbox.apiserver.control_plane import ControlPlane
-from sandbox.apiserver.handlers import lists, pods, reviews, watches, writes
+from sandbox.apiserver.handlers import lists, pods, reviews, scales, watches, writes
 from sandbox.apiserver.handlers.information import Information
 from sandbox.apiserver.requests import RequestInfo, parse_request
 
@@ -44,6 +44,12 @@ class Application:
             ("serviceaccounts", "token"): reviews.create_token,
             ("pods", "log"): pods.read_log,
             ("pods", "binding"): pods.bind,
+        }
+
+        self._scales: dict[str, Handler] = {
+            "get": scales.read_scale,
+            "update": scales.replace_scale,
+            "patch": scales.patch_scale,
         }
 
     def web_application(self) -> web.Application:
@@ -107,6 +113,8 @@ class Application:
             raise statuses.no_such_resource()
         if info.verb not in verbs:
             raise statuses.method_not_supported(resource.group, resource.plural, info.verb)
+        if info.subresource == "scale":
+            return await self._scales[info.verb](call)
         handler = self._subresources.get((info.resource, info.subresource)) if not info.group else None
         return await (handler or self._verbs[info.verb])(call)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from sandbox.apiserver import openapi_models
-from sandbox.apiserver.registry import STANDARD_VERBS, Registry, Resource, ResourceVersion
+from sandbox.apiserver.registry import STANDARD_VERBS, Registry, Resource, ResourceVersion, ScalePaths
 from sandbox.apiserver.schema import CompiledSchema
 
 _READ_WRITE = ("get", "patch", "update")
@@ -22,7 +22,9 @@ class _Kind:
     generation: bool = False
     subresources: dict[str, tuple[str, ...]] = field(default_factory=dict)
     verbs: tuple[str, ...] = STANDARD_VERBS
+    scale: bool = False
     model: str = ""
+    deprecation: str = ""
     stored_as: tuple[str, str] | None = None
 
 
@@ -34,8 +36,8 @@ def _namespaced(kind: str, plural: str, *short: str, status: bool = False, gener
     return _Kind(kind=kind, plural=plural, short=short, status=status, generation=generation)
 
 
-def _workload(kind: str, plural: str, *short: str) -> _Kind:
-    return _Kind(kind=kind, plural=plural, short=short, categories=("all",), status=True, generation=True)
+def _workload(kind: str, plural: str, *short: str, scale: bool = False) -> _Kind:
+    return _Kind(kind=kind, plural=plural, short=short, categories=("all",), status=True, generation=True, scale=scale)
 
 
 def _review(kind: str, plural: str, *, namespaced: bool = False) -> _Kind:
@@ -66,6 +68,13 @@ _CORE = (
     _namespaced("ConfigMap", "configmaps", "cm"),
     _namespaced("Secret", "secrets"),
     _Kind(kind="Service", plural="services", short=("svc",), categories=("all",), status=True),
+    _Kind(
+        kind="Endpoints",
+        plural="endpoints",
+        short=("ep",),
+        deprecation="v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    ),
+    _workload("ReplicationController", "replicationcontrollers", "rc"),
     _Kind(kind="ServiceAccount", plural="serviceaccounts", short=("sa",), subresources={"token": ("create",)}),
     _namespaced("PersistentVolumeClaim", "persistentvolumeclaims", "pvc", status=True),
     _Kind(kind="Event", plural="events", short=("ev",), model="CoreV1Event"),
@@ -74,10 +83,10 @@ _CORE = (
 )
 _EVENTS = (_Kind(kind="Event", plural="events", short=("ev",), model="EventsV1Event", stored_as=("", "events")),)
 _APPS = (
-    _workload("Deployment", "deployments", "deploy"),
-    _workload("ReplicaSet", "replicasets", "rs"),
+    _workload("Deployment", "deployments", "deploy", scale=True),
+    _workload("ReplicaSet", "replicasets", "rs", scale=True),
     _workload("DaemonSet", "daemonsets", "ds"),
-    _workload("StatefulSet", "statefulsets", "sts"),
+    _workload("StatefulSet", "statefulsets", "sts", scale=True),
     _namespaced("ControllerRevision", "controllerrevisions"),
 )
 _RBAC = (
@@ -163,10 +172,14 @@ def _resource(group: str, entry: _Kind) -> Resource:
     subresources = dict(entry.subresources)
     if entry.status:
         subresources["status"] = _READ_WRITE
+    if entry.scale:
+        subresources["scale"] = _READ_WRITE
     version = ResourceVersion(
         name="v1",
         make_openapi=partial(openapi_models.inline, entry.model or f"V1{entry.kind}"),
         make_schema=CompiledSchema,
+        deprecation=entry.deprecation,
+        scale=ScalePaths() if entry.scale else None,
     )
     return Resource(
         group=group,

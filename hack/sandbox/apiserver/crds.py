@@ -8,7 +8,7 @@ from functools import partial
 
 from sandbox.apiserver.admission.operations import Operation
 from sandbox.apiserver.objects import JsonObject, format_time, is_deleting
-from sandbox.apiserver.registry import PrinterColumn, Registry, Resource, ResourceVersion
+from sandbox.apiserver.registry import PrinterColumn, Registry, Resource, ResourceVersion, ScalePaths
 from sandbox.apiserver.schema import CompiledSchema
 from sandbox.apiserver.store import Store, StoreEvent
 
@@ -23,7 +23,7 @@ def resource_of(definition: JsonObject) -> Resource:
     spec = definition["spec"]
     names = spec["names"]
     versions = [version for version in spec["versions"] if version.get("served")]
-    subresources = {"status": _READ_WRITE} if any(_has_status(version) for version in versions) else {}
+    given = {name for version in versions for name in _subresources(version)}
     return Resource(
         group=spec["group"],
         plural=names["plural"],
@@ -35,13 +35,22 @@ def resource_of(definition: JsonObject) -> Resource:
         storage_version=next(version["name"] for version in spec["versions"] if version.get("storage")),
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
-        subresources=subresources,
+        subresources=dict.fromkeys(sorted(given), _READ_WRITE),
         custom=True,
     )
 
 
-def _has_status(version: JsonObject) -> bool:
-    return (version.get("subresources") or {}).get("status") is not None
+def _subresources(version: JsonObject) -> JsonObject:
+    given = version.get("subresources") or {}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _scale_paths(version: JsonObject) -> ScalePaths | None:
+    scale = _subresources(version).get("scale")
+    if scale is None:
+        return None
+    paths = (scale["specReplicasPath"], scale["statusReplicasPath"], scale.get("labelSelectorPath") or "")
+    return ScalePaths(*(path.removeprefix(".") for path in paths))
 
 
 def _version(group: str, kind: str, version: JsonObject) -> ResourceVersion:
@@ -65,6 +74,7 @@ def _version(group: str, kind: str, version: JsonObject) -> ResourceVersion:
         columns=columns or (_AGE,),
         deprecation=deprecation if version.get("deprecated") else "",
         selectable_fields=tuple(field["jsonPath"].lstrip(".") for field in version.get("selectableFields") or ()),
+        scale=_scale_paths(version),
     )
 
 

@@ -70,6 +70,8 @@ def _subentry(resource: Resource, name: str, verbs: tuple[str, ...]) -> JsonObje
 def _subresource_kind(resource: Resource, name: str) -> tuple[str, str, str]:
     if name == "token":
         return "authentication.k8s.io", "v1", "TokenRequest"
+    if name == "scale":
+        return "autoscaling", "v1", "Scale"
     if name == "binding":
         return "", "", "Binding"
     return "", "", resource.kind

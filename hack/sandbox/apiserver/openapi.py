@@ -4,6 +4,7 @@ Paths carry the parameters by which kubectl finds out whether the server validat
 """
 
 import hashlib
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -49,12 +50,13 @@ class OpenApiDocuments:
             self._texts[group, version] = encode_json(_document(group, version, resources))
         return self._texts[group, version]
 
-    def version_2(self) -> bytes:
-        """The one OpenAPI v2 document of everything."""
+    def version_2(self, encode: Callable[[JsonObject], bytes]) -> bytes:
+        """The one OpenAPI v2 document of everything, in the form that `encode` gives it."""
         self._refresh()
-        if ("", "") not in self._texts:
-            self._texts["", ""] = encode_json(_document_of_everything(self._registry))
-        return self._texts["", ""]
+        key = ("", encode.__name__)
+        if key not in self._texts:
+            self._texts[key] = encode(_document_of_everything(self._registry))
+        return self._texts[key]
 
     def _refresh(self) -> None:
         if self._generation != self._registry.generation:
@@ -85,7 +87,7 @@ def _document_of_everything(registry: Registry) -> JsonObject:
     for resource in registry:
         for served in resource.versions:
             _add_schemas(resource, served, schemas)
-    definitions = _rename_references(schemas, "#/definitions/")
+    definitions = _in_version_2(schemas, "#/definitions/")
     return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": "v1.36.2"},
@@ -156,15 +158,18 @@ def _rename(schema: Any, group: str) -> Any:
     return {key: _rename(item, group) for key, item in schema.items()}
 
 
-def _rename_references(schemas: Any, prefix: str) -> Any:
+def _in_version_2(schemas: Any, prefix: str) -> Any:
     if isinstance(schemas, list):
-        return [_rename_references(item, prefix) for item in schemas]
+        return [_in_version_2(item, prefix) for item in schemas]
     if not isinstance(schemas, dict):
         return schemas
     reference = schemas.get("$ref")
     if isinstance(reference, str):
         return {"$ref": prefix + reference.removeprefix(openapi_models.REFERENCE_PREFIX)}
-    return {key: _rename_references(item, prefix) for key, item in schemas.items()}
+    if isinstance(schemas.get("allOf"), list) and "$ref" in schemas["allOf"][0]:
+        # Version 2 lets a reference have a description beside it.
+        return {"description": schemas.get("description", ""), **_in_version_2(schemas["allOf"][0], prefix)}
+    return {key: _in_version_2(item, prefix) for key, item in schemas.items()}
 
 
 def _paths(resource: Resource, version: str, schema: str) -> JsonObject:

@@ -40,6 +40,16 @@ class PrinterColumn:
     priority: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ScalePaths:
+    """Where an object keeps what a Scale shows, as dotted paths."""
+
+    spec: str = "spec.replicas"
+    status: str = "status.replicas"
+    selector: str = "spec.selector"
+    """A LabelSelector, or its text; an empty path if there is none."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ResourceVersion:
     """One served version of a resource, with its OpenAPI schema."""
@@ -50,6 +60,8 @@ class ResourceVersion:
     columns: tuple[PrinterColumn, ...] = ()
     deprecation: str = ""
     selectable_fields: tuple[str, ...] = ()
+    scale: ScalePaths | None = None
+    """None if there is no scale subresource."""
 
     @cached_property
     def openapi(self) -> JsonObject:

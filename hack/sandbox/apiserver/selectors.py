@@ -124,6 +124,20 @@ def _text_at(item: JsonObject, path: str) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def selector_text(selector: JsonObject) -> str:
+    """A LabelSelector in the form of a labelSelector parameter, its requirements sorted by key."""
+    texts = {(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()}
+    texts |= {(each["key"], _expression_text(each)) for each in selector.get("matchExpressions") or ()}
+    return ",".join(text for _, text in sorted(texts))
+
+
+def _expression_text(expression: JsonObject) -> str:
+    key, operator = expression["key"], expression["operator"]
+    if operator in ("Exists", "DoesNotExist"):
+        return key if operator == "Exists" else f"!{key}"
+    return f"{key} {operator.lower()} ({','.join(sorted(expression['values']))})"
+
+
 def both(first: Predicate | None, second: Predicate | None) -> Predicate | None:
     """The conjunction; None selects everything."""
     if first is None or second is None:

@@ -2,10 +2,11 @@
 
 from aiohttp import web
 
-from sandbox.apiserver import discovery, statuses
+from sandbox.apiserver import discovery, openapi_protobuf, statuses
 from sandbox.apiserver.aggregation import Aggregator
 from sandbox.apiserver.calls import Call
 from sandbox.apiserver.control_plane import ControlPlane
+from sandbox.apiserver.objects import encode_json
 from sandbox.apiserver.openapi import OpenApiDocuments, index
 
 _HEALTH = frozenset({"healthz", "readyz", "livez"})
@@ -90,13 +91,19 @@ class Information:
             case ["v3", "apis", group, version]:
                 text = self._documents.version_3(group, version)
             case ["v2"]:
-                accepted = call.http.headers.get("Accept", "*/*")
-                if "json" not in accepted and "*/*" not in accepted:
-                    raise statuses.not_acceptable(["application/json"])
-                text = self._documents.version_2()
+                return self._openapi_version_2(call)
             case _:
                 text = None
         return call.respond_json(text) if text is not None else _page_not_found()
+
+    def _openapi_version_2(self, call: Call) -> web.Response:
+        accepted = call.http.headers.get("Accept", "*/*")
+        if any(name in accepted for name in openapi_protobuf.ASKED_TYPES):
+            body = self._documents.version_2(openapi_protobuf.encode_document)
+            return web.Response(body=body, headers={"Content-Type": openapi_protobuf.MEDIA_TYPE})
+        if "json" in accepted or "*/*" in accepted:
+            return call.respond_json(self._documents.version_2(encode_json))
+        raise statuses.not_acceptable(["application/json", openapi_protobuf.MEDIA_TYPE])
 
 
 def _page_not_found() -> web.Response:

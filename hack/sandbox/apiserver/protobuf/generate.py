@@ -14,18 +14,8 @@ import click
 import kubernetes.client as models
 
 _PACKAGES = (
-    *(
-        "admissionregistration",
-        "apps",
-        "authentication",
-        "authorization",
-        "batch",
-        "coordination",
-        "core",
-        "discovery",
-        "events",
-    ),
-    *("networking", "policy", "rbac", "scheduling", "storage"),
+    *("admissionregistration", "apps", "authentication", "authorization", "batch", "coordination", "core", "discovery"),
+    *("events", "networking", "policy", "rbac", "scheduling", "storage"),
 )
 _SPECIAL = {
     "k8s.io.api.authentication.v1.ExtraValue": "Items",

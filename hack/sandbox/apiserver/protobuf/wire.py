@@ -30,6 +30,22 @@ def read_fields(message: bytes) -> Iterator[tuple[int, WireValue]]:
             raise ValueError(f"wire type {wire_type} of field {number} is not known")
 
 
+def write_field(number: int, value: str | bytes | bool) -> bytes:
+    """A numbered value: texts and messages with their length, booleans as varints."""
+    if isinstance(value, bool):
+        return _written_varint(number << 3 | _VARINT) + _written_varint(int(value))
+    content = value.encode() if isinstance(value, str) else value
+    return _written_varint(number << 3 | _BYTES) + _written_varint(len(content)) + content
+
+
+def _written_varint(number: int) -> bytes:
+    written = bytearray()
+    while number > 0x7F:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*written, number])
+
+
 def _slice(message: bytes, offset: int, size: int) -> bytes:
     if offset + size > len(message):
         raise ValueError(f"a value has {size} bytes, and {len(message) - offset} are left of its message")

@@ -89,6 +89,12 @@ def _default_service(item: JsonObject) -> None:
     part(item, "status").setdefault("loadBalancer", {})
 
 
+def _default_endpoints(item: JsonObject) -> None:
+    for subset in item.get("subsets") or ():
+        for port in subset.get("ports") or ():
+            set_default(port, protocol="TCP")
+
+
 def _validate_service(item: JsonObject, _old: JsonObject | None) -> list[FieldError]:
     return one_of(item, "spec.type", "ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 
@@ -152,6 +158,7 @@ def _validate_webhooks(item: JsonObject, _old: JsonObject | None) -> list[FieldE
 NAMESPACE = KindRules(default=_default_namespace, begin=_begin_namespace)
 SECRET = KindRules(default=_default_secret, validate=_validate_secret)
 CONFIG_MAP = KindRules(validate=_validate_config_map)
+ENDPOINTS = KindRules(default=_default_endpoints)
 SERVICE = KindRules(default=_default_service, validate=_validate_service)
 BINDING = KindRules(default=_default_binding, validate=_validate_binding)
 ROLE = KindRules(default=_default_role)

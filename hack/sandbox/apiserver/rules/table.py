@@ -8,10 +8,12 @@ _ADMISSION = "admissionregistration.k8s.io"
 
 RULES: dict[tuple[str, str], KindRules] = {
     ("", "ConfigMap"): configuration.CONFIG_MAP,
+    ("", "Endpoints"): configuration.ENDPOINTS,
     ("", "Namespace"): configuration.NAMESPACE,
     ("", "PersistentVolume"): volumes.VOLUME,
     ("", "PersistentVolumeClaim"): volumes.CLAIM,
     ("", "Pod"): workloads.POD,
+    ("", "ReplicationController"): workloads.REPLICATION_CONTROLLER,
     ("", "Secret"): configuration.SECRET,
     ("", "Service"): configuration.SERVICE,
     ("apps", "ControllerRevision"): configuration.CONTROLLER_REVISION,

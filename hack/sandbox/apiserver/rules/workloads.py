@@ -196,6 +196,14 @@ def _default_replicated(item: JsonObject) -> None:
     _default_template(item)
 
 
+def _default_replication_controller(item: JsonObject) -> None:
+    _default_replicated(item)
+    labels = value_at(item, "spec.template.metadata.labels")
+    if labels:
+        set_default(item["spec"], selector=dict(labels))
+        set_default(item["metadata"], labels=dict(labels))
+
+
 def _default_deployment(item: JsonObject) -> None:
     spec = part(item, "spec")
     set_default(spec, replicas=1, revisionHistoryLimit=10, progressDeadlineSeconds=600)
@@ -235,4 +243,5 @@ JOB = KindRules(default=_default_job, begin=_begin_job, validate=_validate_job)
 CRON_JOB = KindRules(default=_default_cron_job, begin=_begin_stateless)
 DEPLOYMENT = KindRules(default=_default_deployment, begin=_begin_stateless, validate=_validate_selected)
 REPLICATED = KindRules(default=_default_replicated, begin=_begin_stateless, validate=_validate_selected)
+REPLICATION_CONTROLLER = KindRules(default=_default_replication_controller, begin=_begin_stateless)
 DAEMON_SET = KindRules(default=_default_template, begin=_begin_stateless, validate=_validate_selected)

@@ -12,6 +12,8 @@ from sandbox.apiserver.tables.durations import age, human_duration
 _NONE = "<none>"
 _MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 
+_SHOWN_ENDPOINTS = 3
+
 
 def _at(path: str, empty: Any = "") -> Cell:
     def cell(item: JsonObject, _: datetime) -> Any:
@@ -177,11 +179,31 @@ def _condition(name: str) -> Callable[[JsonObject, datetime], str]:
     return cell
 
 
+def _endpoints(item: JsonObject, _: datetime) -> str:
+    """The first three addresses with their ports, and how many follow."""
+    found = [
+        f"{address['ip']}:{port['port']}" if port else str(address["ip"])
+        for subset in item.get("subsets") or ()
+        for port in subset.get("ports") or (None,)
+        for address in subset.get("addresses") or ()
+    ]
+    more = f" + {len(found) - _SHOWN_ENDPOINTS} more..." if len(found) > _SHOWN_ENDPOINTS else ""
+    return ",".join(found[:_SHOWN_ENDPOINTS]) + more or _NONE
+
+
 _SET = (NAME, _column("Ready", _ready_of("spec.replicas", "status.readyReplicas")))
+_REPLICAS = (
+    NAME,
+    _column("Desired", _at("spec.replicas", 0), "integer"),
+    _column("Current", _at("status.replicas", 0), "integer"),
+    _column("Ready", _at("status.readyReplicas", 0), "integer"),
+    AGE,
+)
 
 BUILTIN_COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
     ("", "ConfigMap"): (NAME, _column("Data", _count("data"), "integer"), AGE),
     ("", "Secret"): (NAME, _column("Type", _text("type")), _column("Data", _count("data"), "integer"), AGE),
+    ("", "Endpoints"): (NAME, _column("Endpoints", _endpoints), AGE),
     ("", "Namespace"): (NAME, _column("Status", _text("status.phase")), AGE),
     ("", "ServiceAccount"): (NAME, _column("Secrets", _count("secrets"), "integer"), AGE),
     ("", "Pod"): (
@@ -264,13 +286,8 @@ BUILTIN_COLUMNS: dict[tuple[str, str], tuple[Column, ...]] = {
         _wide("Selector", _selector),
     ),
     ("apps", "StatefulSet"): (*_SET, AGE),
-    ("apps", "ReplicaSet"): (
-        NAME,
-        _column("Desired", _at("spec.replicas", 0), "integer"),
-        _column("Current", _at("status.replicas", 0), "integer"),
-        _column("Ready", _at("status.readyReplicas", 0), "integer"),
-        AGE,
-    ),
+    ("", "ReplicationController"): _REPLICAS,
+    ("apps", "ReplicaSet"): _REPLICAS,
     ("apps", "DaemonSet"): (
         NAME,
         _column("Desired", _at("status.desiredNumberScheduled", 0), "integer"),
