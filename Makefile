@@ -44,5 +44,5 @@ soak: setup system ## heavy rounds: many backups and restores under load
 demo: setup system ## the main job, from policy to restored guest
 	@$(BIN)/python -m sandbox.demo
 
-sandbox: setup system ## keep a sandbox running and print how to reach it
-	@$(BIN)/python -m sandbox up
+sandbox: setup system ## keep a cluster with Safehold and two guests running, and print how to reach it
+	@$(BIN)/python -m sandbox.demo --stage --state .sandbox/stage

@@ -220,6 +220,4 @@ def _print_welcome(sandbox: Sandbox) -> None:
     click.echo(f"export PATH={Path(sys.executable).parent}:$PATH KUBECONFIG={sandbox.kubeconfig}")
     click.echo(f"export AWS_ENDPOINT_URL={sandbox.s3_endpoint} AWS_SHARED_CREDENTIALS_FILE={sandbox.s3_credentials}")
     click.echo(f"Buckets: {', '.join(sandbox.buckets) or 'none'}. Logs: {sandbox.state / 'logs'}. Ctrl-C ends it.")
-    click.echo(
-        "Safehold is not installed yet; 'python -m sandbox.demo --keep' leaves a sandbox with it and two guests."
-    )
+    click.echo("Safehold is not installed here; 'make sandbox' starts a cluster with it and two guests.")

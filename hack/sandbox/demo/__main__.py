@@ -11,7 +11,7 @@ import click
 
 from sandbox.demo.errors import StoryError
 from sandbox.demo.report import Report
-from sandbox.demo.story import BUCKET, Story
+from sandbox.demo.story import BUCKET, MANIFESTS, Story
 from sandbox.guest.machine import qemu_installed
 from sandbox.up import Sandbox, SandboxError
 
@@ -25,13 +25,16 @@ from sandbox.up import Sandbox, SandboxError
     help="Folder of all data; emptied first.",
 )
 @click.option("--keep", is_flag=True, help="Leave the sandbox running at the end, or where it failed, until Ctrl-C.")
-def main(state: Path, keep: bool) -> None:
+@click.option(
+    "--stage", is_flag=True, help="Install Safehold and boot the guests, tell no story, and stay until Ctrl-C."
+)
+def main(state: Path, keep: bool, stage: bool) -> None:
     """Back up two guests by policy, lose one, restore it in place and elsewhere, and prove both from inside."""
     report = Report()
     if not qemu_installed():
         sys.exit("The demo needs real guests: install qemu-system-x86 (make system, as root).")
     try:
-        asyncio.run(_tell(state, report, keep=keep))
+        asyncio.run(_run(state, report, keep=keep or stage, stage=stage))
     except (StoryError, SandboxError) as error:
         report.line(f"FAILED: {error}")
         sys.exit(1)
@@ -39,17 +42,35 @@ def main(state: Path, keep: bool) -> None:
         sys.exit(130)
 
 
-async def _tell(state: Path, report: Report, *, keep: bool) -> None:
+async def _run(state: Path, report: Report, *, keep: bool, stage: bool) -> None:
     shutil.rmtree(state, ignore_errors=True)
     report.chapter("Starting a cluster without containers: API server, S3, storage, node, KubeVirt")
     async with Sandbox(state, buckets=[BUCKET]) as sandbox:
+        story = Story(sandbox, report)
         try:
-            report.table(await Story(sandbox, report).tell())
-            report.line(f"Every check passed, {report.seconds:.0f} s in all.")
+            if stage:
+                await story.set_the_stage()
+            else:
+                report.table(await story.tell())
+                report.line(f"Every check passed, {report.seconds:.0f} s in all.")
         finally:
             if keep:
-                report.line(f"export KUBECONFIG={sandbox.kubeconfig}; Ctrl-C ends the sandbox")
+                _invite(sandbox, report)
                 await sandbox.wait()
+
+
+def _invite(sandbox: Sandbox, report: Report) -> None:
+    report.chapter("The cluster runs until Ctrl-C. In another terminal:")
+    report.command(f"export PATH={Path(sys.executable).parent}:$PATH KUBECONFIG={sandbox.kubeconfig}")
+    report.command(
+        f"export AWS_ENDPOINT_URL={sandbox.s3_endpoint} AWS_SHARED_CREDENTIALS_FILE={sandbox.s3_credentials}"
+    )
+    report.command("kubectl get safehold,vm -A")
+    report.command(f"kubectl apply -f {MANIFESTS / '40-policy.yaml'}     # back up both guests every minute")
+    report.command("kubectl get vmb -n shop --watch")
+    report.command(
+        f"python -m sandbox guest --state {sandbox.state / 'kubevirt'} exec shop/orders -- ls /data/data/files"
+    )
 
 
 if __name__ == "__main__":

@@ -38,6 +38,10 @@ class Report:
         """Something happened that the reader wants to know."""
         self.console.print(f"{self._clock()}   {text}", markup=False)
 
+    def command(self, text: str) -> None:
+        """Something to copy into a shell, on a line of its own."""
+        self.console.print(f"  {text}", markup=False)
+
     def table(self, backups: list[dict[str, Any]]) -> None:
         """One row per restore point, in the order in which they were captured."""
         table = Table(title="Restore points", title_justify="left", box=SIMPLE_HEAD)

@@ -7,7 +7,6 @@ import json
 import sys
 from configparser import ConfigParser
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -23,6 +22,7 @@ from sandbox.up import Sandbox
 SOURCE, COPY = "shop", "shop-copy"
 MACHINES = ("orders", "web")
 BUCKET = "backups"
+MANIFESTS = Path(__file__).parent / "manifests"
 _BACKUPS = "vmbackups.safehold.dev"
 _BOOT_SECONDS = 90.0
 _RUN_SECONDS = 150.0
@@ -48,8 +48,7 @@ class Story:
 
     async def tell(self) -> list[dict[str, Any]]:
         """From an empty cluster to two proven restores; returns the VMBackups that were made."""
-        await self.install()
-        await self.boot_guests()
+        await self.set_the_stage()
         await self.protect()
         first = await self.run_of_policy(full=True)
         second = await self.run_of_policy(full=False)
@@ -57,6 +56,11 @@ class Story:
         await self.lose_and_restore(second["orders"])
         await self.restore_elsewhere(first["orders"])
         return [*first.values(), *second.values()]
+
+    async def set_the_stage(self) -> None:
+        """Safehold with a target, and two guests that run; nothing is backed up yet."""
+        await self.install()
+        await self.boot_guests()
 
     async def install(self) -> None:
         """The chart, a bucket, a repository key, and a target that becomes Ready."""
@@ -149,9 +153,8 @@ class Story:
         )
 
     async def _apply(self, *names: str, **values: str) -> None:
-        folder = files("sandbox.demo") / "manifests"
         for name in names:
-            await self.kubectl.apply(Template((folder / name).read_text()).substitute(values))
+            await self.kubectl.apply(Template((MANIFESTS / name).read_text()).substitute(values))
 
 
 def _credentials(profile: Path) -> dict[str, str]:
