@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from sandbox.apiserver import names
 from sandbox.apiserver.protobuf import decode_object
-from sandbox.apiserver.protobuf.wire import read_fields
+from sandbox.apiserver.protobuf.wire import read_fields, write_field
 from sandbox.apiserver.quotas import quantity_text
 from sandbox.apiserver.requests import parse_request
 from sandbox.apiserver.schema.quantities import parse_quantity
-from sandbox.apiserver.selectors import label_predicate
+from sandbox.apiserver.selectors import label_predicate, selector_text
 from sandbox.apiserver.statuses import ApiError
 from sandbox.apiserver.store import HISTORY_EVENTS, CompactedError, Key, RevisionConflictError, Store
 from sandbox.apiserver.tables.durations import human_duration
@@ -198,3 +198,25 @@ def test_writes_expect_a_revision() -> None:
         with pytest.raises(RevisionConflictError):
             write(key, {"metadata": {"name": "a", "uid": "a"}}, revision - 1)
     assert store.revision == revision
+
+
+@given(st.lists(st.tuples(st.integers(1, 4000), st.binary(max_size=300) | st.booleans())))
+def test_written_fields_are_read(fields: list[tuple[int, bytes | bool]]) -> None:
+    """What is written in protobuf's wire format is read again."""
+    assert list(read_fields(b"".join(write_field(number, value) for number, value in fields))) == fields
+
+
+@pytest.mark.parametrize(
+    ("selector", "text"),
+    [
+        ({}, ""),
+        ({"matchLabels": {"b": "2", "a": "1"}}, "a=1,b=2"),
+        ({"matchExpressions": [{"key": "a", "operator": "In", "values": ["y", "x"]}]}, "a in (x,y)"),
+        ({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["x"]}]}, "a notin (x)"),
+        ({"matchLabels": {"b": "2"}, "matchExpressions": [{"key": "a", "operator": "Exists"}]}, "a,b=2"),
+        ({"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}, "!a"),
+    ],
+)
+def test_selectors_as_text(selector: dict[str, Any], text: str) -> None:
+    """A LabelSelector is written as the parameter that selects the same."""
+    assert selector_text(selector) == text

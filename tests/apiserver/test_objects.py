@@ -447,3 +447,17 @@ async def test_apply_of_status_keeps_spec(api: Api, namespace: str) -> None:
         assert answer.code == 200, answer.body
     assert [each["type"] for each in answer.body["status"]["conditions"]] == ["A", "B"]
     assert answer.body["spec"]["maxUnavailable"] == 1
+
+
+async def test_causes(api: Api, namespace: str) -> None:
+    """The details of a refusal name every field with its fault, in the API's own words for faults."""
+    spec = {"restartPolicy": "Sometimes", "containers": [{"name": "a"}]}
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+    answer = await api.send("POST", pods, {"metadata": {"name": "p"}, "spec": spec})
+    assert (answer.code, answer.body["reason"], answer.body["details"]["kind"]) == (422, "Invalid", "Pod")
+    assert {cause["field"]: cause["reason"] for cause in answer.body["details"]["causes"]} == {
+        "spec.restartPolicy": "FieldValueNotSupported",
+        "spec.containers[0].image": "FieldValueRequired",
+    }
+    answer = await api.send("POST", pods, {"metadata": {"name": "p", "labels": {"a": "-"}}, "spec": spec})
+    assert [cause["reason"] for cause in answer.body["details"]["causes"]] == ["FieldValueInvalid"]
