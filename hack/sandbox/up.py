@@ -40,11 +40,12 @@ class Sandbox:
     """The whole sandbox for the time of an `async with`. Its parts keep their data under `state` and take it up again.
 
     `no_qemu` makes guests that are only disks; `images` are the kubelet's image mappings beside Safehold's own;
-    `buckets` are created in the object store.
+    `buckets` are created in the object store. `fresh` empties the folder first.
     """
 
     state: Path
     no_qemu: bool = False
+    fresh: bool = False
     images: Sequence[str] = ()
     buckets: Sequence[str] = ()
     resync_seconds: float | None = None
@@ -94,6 +95,10 @@ class Sandbox:
         except BlockingIOError as error:
             self._lock.close()
             raise SandboxError(f"another sandbox runs over {self.state}: end it, or name another --state") from error
+        if self.fresh:
+            for part in self.state.iterdir():
+                if part.is_dir():
+                    shutil.rmtree(part)
 
     async def _leave(self) -> None:
         await self._stop_all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -38,14 +38,17 @@ def main(state: Path, keep: bool, stage: bool) -> None:
     except (StoryError, SandboxError) as error:
         report.line(f"FAILED: {error}")
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)
 
 
 async def _run(state: Path, report: Report, *, keep: bool, stage: bool) -> None:
-    shutil.rmtree(state, ignore_errors=True)
+    task = asyncio.current_task()
+    assert task is not None
+    # As Ctrl-C does: the parts are stopped in order.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     report.chapter("Starting a cluster without containers: API server, S3, storage, node, KubeVirt")
-    async with Sandbox(state, buckets=[BUCKET]) as sandbox:
+    async with Sandbox(state, buckets=[BUCKET], fresh=True) as sandbox:
         story = Story(sandbox, report)
         try:
             if stage:
