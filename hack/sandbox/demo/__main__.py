@@ -56,10 +56,13 @@ async def _run(state: Path, report: Report, *, keep: bool, stage: bool) -> None:
             else:
                 report.table(await story.tell())
                 report.line(f"Every check passed, {report.seconds:.0f} s in all.")
-        finally:
-            if keep:
-                _invite(sandbox, report)
-                await sandbox.wait()
+        except StoryError as error:
+            if not keep:
+                raise
+            report.line(f"FAILED: {error}")
+        if keep:
+            _invite(sandbox, report)
+            await sandbox.wait()
 
 
 def _invite(sandbox: Sandbox, report: Report) -> None:
