@@ -175,36 +175,36 @@ async def _snapshot(cluster: Cluster, root: Path) -> SnapshotHandle:
             disk.write(b"original")
 
     await asyncio.to_thread(write)
-    snapshot = {
-        "metadata": {"name": "vs", "namespace": TENANT},
-        "spec": {"source": {"persistentVolumeClaimName": "data"}},
-    }
-    await cluster.create(VOLUME_SNAPSHOT, snapshot)
+    spec = {"source": {"persistentVolumeClaimName": "data"}}
+    await cluster.create(VOLUME_SNAPSHOT, {"metadata": {"name": "vs", "namespace": TENANT}, "spec": spec})
+    handle, content = await until(lambda: _recorded(cluster))
+    assert content.source_volume_handle == facts.volume_handle
+    return handle
 
-    async def ready() -> SnapshotHandle | None:
-        found = await read_volume_snapshot(cluster, "vs", TENANT)
-        if found is None or not found.ready or not found.content:
-            return None
-        content = await read_content(cluster, found.content)
-        assert content is not None
-        assert content.source_volume_handle == facts.volume_handle
-        return SnapshotHandle(
-            volume="data",
-            volume_snapshot=found.name,
-            volume_snapshot_uid=found.uid,
-            content=content.name,
-            content_uid=content.uid,
-            driver=content.driver,
-            snapshot_handle=content.handle or "",
-            class_name=content.class_name,
-            original_deletion_policy=content.policy,
-            source_volume_mode=content.source_mode,
-            restore_size_bytes=content.restore_size_bytes,
-            pair_name="safehold-data-pair",
-            claim_name="safehold-data-clone",
-        )
 
-    return await until(ready)
+async def _recorded(cluster: Cluster) -> tuple[SnapshotHandle, ContentFacts] | None:
+    """The record of the tenant's snapshot, once it is ready."""
+    found = await read_volume_snapshot(cluster, "vs", TENANT)
+    if found is None or not found.ready or not found.content:
+        return None
+    content = await read_content(cluster, found.content)
+    assert content is not None
+    handle = SnapshotHandle(
+        volume="data",
+        volume_snapshot=found.name,
+        volume_snapshot_uid=found.uid,
+        content=content.name,
+        content_uid=content.uid,
+        driver=content.driver,
+        snapshot_handle=content.handle or "",
+        class_name=content.class_name,
+        original_deletion_policy=content.policy,
+        source_volume_mode=content.source_mode,
+        restore_size_bytes=content.restore_size_bytes,
+        pair_name="safehold-data-pair",
+        claim_name="safehold-data-clone",
+    )
+    return handle, content
 
 
 async def test_a_clone_holds_what_was_cut_and_everything_goes_again(bench: Bench) -> None:

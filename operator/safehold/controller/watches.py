@@ -15,13 +15,12 @@ from safehold.api.vmbackup import VMBackup
 from safehold.api.vmrestore import VMRestore
 from safehold.controller.memo import Operator
 from safehold.controller.sweep import is_over
+from safehold.kube.kinds import BACKUP_TARGET, CLUSTER_BACKUP_TARGET, VM_BACKUP, VM_RESTORE
 from safehold.plan.conditions import is_finished
 from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, POLICY
 
-PLURALS = {
-    kind: kind.lower() + ("ies" if kind.endswith("y") else "s")
-    for kind in ("VMBackup", "VMRestore", "BackupTarget", "ClusterBackupTarget")
-}
+PLURALS = {kind.kind: kind.plural for kind in (VM_BACKUP, VM_RESTORE, BACKUP_TARGET, CLUSTER_BACKUP_TARGET)}
+"""Kinds that have Jobs and snapshots, with the names of their queues."""
 OURS = {MANAGED_BY: MANAGER}
 CLEANUP_POLL_SECONDS = 2.0
 _CLEANING_UP = "the deletion waits until everything is cleaned up"
