@@ -15,10 +15,11 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSto
         yield store
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares a costly fixture when tests run side by side (`pytest -n 2 --dist loadgroup`).
 
-    The two sandboxes of tests/e2e are a group each, every other file is one of its own.
+    The two sandboxes of tests/e2e are a group each, every other file is one of its own. First, since xdist reads it.
     """
     for item in items:
         group = str(item.path)
