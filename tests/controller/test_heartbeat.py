@@ -1,0 +1,42 @@
+"""A controller that reaches nothing any more ends, to be started anew; one that reaches the cluster goes on."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from safehold.controller import app
+from safehold.controller.app import Heartbeat
+from safehold.controller.memo import Operator
+
+
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> list[signal.Signals]:
+    """What the process would have sent to itself; the heart beats without pause."""
+    sent: list[signal.Signals] = []
+    monkeypatch.setattr(app, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(os, "kill", lambda _pid, number: sent.append(number))
+    return sent
+
+
+async def test_silence_ends_the_process(operator: Operator, signals: list[signal.Signals]) -> None:
+    """With an API server that does not answer for longer than the timeout, the process ends itself by SIGTERM."""
+    operator.cluster.connection.api.configuration.host = "https://127.0.0.1:9"
+    async with asyncio.timeout(10):
+        await Heartbeat(timeout_seconds=0.05).watch(operator.cluster)
+    assert signals == [signal.SIGTERM]
+
+
+async def test_an_answer_keeps_it_alive(operator: Operator, signals: list[signal.Signals]) -> None:
+    """Each answer of the cluster counts from anew."""
+    heartbeat = Heartbeat(timeout_seconds=2)
+    begun = heartbeat.last
+    watch = asyncio.create_task(heartbeat.watch(operator.cluster))
+    async with asyncio.timeout(10):
+        while True:
+            if heartbeat.last > begun:
+                break
+            await asyncio.sleep(0.01)
+    watch.cancel()
+    assert signals == []
