@@ -85,6 +85,10 @@ def _build_root(spec: dict[str, Any]) -> None:
         (root / "dev" / name).symlink_to(target)
     for mount in spec["mounts"]:
         _bind(Path(mount["source"]), root / mount["target"].lstrip("/"), read_only=mount["read_only"])
+    for path in spec["exposed"]:
+        # A volume at /tmp would hide a program that lies below /tmp on this machine.
+        if any(Path(path).is_relative_to(mount["target"]) for mount in spec["mounts"]):
+            _bind(Path(path), root / path.lstrip("/"), read_only=True)
     for device in spec["devices"]:
         _make_device(device, root / device["target"].lstrip("/"))
     if spec["read_only_root"]:
