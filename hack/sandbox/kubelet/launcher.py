@@ -83,18 +83,22 @@ def _build_root(spec: dict[str, Any]) -> None:
     _mount("tmpfs", root / "dev/shm", "tmpfs", _MS_NOSUID, "mode=1777")
     for name, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
         (root / "dev" / name).symlink_to(target)
-    for mount in spec["mounts"]:
-        _bind(Path(mount["source"]), root / mount["target"].lstrip("/"), read_only=mount["read_only"])
-    for path in spec["exposed"]:
-        # A volume at /tmp would hide a program that lies below /tmp on this machine.
-        if any(Path(path).is_relative_to(mount["target"]) for mount in spec["mounts"]):
-            _bind(Path(path), root / path.lstrip("/"), read_only=True)
+    _mount_volumes(root, spec["mounts"], spec["exposed"])
     for device in spec["devices"]:
         _make_device(device, root / device["target"].lstrip("/"))
     if spec["read_only_root"]:
         _mount("none", root, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID)
     os.chroot(root)
     os.chdir("/")
+
+
+def _mount_volumes(root: Path, mounts: list[dict[str, Any]], exposed: list[str]) -> None:
+    for mount in mounts:
+        _bind(Path(mount["source"]), root / mount["target"].lstrip("/"), read_only=mount["read_only"])
+    for path in exposed:
+        # A volume at /tmp would hide a program that lies below /tmp on this machine.
+        if any(Path(path).is_relative_to(mount["target"]) for mount in mounts):
+            _bind(Path(path), root / path.lstrip("/"), read_only=True)
 
 
 def _make_device(device: dict[str, Any], target: Path) -> None:
