@@ -36,7 +36,8 @@ crds: setup ## generate crds/ and the reference pages from the models
 	@$(BIN)/python hack/gen_crds.py && $(BIN)/python hack/gen_reference.py && $(BIN)/python hack/gen_reasons_doc.py
 
 test: setup system lint types layers ## every check and every test
-	@$(BIN)/pytest -n 2 --dist loadgroup
+	@$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/e2e
+	@$(BIN)/pytest tests/e2e
 
 soak: setup system ## heavy rounds: many backups and restores under load
 	@$(BIN)/pytest -m soak
