@@ -139,7 +139,7 @@ async def test_a_copy_made_while_frozen_is_clean_and_stands_at_the_freeze(
         await restored.kill()
     for serial, report in reports.items():
         assert (report["filesystem"], report["integrity"], report["badFiles"], report["ok"]) == ("clean", "ok", 0, True)
-        assert report["files"] > 8
+        assert report["files"] >= 8
         assert report["counter"] - ended[0].counters[serial] in (0, 1)
 
 
