@@ -177,8 +177,6 @@ class VolumeRestore(ApiModel):
     """The new volume's reclaim policy before it was set to Retain."""
     claim_name: Name
     """The claim in this namespace that the new volume is handed to."""
-    claim_uid: Uid | None = None
-    """Its uid."""
     old_persistent_volume: Name | None = None
     """In place: the volume that is replaced. It is kept."""
     old_reclaim_policy: ReclaimPolicy | None = None
