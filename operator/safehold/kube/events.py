@@ -1,10 +1,11 @@
 """Kubernetes Events, and lines of the log: one for each transition that people should hear about."""
 
 import logging
+from contextlib import suppress
 from datetime import datetime
 
 from safehold.api.base import API_VERSION, Resource
-from safehold.errors import ForbiddenError
+from safehold.errors import ConflictError, ForbiddenError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import EVENT
 from safehold.plan.names import event_name
@@ -17,7 +18,7 @@ MESSAGE_LIMIT = 1024
 
 
 async def emit(cluster: Cluster, about: Resource, *, reason: str, message: str, warning: bool, now: datetime) -> None:
-    """Tell people about `about`. In a namespace that ends nothing can be told, which is fine."""
+    """Tell people about `about`, once per transition. In a namespace that ends nothing can be told, which is fine."""
     metadata = about.metadata
     level = logging.WARNING if warning else logging.INFO
     logger.log(level, "%s %s/%s: %s: %s", about.kind, metadata.namespace or "-", metadata.name, reason, message)
@@ -40,7 +41,6 @@ async def emit(cluster: Cluster, about: Resource, *, reason: str, message: str, 
         "lastTimestamp": moment,
         "count": 1,
     }
-    try:
-        await cluster.create_if_absent(EVENT, event)
-    except ForbiddenError:
-        return
+    # A conflict means that it was told already; the controller has no right to read events back.
+    with suppress(ForbiddenError, ConflictError):
+        await cluster.create(EVENT, event)
