@@ -14,7 +14,7 @@ from safehold.controller.settings import ControllerSettings
 from safehold.errors import SafeholdError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import NAMESPACE, Kind
-from safehold.plan.endpoint import EndpointRules
+from safehold.plan.target.endpoint import EndpointRules
 from sandbox.apiserver import running_api_server
 
 NOW = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)

@@ -6,7 +6,7 @@ from typing import Any
 from safehold.api import Failure, VMBackup
 from safehold.api.vmbackup import ReachedConsistency, VMBackupStatus
 from safehold.controller.metrics import Metrics
-from safehold.plan.backup_run import Decision
+from safehold.plan.backup.run import Decision
 
 START = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
 LABELS = {"namespace": "shop"}

@@ -10,7 +10,7 @@ from safehold.kube import freezes
 from safehold.kube.client import Cluster
 from safehold.kube.freezes import FreezeWatches
 from safehold.kube.kinds import VMI
-from safehold.plan.backup_facts import FreezeFacts
+from safehold.plan.backup.facts import FreezeFacts
 
 
 @pytest.fixture(autouse=True)

@@ -15,11 +15,11 @@ from safehold.kube.jobs import WorkerPod
 from safehold.kube.kinds import CLAIM, NAMESPACE, VOLUME
 from safehold.kube.restore_steps import RestoreHands
 from safehold.kube.storage import claim_manifest, observe_claim, observe_handover, observe_volume
-from safehold.plan.handover import Place, SeenVolume, hand_over, settle, take_back
 from safehold.plan.names import UNDO_OF
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore_look import Mark
-from safehold.plan.restore_steps import Step, Wait
+from safehold.plan.restore.handover import Place, SeenVolume, hand_over, settle, take_back
+from safehold.plan.restore.look import Mark
+from safehold.plan.restore.steps import Step, Wait
 from safehold.plan.storage import ClaimShape, NewClaim
 from sandbox.apiserver import running_api_server
 from sandbox.cluster.client import Cluster as SandboxCluster

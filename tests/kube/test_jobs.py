@@ -6,6 +6,7 @@ import json
 from typing import Any, Literal
 
 from safehold.kube.client import Cluster, Manifest
+from safehold.kube.job_facts import observe_job
 from safehold.kube.jobs import (
     CONTAINER,
     JOB_NAME_LABEL,
@@ -13,7 +14,6 @@ from safehold.kube.jobs import (
     WorkerJob,
     WorkerPod,
     delete_job,
-    observe_job,
     start_job,
 )
 from safehold.kube.kinds import JOB, POD, SECRET, SERVICE_ACCOUNT

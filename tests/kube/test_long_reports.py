@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from safehold.kube.client import Cluster
-from safehold.kube.jobs import CONTAINER, observe_job
+from safehold.kube.job_facts import observe_job
+from safehold.kube.jobs import CONTAINER
 from safehold.kube.kinds import JOB, NAMESPACE
 from safehold.plan.job import read_report
 from safehold.run import RunReport

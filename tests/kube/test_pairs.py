@@ -17,9 +17,9 @@ from safehold.kube.jobs import WorkerPod
 from safehold.kube.kinds import CLAIM, NAMESPACE, VOLUME, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 from safehold.kube.leftovers import observe_leftovers
 from safehold.kube.snapshots import read_content, read_volume_snapshot
-from safehold.plan.backup_facts import ContentFacts, HoldFacts, Leftovers
-from safehold.plan.backup_steps import CreateClone, CreatePair, HoldContent, RebindPair, SetPolicy
-from safehold.plan.cleanup import ORIGINAL_CONTENT, ORIGINAL_POLICY, cleanup
+from safehold.plan.backup.cleanup import ORIGINAL_CONTENT, ORIGINAL_POLICY, cleanup
+from safehold.plan.backup.facts import ContentFacts, HoldFacts, Leftovers
+from safehold.plan.backup.steps import CreateClone, CreatePair, HoldContent, RebindPair, SetPolicy
 from safehold.plan.names import owner_labels
 from sandbox.apiserver import running_api_server
 from sandbox.cluster.client import Cluster as SandboxCluster

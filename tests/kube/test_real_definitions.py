@@ -14,8 +14,8 @@ from safehold.kube.client import Cluster
 from safehold.kube.freezes import FreezeWatches
 from safehold.kube.kinds import NAMESPACE, VM_SNAPSHOT, VMI, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Kind
 from safehold.kube.snapshots import observe_snapshot, read_content, read_volume_snapshot
-from safehold.plan.backup_steps import CreatePair, HoldContent, TakeSnapshot
-from safehold.plan.cleanup import ORIGINAL_CONTENT, ORIGINAL_POLICY
+from safehold.plan.backup.cleanup import ORIGINAL_CONTENT, ORIGINAL_POLICY
+from safehold.plan.backup.steps import CreatePair, HoldContent, TakeSnapshot
 from sandbox.apiserver import running_api_server
 
 _REAL = Path(__file__).parents[2] / ".." / "shared" / "crds"

@@ -10,8 +10,8 @@ from safehold.engine.keyfile import RepositoryKey
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import ENDPOINT_SLICE, SECRET
 from safehold.kube.targets import RepositorySecrets, api_server_addresses, read_secrets
-from safehold.plan.endpoint import EndpointRules
-from safehold.plan.target import TargetFacts, describe
+from safehold.plan.target.endpoint import EndpointRules
+from safehold.plan.target.use import TargetFacts, describe
 from safehold.reasons import Reason
 
 KEY = RepositoryKey.generate().text()

@@ -7,7 +7,7 @@ import pytest
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import VM, VMI
 from safehold.kube.virtualmachines import claims_of, disks_of, memory_dumps_of, observe_machine
-from safehold.plan.backup_facts import DiskFacts
+from safehold.plan.backup.facts import DiskFacts
 
 
 def machine(*volumes: dict[str, Any], statuses: list[dict[str, Any]] | None = None) -> dict[str, Any]:

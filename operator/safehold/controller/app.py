@@ -30,8 +30,8 @@ from safehold.kube.client import Cluster
 from safehold.kube.freezes import FreezeWatches
 from safehold.kube.kinds import NAMESPACE, VM_BACKUP
 from safehold.kube.targets import api_server_addresses
-from safehold.plan.endpoint import EndpointRules
 from safehold.plan.names import MANAGED_BY, MANAGER
+from safehold.plan.target.endpoint import EndpointRules
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from safehold.kube.backups import BackupObserver
 from safehold.kube.events import emit
 from safehold.kube.kinds import VM_BACKUP
 from safehold.kube.status import apply_status
-from safehold.plan.backup import needs_slot, next_step, stage_of
-from safehold.plan.backup_run import BackupRules, Decision
+from safehold.plan.backup.reconcile import needs_slot, next_step, stage_of
+from safehold.plan.backup.run import BackupRules, Decision
 from safehold.plan.conditions import is_finished
 
 _PASSES = 50

@@ -7,7 +7,7 @@ from datetime import datetime
 from safehold.controller.queue import Key, WorkQueue
 from safehold.controller.settings import ControllerSettings
 from safehold.kube.client import Cluster
-from safehold.plan.endpoint import EndpointRules
+from safehold.plan.target.endpoint import EndpointRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from safehold.api.vmbackup import VMBackup
-from safehold.plan.backup_run import Decision
+from safehold.plan.backup.run import Decision
 
 _MINUTES = (5, 15, 60, 300, 900, 3600, 14400, 43200, 172800)
 _FREEZES = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

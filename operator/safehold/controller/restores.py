@@ -13,9 +13,9 @@ from safehold.kube.restore_steps import RestoreHands
 from safehold.kube.restores import RestoreObserver
 from safehold.kube.status import apply_status
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore import next_step
-from safehold.plan.restore_look import Look
-from safehold.plan.restore_steps import DeleteJob, DeleteObject, Finished, StartVM, Wait
+from safehold.plan.restore.look import Look
+from safehold.plan.restore.reconcile import next_step
+from safehold.plan.restore.steps import DeleteJob, DeleteObject, Finished, StartVM, Wait
 from safehold.reasons import Reason
 
 _PASSES = 50

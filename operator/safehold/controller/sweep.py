@@ -22,7 +22,7 @@ from safehold.kube.kinds import (
     VM_RESTORE,
 )
 from safehold.kube.leftovers import observe_leftovers, owners_of_leftovers
-from safehold.plan.cleanup import cleanup
+from safehold.plan.backup.cleanup import cleanup
 
 logger = logging.getLogger(__name__)
 

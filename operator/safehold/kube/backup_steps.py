@@ -22,7 +22,7 @@ from safehold.kube.machines import keep_machine, kept_machine
 from safehold.kube.pairs import create_clone, create_pair, hold_content, rebind_pair, set_policy
 from safehold.kube.targets import read_secrets
 from safehold.kube.virtualmachines import thaw
-from safehold.plan.backup_steps import (
+from safehold.plan.backup.steps import (
     AdoptSecret,
     CaptureMachine,
     CreateClone,
@@ -38,7 +38,7 @@ from safehold.plan.backup_steps import (
     Thaw,
 )
 from safehold.plan.names import OWNER_UID
-from safehold.plan.target import TargetFacts
+from safehold.plan.target.use import TargetFacts
 
 _KINDS: dict[str, Kind] = {
     "Job": JOB,

@@ -6,19 +6,19 @@ from safehold.api.vmbackup import SnapshotHandle, VMBackup
 from safehold.kube.claims import observe_clone
 from safehold.kube.client import Cluster
 from safehold.kube.freezes import FreezeWatches
-from safehold.kube.jobs import observe_job
+from safehold.kube.job_facts import observe_job
 from safehold.kube.kinds import NAMESPACE
 from safehold.kube.leftovers import observe_leftovers
 from safehold.kube.machines import kept_machine_bytes
 from safehold.kube.snapshots import observe_snapshot, read_content, read_volume_snapshot
 from safehold.kube.targets import read_secrets, resolve_target
 from safehold.kube.virtualmachines import observe_machine
-from safehold.plan.backup import stage_of
-from safehold.plan.backup_facts import BackupFacts, HoldFacts, MachineFacts
-from safehold.plan.endpoint import EndpointRules
+from safehold.plan.backup.facts import BackupFacts, HoldFacts, MachineFacts
+from safehold.plan.backup.reconcile import stage_of
 from safehold.plan.names import job_name, machine_secret_name
 from safehold.plan.refusal import Refusal
-from safehold.plan.target import TargetFacts
+from safehold.plan.target.endpoint import EndpointRules
+from safehold.plan.target.use import TargetFacts
 from safehold.reasons import Reason
 
 
@@ -32,7 +32,7 @@ class BackupObserver:
     freezes: FreezeWatches
 
     async def observe(self, backup: VMBackup) -> BackupFacts:
-        """The facts for `safehold.plan.backup.next_step`."""
+        """The facts for `safehold.plan.backup.reconcile.next_step`."""
         namespace = backup.metadata.namespace or ""
         holder = await self.cluster.get(NAMESPACE, namespace)
         facts = BackupFacts(

@@ -3,7 +3,7 @@
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import CLAIM, EVENT, VOLUME
 from safehold.kube.quantities import parse_bytes
-from safehold.plan.backup_facts import ClaimFacts, CloneFacts
+from safehold.plan.backup.facts import ClaimFacts, CloneFacts
 
 
 async def observe_claim(cluster: Cluster, namespace: str, name: str) -> ClaimFacts | None:

@@ -9,7 +9,7 @@ from safehold.errors import ClusterError
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import VMI
 from safehold.kube.virtualmachines import FROZEN, freeze_status
-from safehold.plan.backup_facts import FreezeFacts
+from safehold.plan.backup.facts import FreezeFacts
 
 ESTABLISHED_SECONDS = 3.0
 """How long a capture waits for the watch before it goes on without: an unknown duration is better than none."""

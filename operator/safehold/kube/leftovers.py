@@ -16,8 +16,8 @@ from safehold.kube.kinds import (
     Kind,
 )
 from safehold.kube.snapshots import content_facts, read_content, read_volume_snapshot, volume_snapshot_facts
-from safehold.plan.backup_facts import ContentFacts, ContentPolicy, Leftovers, OriginalFacts, VMSnapshotRef
-from safehold.plan.cleanup import ORIGINAL_POLICY
+from safehold.plan.backup.cleanup import ORIGINAL_POLICY
+from safehold.plan.backup.facts import ContentFacts, ContentPolicy, Leftovers, OriginalFacts, VMSnapshotRef
 from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_UID, children_of
 
 

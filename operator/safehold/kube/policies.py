@@ -10,11 +10,11 @@ from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import NAMESPACE, VM, VM_BACKUP
 from safehold.kube.targets import resolve_target
 from safehold.plan.conditions import READY, is_finished, is_true
-from safehold.plan.endpoint import EndpointRules
 from safehold.plan.names import POLICY_UID
 from safehold.plan.policy import RUN, AnyPolicy, NewBackup, PolicyBackup, PolicyFacts, SelectedVM, is_made_by, run_label
 from safehold.plan.refusal import Refusal
 from safehold.plan.selection import as_query, select_namespaces, select_vms
+from safehold.plan.target.endpoint import EndpointRules
 
 
 @dataclass(frozen=True, slots=True)

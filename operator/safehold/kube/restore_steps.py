@@ -12,8 +12,8 @@ from safehold.kube.kinds import CLAIM, VM, VM_SUBRESOURCES, VOLUME
 from safehold.kube.restorable import RESTORABLE
 from safehold.kube.storage import claim_manifest
 from safehold.kube.targets import read_secrets
-from safehold.plan.handover import POKED
-from safehold.plan.restore_steps import (
+from safehold.plan.restore.handover import POKED
+from safehold.plan.restore.steps import (
     AdoptSecret,
     AssignVolume,
     CreateClaim,

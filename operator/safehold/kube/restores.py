@@ -9,23 +9,23 @@ from safehold.api import VMBackup, VMRestore
 from safehold.errors import NotServedError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.envelope import recall
-from safehold.kube.jobs import observe_job
+from safehold.kube.job_facts import observe_job
 from safehold.kube.kinds import NAMESPACE, SECRET, SERVICE_ACCOUNT, STORAGE_CLASS, VM, VM_BACKUP, VM_RESTORE, VMI, Kind
 from safehold.kube.restorable import RESTORABLE
 from safehold.kube.storage import observe_claim, observe_handover
 from safehold.kube.targets import read_namespace, read_secrets, resolve_target
 from safehold.kube.virtualmachines import claims_of
 from safehold.plan.conditions import is_finished
-from safehold.plan.endpoint import EndpointRules
-from safehold.plan.machine import run_strategy
 from safehold.plan.names import RESTORED_BY, job_name
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore_admission import vm_name
-from safehold.plan.restore_facts import CreatedObject, ObjectKey, ObservedRestore, VMFacts
-from safehold.plan.restore_look import Look, Mark
-from safehold.plan.restore_machine import key, read_machine
+from safehold.plan.restore.admission import vm_name
+from safehold.plan.restore.facts import CreatedObject, ObjectKey, ObservedRestore, VMFacts
+from safehold.plan.restore.look import Look, Mark
+from safehold.plan.restore.manifest import run_strategy
+from safehold.plan.restore.rebuild import key, read_machine
 from safehold.plan.storage import Claim
-from safehold.plan.target import TargetFacts
+from safehold.plan.target.endpoint import EndpointRules
+from safehold.plan.target.use import TargetFacts
 from safehold.plan.tenancy import NamespaceFacts
 
 ENDED = ("Succeeded", "Failed")
@@ -42,7 +42,7 @@ class RestoreObserver:
     endpoint_rules: EndpointRules
 
     async def observe(self, restore: VMRestore, now: datetime) -> Look:
-        """The facts for `safehold.plan.restore.next_step`."""
+        """The facts for `safehold.plan.restore.reconcile.next_step`."""
         namespace = restore.metadata.namespace or ""
         holder = await self.cluster.get(NAMESPACE, namespace)
         facts = await read_namespace(self.cluster, namespace)

@@ -8,7 +8,7 @@ from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import VM_SNAPSHOT, VM_SNAPSHOT_CONTENT, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 from safehold.kube.quantities import parse_bytes
 from safehold.kube.virtualmachines import claims_of, memory_dumps_of
-from safehold.plan.backup_facts import CapturedVolume, CaptureFacts, ContentFacts, SnapshotFacts, VolumeSnapshotFacts
+from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, ContentFacts, SnapshotFacts, VolumeSnapshotFacts
 
 
 async def observe_snapshot(cluster: Cluster, namespace: str, name: str) -> SnapshotFacts | None:

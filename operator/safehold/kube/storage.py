@@ -6,8 +6,8 @@ from safehold.api.vmrestore import OwnerRecord, VolumeRestore
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import CLAIM, VOLUME
 from safehold.kube.quantities import parse_bytes
-from safehold.plan.handover import SeenVolume
-from safehold.plan.restore_look import Mark
+from safehold.plan.restore.handover import SeenVolume
+from safehold.plan.restore.look import Mark
 from safehold.plan.storage import Claim, ClaimRef, ClaimShape, NewClaim, Volume
 
 

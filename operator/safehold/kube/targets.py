@@ -12,9 +12,9 @@ from functools import partial
 from safehold.api import BackupTarget, ClusterBackupTarget, TargetRef
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import BACKUP_TARGET, CLUSTER_BACKUP_TARGET, ENDPOINT_SLICE, NAMESPACE, SECRET, SERVICE
-from safehold.plan.endpoint import EndpointRules
 from safehold.plan.refusal import Refusal
-from safehold.plan.target import AnyTarget, TargetFacts, resolve
+from safehold.plan.target.endpoint import EndpointRules
+from safehold.plan.target.use import AnyTarget, TargetFacts, resolve
 from safehold.plan.tenancy import NamespaceFacts
 from safehold.reasons import Reason
 from safehold.run import CA_FILE, CREDENTIALS_FILE, KEY_FILE

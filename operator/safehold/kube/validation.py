@@ -6,15 +6,16 @@ from datetime import datetime
 
 from safehold.api import BackupTarget, ClusterBackupTarget
 from safehold.kube.client import Cluster, Manifest
-from safehold.kube.jobs import WorkerJob, WorkerPod, delete_job, observe_job, start_job
+from safehold.kube.job_facts import observe_job
+from safehold.kube.jobs import WorkerJob, WorkerPod, delete_job, start_job
 from safehold.kube.kinds import JOB
 from safehold.kube.status import OWN_KINDS, apply_status
 from safehold.kube.targets import RepositorySecrets, read_secrets
-from safehold.plan.endpoint import EndpointRules
 from safehold.plan.names import OWNER_UID, children_of, owner_labels
 from safehold.plan.refusal import Refusal
-from safehold.plan.target import AnyTarget, describe
-from safehold.plan.validation import DeleteJobs, LookAgain, ObservedTarget, StartValidation, next_validation
+from safehold.plan.target.endpoint import EndpointRules
+from safehold.plan.target.use import AnyTarget, describe
+from safehold.plan.target.validation import DeleteJobs, LookAgain, ObservedTarget, StartValidation, next_validation
 
 CHECK_DEADLINE_SECONDS = 120
 """A check moves a few kilobytes; an endpoint that swallows packets is given up after this."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from safehold.errors import ConflictError, NotFoundError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import VM, VMI, VMI_SUBRESOURCES
-from safehold.plan.backup_facts import DiskFacts, MachineFacts
+from safehold.plan.backup.facts import DiskFacts, MachineFacts
 
 FROZEN = "frozen"
 """`status.fsFreezeStatus` of a VMI whose file systems are frozen; empty otherwise."""

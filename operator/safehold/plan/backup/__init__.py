@@ -1,0 +1,1 @@
+"""One VMBackup, from capture to clean-up; `reconcile` is the entry."""

@@ -1,0 +1,111 @@
+"""The capture: one VirtualMachineSnapshot, and what it proves about consistency, before a byte is moved."""
+
+from datetime import timedelta
+from typing import Any
+
+from safehold.plan.backup.consistency import PARTIAL, reached, suffices
+from safehold.plan.backup.facts import MachineFacts, SnapshotFacts
+from safehold.plan.backup.run import Decision, Run
+from safehold.plan.backup.steps import CaptureMachine, TakeSnapshot, Thaw
+from safehold.plan.backup.trust import refuse_capture
+from safehold.plan.names import machine_secret_name
+from safehold.plan.refusal import Refusal
+from safehold.reasons import Reason
+
+THAW_LIMIT = timedelta(minutes=5)
+"""How long a guest that stays frozen is asked to thaw before the run goes on without: its agent does not answer."""
+THAW_GRACE = timedelta(seconds=10)
+"""After KubeVirt's own deadline; later than that it has forgotten the guest."""
+MACHINE_LIMIT_BYTES = 900_000
+"""A Secret holds 1 MiB, of which run, key and credentials need their part."""
+
+
+def capture(run: Run) -> Decision:
+    """Take the snapshot, wait until it can be read, and judge it."""
+    machine = run.facts.machine
+    if machine is None or machine.uid != run.status.vm_uid:
+        return run.fails(Refusal(Reason.VM_NOT_FOUND, "the VirtualMachine was deleted before its snapshot was taken"))
+    if run.facts.snapshot is None:
+        return _take(run)
+    if refusal := _refuse_snapshot(run, run.facts.snapshot):
+        return run.fails(refusal, snapshot_uid=run.facts.snapshot.uid)
+    if machine.frozen and _is_forgotten(run, run.facts.snapshot):
+        thaw = Thaw(namespace=run.namespace, vm=machine.name)
+        return run.goes_on("Snapshotting", "thaws the guest, which KubeVirt left frozen", thaw, again=5.0)
+    if not run.facts.machine_captured:
+        return run.goes_on("Snapshotting", "reads the VM's manifest", _capture_machine(run))
+    return _judge(run, run.facts.snapshot, machine)
+
+
+def _is_forgotten(run: Run, snapshot: SnapshotFacts) -> bool:
+    """Whether KubeVirt had its time to thaw: a thaw before that spoils the cut, and long after it the agent is dead."""
+    late = run.since(snapshot.created) - run.rules.snapshot_deadline
+    return THAW_GRACE < late < THAW_LIMIT
+
+
+def _take(run: Run) -> Decision:
+    if run.status.snapshot_uid:
+        message = "the VirtualMachineSnapshot was deleted by somebody before it could be read; back the VM up again"
+        return run.fails(Refusal(Reason.SNAPSHOT_FAILED, message))
+    take = TakeSnapshot(
+        namespace=run.namespace,
+        name=run.status.snapshot_name or "",
+        vm=run.backup.spec.vm.name,
+        deadline_seconds=int(run.rules.snapshot_deadline.total_seconds()),
+        labels=run.labels,
+    )
+    # The manifest is read right before the cut; a later look compares it with what KubeVirt captured.
+    return run.goes_on("Snapshotting", "takes the snapshot", _capture_machine(run), take)
+
+
+def _capture_machine(run: Run) -> CaptureMachine:
+    secret = machine_secret_name(run.backup.metadata.name, run.uid)
+    return CaptureMachine(namespace=run.namespace, vm=run.backup.spec.vm.name, secret=secret, labels=run.labels)
+
+
+def _refuse_snapshot(run: Run, snapshot: SnapshotFacts) -> Refusal | None:
+    created = run.backup.metadata.creation_timestamp
+    known = run.status.snapshot_uid
+    if snapshot.vm != run.backup.spec.vm.name or (known and known != snapshot.uid):
+        return Refusal(Reason.SNAPSHOT_NOT_TRUSTED, f"VirtualMachineSnapshot {snapshot.name} is not the run's own")
+    if created and snapshot.created < created:
+        message = f"VirtualMachineSnapshot {snapshot.name} is older than the VMBackup; delete it and back up again"
+        return Refusal(Reason.SNAPSHOT_NOT_TRUSTED, message)
+    if snapshot.failure is not None:
+        message = f"KubeVirt could not take the snapshot: {snapshot.failure}"
+        return Refusal(Reason.SNAPSHOT_FAILED, f"{message} {snapshot.error}".strip()[:1024])
+    if snapshot.deleting:
+        return Refusal(Reason.SNAPSHOT_FAILED, "the VirtualMachineSnapshot was deleted by somebody")
+    age = run.since(snapshot.created)
+    # KubeVirt ends every snapshot at its deadline; twice that means that nobody works on it.
+    if not snapshot.succeeded and age > 2 * run.rules.snapshot_deadline + THAW_GRACE:
+        return Refusal(Reason.SNAPSHOT_FAILED, f"KubeVirt did not finish the snapshot: {snapshot.error or 'no answer'}")
+    if not snapshot.ready and age > run.rules.prepare_timeout:
+        message = f"the snapshot did not become readable: {snapshot.error or 'the CSI driver says nothing'}"
+        return Refusal(Reason.TIMED_OUT, message)
+    return None
+
+
+def _judge(run: Run, snapshot: SnapshotFacts, machine: MachineFacts) -> Decision:
+    if not (snapshot.succeeded and snapshot.ready and snapshot.capture):
+        message = f"waits for the snapshot: {snapshot.error}" if snapshot.error else "waits for the snapshot"
+        return run.waits("Snapshotting", message, snapshot_uid=snapshot.uid)
+    cut = snapshot.capture.cut_time or snapshot.created
+    found = reached(snapshot, run.facts.freeze)
+    observed: dict[str, Any] = {"snapshot_uid": snapshot.uid, "capture_time": cut, "consistency": found}
+    if PARTIAL in snapshot.indications:
+        message = "KubeVirt left a volume out of the snapshot (PartialSnapshot); nothing was backed up"
+        return run.fails(Refusal(Reason.SNAPSHOT_FAILED, message), **observed)
+    demanded = run.backup.spec.consistency.level
+    if not suffices(found, demanded):
+        message = f"demanded was {demanded}, reached was {found.reached}: {found.reason}"
+        return run.fails(Refusal(Reason.CONSISTENCY_NOT_REACHED, message), **observed)
+    if refusal := refuse_capture(snapshot.capture, machine, run.status.vm_uid or ""):
+        return run.fails(refusal, **observed)
+    if run.facts.machine_bytes > MACHINE_LIMIT_BYTES:
+        message = (
+            f"the VM's manifest and all that it depends on are {run.facts.machine_bytes} bytes, more than the "
+            f"{MACHINE_LIMIT_BYTES} that a run can carry; take large Secrets or ConfigMaps out of the VM's volumes"
+        )
+        return run.fails(Refusal(Reason.INVALID_SPEC, message), **observed)
+    return run.goes_on("Preparing", "makes the snapshot readable for the worker", **observed)

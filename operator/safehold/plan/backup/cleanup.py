@@ -1,0 +1,67 @@
+"""In which order what a run made goes away. The same for success, failure, cancellation, and runs whose object is gone.
+
+The order is the proven one: a snapshot under a claim that is being made cannot go, and a content that goes before its
+snapshot stays behind. At any moment at most one content may delete a handle.
+"""
+
+from safehold.plan.backup.facts import ContentFacts, Leftovers, OriginalFacts
+from safehold.plan.backup.steps import Delete, SetPolicy, Step
+
+ORIGINAL_POLICY = "safehold.dev/original-deletion-policy"
+"""On a held content and on our own: the policy to set back. It outlives the VMBackup."""
+ORIGINAL_CONTENT = "safehold.dev/original-content"
+"""On our own content: the name of the held one."""
+
+
+def cleanup(found: Leftovers) -> tuple[Step, ...]:
+    """The next steps; none when nothing is left. Each stage waits until the one before it is gone."""
+    if found.jobs or found.pods:
+        return tuple(Delete(kind="Job", name=name) for name in found.jobs)
+    if found.clones:
+        return tuple(Delete(kind="Claim", name=clone.name, uid=clone.uid) for clone in found.clones)
+    if found.pair_snapshots:
+        last_owners = tuple(
+            SetPolicy(content=content.name, uid=content.uid, policy="Delete")
+            for content in found.pair_contents
+            if _is_last_owner(content, found) and content.policy != "Delete"
+        )
+        snapshots = (
+            Delete(kind="VolumeSnapshot", name=snapshot.name, uid=snapshot.uid) for snapshot in found.pair_snapshots
+        )
+        return (*last_owners, *snapshots)
+    if found.pair_contents:
+        return tuple(
+            Delete(kind="VolumeSnapshotContent", name=content.name, uid=content.uid) for content in found.pair_contents
+        )
+    return (
+        *(step for original in found.originals for step in _let_go(original)),
+        *(
+            Delete(kind="VirtualMachineSnapshot", name=snapshot.name, namespace=snapshot.namespace, uid=snapshot.uid)
+            for snapshot in found.vm_snapshots
+            # One that is being deleted may be held by others' finalizers; that is not waited for.
+            if not snapshot.deleting
+        ),
+        *(Delete(kind="Secret", name=name) for name in found.secrets),
+    )
+
+
+def _is_last_owner(content: ContentFacts, found: Leftovers) -> bool:
+    """Whether our content is all that still knows a physical snapshot that should go.
+
+    The held content was deleted by somebody while it said Retain: the driver's snapshot stayed.
+    """
+    original = content.annotations.get(ORIGINAL_CONTENT)
+    gone = original not in {held.content.name for held in found.originals}
+    return gone and content.annotations.get(ORIGINAL_POLICY) == "Delete"
+
+
+def _let_go(original: OriginalFacts) -> tuple[Step, ...]:
+    content = original.content
+    back = SetPolicy(content=content.name, uid=content.uid, policy=original.policy, release=True)
+    if original.snapshot_lives or original.policy == "Retain":
+        return (back,)
+    # Its snapshot is gone, and only Retain kept it: what it would have deleted then is deleted now.
+    return (
+        SetPolicy(content=content.name, uid=content.uid, policy="Delete"),
+        Delete(kind="VolumeSnapshotContent", name=content.name, uid=content.uid),
+    )

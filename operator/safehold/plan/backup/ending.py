@@ -1,0 +1,145 @@
+"""How a run ends: nothing of it stays in the cluster, the guest is thawed, and a deleted VMBackup may go."""
+
+from datetime import timedelta
+
+from safehold.plan.backup.capture import THAW_LIMIT
+from safehold.plan.backup.cleanup import cleanup
+from safehold.plan.backup.facts import ContentFacts, Leftovers
+from safehold.plan.backup.run import Decision, Run
+from safehold.plan.backup.steps import Delete, StartForget, Thaw
+from safehold.plan.conditions import STALLED
+from safehold.plan.job import JobFacts, read_report
+from safehold.plan.names import job_name
+from safehold.plan.refusal import Refusal
+from safehold.plan.target.use import refuse_repository, refuse_writing
+from safehold.reasons import Reason
+from safehold.run import ForgetRun, Owner
+
+CLEANUP_POLL_SECONDS = 1.0
+FORGET_RETRY = timedelta(minutes=5)
+
+
+def clean_up(run: Run) -> Decision:
+    """Take away what the run made, in the proven order; then end it."""
+    steps = cleanup(run.facts.leftovers)
+    if steps or run.facts.leftovers.pods:
+        message = f"{_outcome(run)} (still there: {_remaining(run.facts.leftovers)})"
+        going = run.goes_on("CleaningUp", message, *steps, reason=_reason(run), again=CLEANUP_POLL_SECONDS)
+        if not (run.deleting and run.facts.namespace_ending):
+            return going
+        # Nothing may hold up a namespace that ends; what is still to do, the sweep finds by its labels.
+        return Decision(status=run.status, steps=steps, again=CLEANUP_POLL_SECONDS, released=True)
+    if thaw := _thaw(run):
+        return run.goes_on("CleaningUp", "thaws the guest", thaw, reason=_reason(run), again=CLEANUP_POLL_SECONDS)
+    return _end(run)
+
+
+def let_go(run: Run) -> Decision:
+    """A finished VMBackup is being deleted: forget its restore point first, if that is asked for."""
+    wanted = run.backup.spec.deletion_policy == "Delete" and run.status.restore_point
+    if not wanted or run.facts.namespace_ending:
+        return Decision(status=run.status, again=None, released=True)
+    job = run.facts.forget
+    if job is None:
+        return _start_forget(run)
+    if job.deleting:
+        return run.waits("Forgetting", "an earlier try to forget the restore point is being removed")
+    if job.outcome is None:
+        return run.waits("Forgetting", f"the restore point is being forgotten {job.waiting_for}".rstrip())
+    report = read_report(job, run_id=run.uid, verb="forget")
+    if isinstance(report, Refusal) and report.reason is not Reason.POINT_NOT_FOUND:
+        return _retry_forget(run, job, report)
+    return Decision(status=run.status, steps=(Delete(kind="Job", name=job.name),), again=None, released=True)
+
+
+def _start_forget(run: Run) -> Decision:
+    target = run.facts.target
+    if isinstance(target, Refusal):
+        return _cannot_forget(run, target)
+    status = run.status
+    stored = status.target.repository_id if status.target else None
+    if refusal := run.facts.secrets or refuse_writing(target) or refuse_repository(target, stored):
+        return _cannot_forget(run, refusal)
+    forget = ForgetRun(
+        run_id=run.uid,
+        repository=target.place,
+        key_domain=target.key_domain(status.namespace_uid or ""),
+        restore_point=status.restore_point or "",
+        owner=Owner(
+            cluster=status.cluster_id or "",
+            namespace_uid=status.namespace_uid or "",
+            vm_uid=status.vm_uid or "",
+            namespace=run.namespace,
+            vm=run.backup.spec.vm.name,
+        ),
+    )
+    name = job_name("forget", run.backup.metadata.name, run.uid)
+    start = StartForget(job=name, run=forget, target=target, labels=run.labels)
+    return run.goes_on("Forgetting", "the restore point is being forgotten", start)
+
+
+def _retry_forget(run: Run, job: JobFacts, refusal: Refusal) -> Decision:
+    stalled = next((found for found in run.status.conditions if found.type == STALLED), None)
+    if stalled and stalled.status == "True" and run.since(stalled.last_transition_time) >= FORGET_RETRY:
+        return run.goes_on("Forgetting", "tries again to forget the restore point", Delete(kind="Job", name=job.name))
+    return _cannot_forget(run, refusal)
+
+
+def _cannot_forget(run: Run, refusal: Refusal) -> Decision:
+    message = (
+        f"the restore point cannot be forgotten yet: {refusal.message}; it is tried again every few minutes. "
+        "Set spec.deletionPolicy to Retain to delete this object only"
+    )
+    ended = run.ends("Stalled", "Forgetting", refusal.reason, message)
+    return Decision(status=ended.status, again=FORGET_RETRY.total_seconds())
+
+
+def _outcome(run: Run) -> str:
+    if run.status.failure:
+        return run.status.failure.message
+    return "the restore point is complete; removes snapshots and volumes of the run"
+
+
+def _remaining(found: Leftovers) -> str:
+    """What is being removed now. Others may hold it, such as a node that is away, so people must see its name."""
+    stages = (
+        ("Pod", found.pods),
+        ("Job", found.jobs),
+        ("PersistentVolumeClaim", [clone.name for clone in found.clones]),
+        ("VolumeSnapshot", [snapshot.name for snapshot in found.pair_snapshots]),
+        ("VolumeSnapshotContent", [content.name for content in (*found.pair_contents, *_held(found))]),
+        ("VirtualMachineSnapshot", [snapshot.name for snapshot in found.vm_snapshots]),
+        ("Secret", found.secrets),
+    )
+    return next(f"{kind} {', '.join(names[:3])}" for kind, names in stages if names)
+
+
+def _held(found: Leftovers) -> list[ContentFacts]:
+    return [original.content for original in found.originals]
+
+
+def _reason(run: Run) -> Reason:
+    return Reason(run.status.failure.reason) if run.status.failure else Reason.RUNNING
+
+
+def _thaw(run: Run) -> Thaw | None:
+    """KubeVirt thaws when its snapshot goes. A guest that is still frozen then, is frozen by nobody who remembers."""
+    machine, started = run.facts.machine, run.status.start_time
+    if machine is None or started is None or not machine.frozen or machine.snapshot_in_progress:
+        return None
+    if run.since(started) > run.rules.snapshot_deadline + THAW_LIMIT:
+        return None
+    return Thaw(namespace=run.namespace, vm=machine.name)
+
+
+def _end(run: Run) -> Decision:
+    done = {"completion_time": run.now, "handles": [], "progress": None}
+    if run.status.failure:
+        return run.ends("Stalled", "Failed", _reason(run), run.status.failure.message, **done)
+    return run.ends("Ready", "Completed", Reason.SUCCEEDED, _success(run), **done)
+
+
+def _success(run: Run) -> str:
+    consistency = run.status.consistency
+    level = consistency.reached if consistency else "Crash"
+    return f"restore point {run.status.restore_point} is complete, {level}-consistent, and can be restored"

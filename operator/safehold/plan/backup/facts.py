@@ -1,0 +1,231 @@
+"""What the planner of a backup may know: frozen facts, read from the cluster before each decision."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from safehold.plan.job import JobFacts
+from safehold.plan.refusal import Refusal
+from safehold.plan.target.use import TargetFacts
+
+VolumeMode = Literal["Block", "Filesystem"]
+ContentPolicy = Literal["Retain", "Delete"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskFacts:
+    """One volume of a VM's spec that outlives the VM's run. `claim` is None for a disk that is no claim (hostDisk)."""
+
+    name: str
+    claim: str | None
+    snapshottable: bool | None
+    """What KubeVirt says; None while it has not said anything."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineFacts:
+    """A VirtualMachine, and whether its guest is frozen now."""
+
+    name: str
+    uid: str
+    disks: tuple[DiskFacts, ...]
+    frozen: bool = False
+    snapshot_in_progress: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimFacts:
+    """A claim of the VM and the volume that it is bound to."""
+
+    name: str
+    uid: str
+    mode: VolumeMode
+    capacity_bytes: int
+    storage_class: str | None
+    access_modes: tuple[str, ...]
+    driver: str
+    volume_handle: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    node_affinity: Mapping[str, object] | None = None
+    """The volume's required node selector: where it can be reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSnapshotFacts:
+    """A CSI VolumeSnapshot."""
+
+    name: str
+    namespace: str
+    uid: str
+    ready: bool
+    deleting: bool
+    content: str | None
+    """The VolumeSnapshotContent that it says it is bound to."""
+    claim: str | None
+    """The claim that it was cut from; None for one of a pair."""
+    owner_uid: str | None
+    """uid of its controller: the VirtualMachineSnapshotContent for one of KubeVirt's."""
+    restore_size_bytes: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentFacts:
+    """A CSI VolumeSnapshotContent."""
+
+    name: str
+    uid: str
+    resource_version: str
+    driver: str
+    handle: str | None
+    policy: ContentPolicy
+    snapshot_namespace: str
+    snapshot_name: str
+    snapshot_uid: str | None
+    deleting: bool
+    class_name: str | None = None
+    source_mode: VolumeMode | None = None
+    source_volume_handle: str | None = None
+    """The volume that was cut; None for a static content."""
+    restore_size_bytes: int = 0
+    error: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapturedVolume:
+    """One volume of a VirtualMachineSnapshot: what KubeVirt recorded, and what is there now."""
+
+    name: str
+    claim_name: str
+    claim_uid: str
+    snapshot_name: str
+    claim: ClaimFacts | None
+    snapshot: VolumeSnapshotFacts | None
+    content: ContentFacts | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureFacts:
+    """A VirtualMachineSnapshotContent: the VM as it was cut."""
+
+    uid: str
+    vm_uid: str
+    disks: Mapping[str, str]
+    """Volume name to claim name, as the captured VM's spec has it."""
+    cut_time: datetime | None
+    volumes: tuple[CapturedVolume, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotFacts:
+    """A VirtualMachineSnapshot."""
+
+    name: str
+    uid: str
+    vm: str
+    created: datetime
+    deleting: bool
+    succeeded: bool
+    """The phase; what it cut may not be readable yet."""
+    ready: bool
+    failure: str | None
+    """Why it failed for good; None while it may still succeed."""
+    error: str
+    """What KubeVirt is retrying after."""
+    indications: tuple[str, ...]
+    capture: CaptureFacts | None
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeFacts:
+    """How long the guest was frozen, as a watch of the VMI saw it."""
+
+    millis: int
+    observation: Literal["Observed", "UpperBound"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloneFacts:
+    """A claim of ours, made from a pair."""
+
+    name: str
+    uid: str
+    bound: bool
+    deleting: bool
+    problem: str = ""
+    """What the provisioner says, while it is not bound."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldFacts:
+    """What became of one recorded handle: the original content, our pair, and the claim made from it."""
+
+    volume: str
+    original: ContentFacts | None
+    content: ContentFacts | None
+    snapshot: VolumeSnapshotFacts | None
+    clone: CloneFacts | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginalFacts:
+    """A content of KubeVirt's that a run holds by Retain."""
+
+    content: ContentFacts
+    policy: ContentPolicy
+    """The policy to set back."""
+    snapshot_lives: bool
+    """Whether the VolumeSnapshot that it is bound to still exists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VMSnapshotRef:
+    """A VirtualMachineSnapshot that a run made."""
+
+    namespace: str
+    name: str
+    uid: str
+    deleting: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leftovers:
+    """Everything in the cluster that carries the labels of one run, or that its record names."""
+
+    jobs: tuple[str, ...] = ()
+    pods: tuple[str, ...] = ()
+    clones: tuple[CloneFacts, ...] = ()
+    pair_snapshots: tuple[VolumeSnapshotFacts, ...] = ()
+    pair_contents: tuple[ContentFacts, ...] = ()
+    originals: tuple[OriginalFacts, ...] = ()
+    vm_snapshots: tuple[VMSnapshotRef, ...] = ()
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupFacts:
+    """All that a decision about one VMBackup depends on. `leftovers` are read only when the run is over."""
+
+    namespace_uid: str
+    namespace_ending: bool
+    target: TargetFacts | Refusal
+    secrets: Refusal | None = None
+    """Why the target's Secrets cannot be used."""
+    slot: bool = True
+    """Whether the run may be active now."""
+    machine: MachineFacts | None = None
+    snapshot: SnapshotFacts | None = None
+    machine_captured: bool = False
+    """Whether the manifests are kept for the run."""
+    machine_bytes: int = 0
+    freeze: FreezeFacts | None = None
+    holds: tuple[HoldFacts, ...] = ()
+    job: JobFacts | None = None
+    leftovers: Leftovers = Leftovers()
+    forget: JobFacts | None = None
+    """The Job that forgets the point of a VMBackup in deletion."""

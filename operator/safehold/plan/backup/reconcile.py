@@ -1,0 +1,127 @@
+"""The next step of a VMBackup, from its status, what is in the cluster, and the time.
+
+| phase | until |
+|---|---|
+| Pending | target, VM and disks fit, and a slot is free |
+| Snapshotting | KubeVirt's snapshot can be read (`backup_capture`) |
+| Preparing | the worker has claims of its own, made from the same snapshots (`backup_holds`) |
+| Transferring | the worker reports (`backup_worker`) |
+| CleaningUp | nothing of the run is left in the cluster (`backup_ending`) |
+| Completed, Failed | for ever: a VMBackup is one run |
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from safehold.api.vmbackup import BackupTargetIdentity, VMBackup
+from safehold.plan.backup.capture import capture
+from safehold.plan.backup.ending import clean_up, let_go
+from safehold.plan.backup.facts import BackupFacts, MachineFacts
+from safehold.plan.backup.holds import prepare
+from safehold.plan.backup.run import BackupRules, Decision, Run
+from safehold.plan.names import snapshot_name
+from safehold.plan.refusal import Refusal
+from safehold.plan.target.use import TargetFacts, refuse_writing
+from safehold.reasons import Reason
+
+Stage = Literal["Beginning", "Capturing", "Preparing", "Ending", "Finished"]
+
+
+def stage_of(backup: VMBackup) -> Stage:
+    """How far the status says that the run is; it decides which facts are needed."""
+    status = backup.status
+    if status.completion_time is not None:
+        return "Finished"
+    if status.failure or status.restore_point:
+        return "Ending"
+    if status.start_time is None:
+        return "Beginning"
+    return "Preparing" if status.consistency else "Capturing"
+
+
+def next_step(backup: VMBackup, facts: BackupFacts, rules: BackupRules, now: datetime) -> Decision:
+    """Decide. Deciding twice on the same facts gives the same decision."""
+    run = Run(backup=backup, facts=facts, rules=rules, now=now)
+    stage = stage_of(backup)
+    if stage == "Finished":
+        return let_go(run) if run.deleting else Decision(status=run.status, again=None)
+    if stage == "Ending":
+        return clean_up(run)
+    if run.deleting:
+        return run.fails(Refusal(Reason.CANCELLED, "the VMBackup was deleted while its run was active"))
+    if facts.namespace_ending:
+        return run.fails(Refusal(Reason.CANCELLED, f"namespace {run.namespace} is being deleted"))
+    if stage == "Beginning":
+        return _begin(run)
+    return capture(run) if stage == "Capturing" else prepare(run)
+
+
+def needs_slot(backup: VMBackup, facts: BackupFacts) -> bool:
+    """Whether a slot is of use to the run now: one that waits for its target must not keep others from theirs."""
+    stage = stage_of(backup)
+    if stage != "Beginning":
+        return stage != "Finished"
+    going = backup.metadata.deletion_timestamp is not None or facts.namespace_ending
+    return not going and _refusal(backup, facts) is None
+
+
+def _begin(run: Run) -> Decision:
+    facts = run.facts
+    refusal = _refusal(run.backup, facts)
+    if refusal is not None:
+        created = run.backup.metadata.creation_timestamp
+        if refusal.reason in _MAY_PASS and run.since(created) < run.rules.prepare_timeout:
+            return run.goes_on("Pending", refusal.message, reason=refusal.reason, again=5.0)
+        return run.fails(refusal)
+    if not facts.slot:
+        return run.goes_on(
+            "Pending", "waits for an active backup to end: the limit is reached", reason=Reason.WAITING, again=None
+        )
+    assert isinstance(facts.target, TargetFacts)
+    assert facts.machine is not None
+    return run.goes_on(
+        "Snapshotting",
+        f"takes a snapshot of VirtualMachine {facts.machine.name}",
+        start_time=run.now,
+        vm_uid=facts.machine.uid,
+        namespace_uid=facts.namespace_uid,
+        cluster_id=run.rules.cluster_id,
+        target=BackupTargetIdentity(
+            kind=run.backup.spec.target_ref.kind,
+            name=facts.target.name,
+            uid=facts.target.uid,
+            repository_id=facts.target.repository_id,
+        ),
+        snapshot_name=snapshot_name(run.backup.metadata.name, run.uid),
+    )
+
+
+_MAY_PASS = frozenset({Reason.TARGET_NOT_READY, Reason.WAITING})
+
+
+def _refusal(backup: VMBackup, facts: BackupFacts) -> Refusal | None:
+    if isinstance(facts.target, Refusal):
+        return facts.target
+    if refusal := refuse_writing(facts.target) or facts.secrets:
+        return refusal
+    if facts.machine is None:
+        name, namespace = backup.spec.vm.name, backup.metadata.namespace
+        message = f"VirtualMachine {name} does not exist in namespace {namespace}; correct spec.vm.name"
+        return Refusal(Reason.VM_NOT_FOUND, message)
+    return _refuse_disks(facts.machine)
+
+
+def _refuse_disks(machine: MachineFacts) -> Refusal | None:
+    """A VM is captured whole or not at all."""
+    if not machine.disks:
+        message = f"VirtualMachine {machine.name} has no volume that outlives it; there is nothing to back up"
+        return Refusal(Reason.NOT_SNAPSHOTTABLE, message)
+    unable = [disk for disk in machine.disks if disk.claim is None or disk.snapshottable is False]
+    if unable:
+        what = "; ".join(f"{disk.name}: {disk.reason or 'not a claim of a CSI driver'}" for disk in unable)
+        message = f"these volumes cannot be snapshotted: {what}. Give their StorageClass a VolumeSnapshotClass"
+        return Refusal(Reason.NOT_SNAPSHOTTABLE, message[:1024])
+    if undecided := [disk.name for disk in machine.disks if disk.snapshottable is None]:
+        message = f"KubeVirt has not said yet whether it can snapshot volume {', '.join(undecided)}"
+        return Refusal(Reason.WAITING, message)
+    return None

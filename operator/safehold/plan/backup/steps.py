@@ -1,0 +1,151 @@
+"""What a backup may do to the cluster, as values. `safehold.kube.backup_steps` carries them out, twice if need be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from safehold.api.vmbackup import SnapshotHandle
+from safehold.plan.backup.facts import ContentPolicy, VolumeMode
+from safehold.plan.target.use import TargetFacts
+from safehold.run import BackupRun, ForgetRun
+
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureMachine:
+    """Read the VM's manifest and all that it depends on, and keep them for the run, in a Secret of ours."""
+
+    namespace: str
+    vm: str
+    secret: str
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeSnapshot:
+    """Watch the guest's freeze state, and create the VirtualMachineSnapshot."""
+
+    namespace: str
+    name: str
+    vm: str
+    deadline_seconds: int
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thaw:
+    """Unfreeze a guest that KubeVirt left frozen."""
+
+    namespace: str
+    vm: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldContent:
+    """Set KubeVirt's content to Retain and mark it as held by this run."""
+
+    content: str
+    resource_version: str
+    policy: ContentPolicy
+    """The policy before."""
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatePair:
+    """Create our own content and snapshot for a recorded handle."""
+
+    handle: SnapshotHandle
+    annotations: Labels
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebindPair:
+    """Clear a stale uid in our content's reference, so that it binds to our snapshot of that name again."""
+
+    content: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateClone:
+    """Create the claim from which the worker reads."""
+
+    name: str
+    pair: str
+    mode: VolumeMode
+    size_bytes: int
+    storage_class: str | None
+    access_modes: tuple[str, ...]
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartBackup:
+    """Start the worker. `run.machine` is empty here: the kept manifests are filled in when the Secret is written."""
+
+    job: str
+    machine_secret: str
+    run: BackupRun
+    claims: Mapping[str, str]
+    """Volume name to the name of its claim."""
+    node_affinity: Mapping[str, object] | None
+    target: TargetFacts
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartForget:
+    """Start the worker that takes the restore point out of the repository."""
+
+    job: str
+    run: ForgetRun
+    target: TargetFacts
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdoptSecret:
+    """Let the Job own the Secret of its name."""
+
+    job: str
+    job_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """Delete one object; with a uid only that very one."""
+
+    kind: Literal["Job", "Claim", "VolumeSnapshot", "VolumeSnapshotContent", "VirtualMachineSnapshot", "Secret"]
+    name: str
+    namespace: str | None = None
+    """None: the operator's namespace, or none for a cluster-wide kind."""
+    uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPolicy:
+    """Set a content's deletionPolicy; `release` also takes the marks of HoldContent away."""
+
+    content: str
+    uid: str
+    policy: ContentPolicy
+    release: bool = False
+
+
+Step = (
+    CaptureMachine
+    | TakeSnapshot
+    | Thaw
+    | HoldContent
+    | CreatePair
+    | RebindPair
+    | CreateClone
+    | StartBackup
+    | StartForget
+    | AdoptSecret
+    | Delete
+    | SetPolicy
+)

@@ -1,0 +1,163 @@
+"""The worker: start it on our claims, follow it, and believe its report as far as it was asked."""
+
+from collections.abc import Iterable
+
+from safehold.api.vmbackup import VolumeBackup
+from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, ClaimFacts
+from safehold.plan.backup.run import Decision, Run
+from safehold.plan.backup.steps import AdoptSecret, StartBackup
+from safehold.plan.job import JobFacts, read_report
+from safehold.plan.names import job_name, machine_secret_name
+from safehold.plan.refusal import Refusal
+from safehold.plan.summary import measure_progress, total_counts
+from safehold.plan.target.use import TargetFacts, refuse_repository, refuse_writing
+from safehold.reasons import Reason
+from safehold.run import BackupRun, Capture, Owner, RunReport, VolumeSource, VolumeToBackUp, disk_path
+
+PROGRESS_SECONDS = 5.0
+"""How often a running worker's log is looked at."""
+
+
+def start_worker(run: Run, captured: CaptureFacts) -> Decision:
+    """Start the worker, with the target as it is now."""
+    target, recorded = run.facts.target, run.status.target
+    refusal = target if isinstance(target, Refusal) else run.facts.secrets
+    if refusal is None and isinstance(target, TargetFacts):
+        refusal = refuse_writing(target) or refuse_repository(target, recorded.repository_id if recorded else None)
+    if refusal is not None and refusal.reason is Reason.TARGET_NOT_READY:
+        return run.waits("Preparing", refusal.message)
+    if refusal is not None:
+        return run.fails(refusal)
+    assert not isinstance(target, Refusal)
+    name = job_name("backup", run.backup.metadata.name, run.uid)
+    start = StartBackup(
+        job=name,
+        machine_secret=machine_secret_name(run.backup.metadata.name, run.uid),
+        run=_worker_run(run, captured, target),
+        claims={handle.volume: handle.claim_name for handle in run.status.handles},
+        node_affinity=next(
+            (v.claim.node_affinity for v in captured.volumes if v.claim and v.claim.node_affinity), None
+        ),
+        target=target,
+        labels=run.labels,
+    )
+    return run.goes_on("Transferring", "starts the worker", start, job_name=name)
+
+
+def _worker_run(run: Run, captured: CaptureFacts, target: TargetFacts) -> BackupRun:
+    status = run.status
+    assert status.consistency is not None
+    assert status.capture_time is not None
+    return BackupRun(
+        run_id=run.uid,
+        owner=Owner(
+            cluster=status.cluster_id or "",
+            namespace_uid=status.namespace_uid or "",
+            vm_uid=status.vm_uid or "",
+            namespace=run.namespace,
+            vm=run.backup.spec.vm.name,
+        ),
+        repository=target.place,
+        key_domain=target.key_domain(status.namespace_uid or ""),
+        capture=Capture(
+            time=status.capture_time,
+            consistency=status.consistency.reached,
+            indications=status.consistency.indications,
+            frozen_millis=status.consistency.frozen_millis,
+            frozen_observation=status.consistency.frozen_observation,
+            snapshot_uid=status.snapshot_uid or "",
+        ),
+        volumes=[_worker_volume(volume, volume.claim) for volume in captured.volumes if volume.claim],
+        machine=[],
+    )
+
+
+def _worker_volume(volume: CapturedVolume, claim: ClaimFacts) -> VolumeToBackUp:
+    return VolumeToBackUp(
+        name=volume.name,
+        path=disk_path(volume.name, claim.mode),
+        mode=claim.mode,
+        source=VolumeSource(
+            pvc_uid=claim.uid,
+            volume_handle=claim.volume_handle,
+            driver=claim.driver,
+            capacity_bytes=claim.capacity_bytes,
+            last_restore_uid=claim.annotations.get("restore.kubevirt.io/lastRestoreUID", ""),
+        ),
+        claim={
+            "name": claim.name,
+            "labels": dict(claim.labels),
+            "annotations": dict(claim.annotations),
+            "storageClassName": claim.storage_class,
+            "accessModes": list(claim.access_modes),
+            "capacity": claim.capacity_bytes,
+        },
+    )
+
+
+def follow_worker(run: Run, job: JobFacts) -> Decision:
+    """Wait for the worker's report, and show how far it is."""
+    if job.outcome is not None:
+        return _finish(run, job)
+    if not job.secret_owned:
+        adopt = AdoptSecret(job=job.name, job_uid=job.uid)
+        return run.goes_on("Transferring", "starts the worker", adopt, job_name=job.name)
+    if job.progress is not None:
+        elapsed = run.since(run.status.capture_time)
+        progress = measure_progress(job.progress.bytes_done, job.progress.bytes_total, elapsed=elapsed)
+        message = f"the worker is at {progress.percent} % of {progress.bytes_total} bytes"
+        return run.goes_on("Transferring", message, again=PROGRESS_SECONDS, progress=progress, job_name=job.name)
+    unbound = [hold for hold in run.facts.holds if hold.clone is not None and not hold.clone.bound]
+    waiting = job.waiting_for or ("" if not unbound else problems(run))
+    if waiting and run.status.progress is None and run.is_late:
+        return run.fails(Refusal(Reason.TIMED_OUT, f"the worker did not start in time: {waiting}"))
+    return run.waits("Transferring", f"waits for the worker: {waiting}".rstrip(": "), job_name=job.name)
+
+
+def _finish(run: Run, job: JobFacts) -> Decision:
+    names = [volume.name for volume in run.status.volumes]
+    report = read_report(job, run_id=run.uid, verb="backup", volumes=names)
+    if isinstance(report, Refusal):
+        return run.fails(report)
+    if not report.restore_point:
+        return run.fails(Refusal(Reason.REPORT_REJECTED, f"the report of Job {job.name} names no restore point"))
+    volumes = _reported(run.status.volumes, report)
+    totals = total_counts(volumes)
+    size = totals.bytes_total or 0
+    return run.goes_on(
+        "CleaningUp",
+        "the restore point is complete; removes snapshots and volumes of the run",
+        restore_point=report.restore_point,
+        parent=report.parent,
+        engine=volumes[0].engine if volumes else None,
+        volumes=volumes,
+        progress=measure_progress(size, size, elapsed=run.since(run.status.capture_time)),
+        **totals.model_dump(by_alias=False),
+    )
+
+
+def _reported(volumes: Iterable[VolumeBackup], report: RunReport) -> list[VolumeBackup]:
+    """The volumes with what the worker says about each."""
+    reports = {volume.name: volume for volume in report.volumes}
+    return [
+        volume.model_copy(
+            update={
+                "engine": found.engine.value,
+                "engine_reason": found.engine_reason[:1024] or None,
+                "seconds": round(found.seconds, 3),
+                **found.model_dump(include={field for field in type(found).model_fields if field.startswith("bytes_")}),
+            }
+        )
+        for volume in volumes
+        if (found := reports.get(volume.name))
+    ]
+
+
+def problems(run: Run) -> str:
+    """What the CSI driver says about each volume."""
+    found = []
+    for hold in run.facts.holds:
+        snapshot, content = hold.snapshot, hold.content
+        problem = (hold.clone.problem if hold.clone else "") or (snapshot.error if snapshot else "")
+        found.append(f"{hold.volume}: {problem or (content.error if content else '') or 'not ready yet'}")
+    return "; ".join(found)

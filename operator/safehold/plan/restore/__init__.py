@@ -1,0 +1,1 @@
+"""One VMRestore, from admission to the running VM; `reconcile` is the entry."""

@@ -1,0 +1,162 @@
+"""Whether a restore can be done at all, decided before anything is changed; and what it will write to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from safehold.api import VMBackup, VMRestore
+from safehold.api.vmbackup import VolumeBackup
+from safehold.api.vmrestore import RestoredVM, VolumeRestore
+from safehold.plan.conditions import is_finished
+from safehold.plan.names import prime_claim_name, restored_claim_name
+from safehold.plan.refusal import Refusal
+from safehold.plan.restore.facts import ObservedRestore, VMFacts
+from safehold.plan.storage import Claim
+from safehold.plan.target.use import TargetFacts, refuse_repository
+from safehold.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What is recorded before the first write."""
+
+    vm: RestoredVM
+    volumes: tuple[VolumeRestore, ...]
+
+
+def admit(restore: VMRestore, backup: VMBackup, seen: ObservedRestore) -> Admission | Refusal:
+    """Judge a restore whose point is chosen."""
+    refusal = _refuse_target(restore, backup, seen)
+    if refusal is not None:
+        return refusal
+    if restore.spec.target.mode == "NewVM":
+        return _admit_new(restore, backup, seen)
+    return _admit_in_place(restore, backup, seen)
+
+
+def vm_name(restore: VMRestore, backup: VMBackup) -> str:
+    """The VM to restore to: the source's own name unless another is given."""
+    return restore.spec.target.name or backup.spec.vm.name
+
+
+def _refuse_target(restore: VMRestore, backup: VMBackup, seen: ObservedRestore) -> Refusal | None:
+    if isinstance(seen.target, Refusal):
+        return seen.target
+    assert isinstance(seen.target, TargetFacts)
+    stored = backup.status.target.repository_id if backup.status.target else None
+    if refusal := refuse_repository(seen.target, stored):
+        return refusal
+    account = restore.spec.service_account_name
+    if account and not seen.has_service_account:
+        message = f"ServiceAccount {account}, which spec.serviceAccountName names, does not exist; create it"
+        return Refusal(Reason.INVALID_SPEC, message)
+    if seen.target.kind == "BackupTarget" and not account:
+        message = (
+            "the restore point lies in a BackupTarget, whose content the namespace's users can write: "
+            "name in spec.serviceAccountName with whose rights its objects are created"
+        )
+        return Refusal(Reason.INVALID_SPEC, message)
+    return None
+
+
+def _admit_new(restore: VMRestore, backup: VMBackup, seen: ObservedRestore) -> Admission | Refusal:
+    name = vm_name(restore, backup)
+    if seen.vm is not None:
+        message = f"VM {seen.namespace.name}/{name} exists; give spec.target.name another name, or restore InPlace"
+        return Refusal(Reason.VM_EXISTS, message)
+    uid = restore.metadata.uid
+    volumes = [
+        _record(volume, uid, claim_name=restored_claim_name(name, volume.name, uid)) for volume in backup.status.volumes
+    ]
+    return _with_classes(Admission(vm=RestoredVM(name=name), volumes=tuple(volumes)), seen)
+
+
+def _admit_in_place(restore: VMRestore, backup: VMBackup, seen: ObservedRestore) -> Admission | Refusal:
+    name, vm = vm_name(restore, backup), seen.vm
+    called = f"VM {seen.namespace.name}/{name}"
+    if vm is None or vm.deleting:
+        message = f"{called} does not exist, so nothing can be restored in place; use mode NewVM"
+        return Refusal(Reason.VM_NOT_FOUND, message)
+    if vm.uid != backup.status.vm_uid:
+        message = (
+            f"the restore point is of another VM than {called} (uid {backup.status.vm_uid}, found {vm.uid}), which "
+            "was created anew or never was the same; restore with mode NewVM beside it"
+        )
+        return Refusal(Reason.POINT_NOT_YOURS, message)
+    if rival := next((other for other in seen.others if _goes_first(other, restore, name)), None):
+        message = f"VMRestore {rival.metadata.name} restores {called} in place; this one begins when that has ended"
+        return Refusal(Reason.WAITING, message)
+    volumes: list[VolumeRestore] = []
+    for volume in backup.status.volumes:
+        record = _replacement(volume, restore.metadata.uid, vm, called, seen.live_claims)
+        if isinstance(record, Refusal):
+            return record
+        volumes.append(record)
+    running = RestoredVM(name=name, uid=vm.uid, original_run_strategy=vm.run_strategy, was_running=vm.is_running)
+    return _with_classes(Admission(vm=running, volumes=tuple(volumes)), seen)
+
+
+def _goes_first(other: VMRestore, restore: VMRestore, vm: str) -> bool:
+    """Whether another restore in place of the VM is under way, or waits for longer; one without a VM yet may be of any.
+
+    Two at once would swap each other's volumes, and each would stop the VM that the other starts.
+    """
+    if other.spec.target.mode != "InPlace" or is_finished(other.status.conditions):
+        return False
+    if other.status.vm is not None:
+        return other.status.vm.name == vm
+    return (other.spec.target.name or other.spec.source.vm) in (None, vm) and _age(other) < _age(restore)
+
+
+def _age(restore: VMRestore) -> tuple[str, str]:
+    created = restore.metadata.creation_timestamp
+    return created.isoformat() if created else "", restore.metadata.uid
+
+
+def _replacement(
+    volume: VolumeBackup, uid: str, vm: VMFacts, called: str, live_claims: Mapping[str, Claim]
+) -> VolumeRestore | Refusal:
+    """The new volume is as the claim in the cluster is now; a claim that was deleted comes back as it was."""
+    claim_name = vm.claims.get(volume.name)
+    if claim_name is None:
+        message = f"{called} no longer has volume {volume.name}, which the restore point holds; use mode NewVM"
+        return Refusal(Reason.VOLUME_MISMATCH, message)
+    live = live_claims.get(claim_name)
+    if live is None:
+        return _record(volume, uid, claim_name=claim_name)
+    if live.volume is None:
+        message = f"claim {claim_name} of volume {volume.name} is not bound to a volume; delete it and restore again"
+        return Refusal(Reason.VOLUME_MISMATCH, message)
+    if live.shape.mode != volume.mode:
+        message = (
+            f"volume {volume.name} was backed up as {volume.mode}, its claim {claim_name} is {live.shape.mode} now; "
+            "use mode NewVM"
+        )
+        return Refusal(Reason.VOLUME_MISMATCH, message)
+    return _record(volume, uid, claim_name=claim_name).model_copy(
+        update={
+            "storage_class_name": live.shape.storage_class,
+            "access_modes": list(live.shape.access_modes),
+            "capacity_bytes": max(volume.capacity_bytes, live.shape.size_bytes),
+        }
+    )
+
+
+def _record(volume: VolumeBackup, uid: str, *, claim_name: str) -> VolumeRestore:
+    return VolumeRestore(
+        name=volume.name,
+        mode=volume.mode,
+        storage_class_name=volume.storage_class_name,
+        access_modes=volume.access_modes,
+        capacity_bytes=volume.capacity_bytes,
+        prime_claim=prime_claim_name(uid, volume.name),
+        claim_name=claim_name,
+    )
+
+
+def _with_classes(admission: Admission, seen: ObservedRestore) -> Admission | Refusal:
+    for volume in admission.volumes:
+        if volume.storage_class_name not in seen.storage_classes:
+            called = volume.storage_class_name or "(none)"
+            message = f"StorageClass {called} of volume {volume.name} does not exist here; create it and restore again"
+            return Refusal(Reason.VOLUME_MISMATCH, message)
+    return admission

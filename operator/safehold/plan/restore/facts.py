@@ -1,0 +1,84 @@
+"""All that the planner of a restore may know about the cluster."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from safehold.api import VMBackup, VMRestore
+from safehold.plan.job import JobFacts
+from safehold.plan.refusal import Refusal
+from safehold.plan.restore.handover import SeenVolume
+from safehold.plan.storage import Claim
+from safehold.plan.target.use import TargetFacts
+from safehold.plan.tenancy import NamespaceFacts
+
+ObjectKey = tuple[str, str]
+"""Kind and name of an object of the restore's namespace."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VMFacts:
+    """The VM that a restore is about, as observed."""
+
+    uid: str
+    run_strategy: str
+    """`spec.runStrategy`, or what `spec.running` means."""
+    is_active: bool
+    """Whether an instance of it exists, also one that is ending or has ended: it holds the volumes."""
+    is_running: bool
+    """Whether the guest runs, or is about to."""
+    snapshot: str | None = None
+    """The VirtualMachineSnapshot that is being taken of it; KubeVirt refuses to stop or start it meanwhile."""
+    restored_by: str | None = None
+    """uid of the VMRestore that created it."""
+    deleting: bool = False
+    claims: Mapping[str, str] = field(default_factory=dict)
+    """Volume name → claim name, of the volumes that are claims."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatedObject:
+    """An object of the restore's namespace that this restore created."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservedRestore:
+    """The cluster around one VMRestore. What a stage does not need yet, or any more, is left empty."""
+
+    cluster_id: str
+    operator_namespace: str
+    namespace: NamespaceFacts
+    """The restore's own."""
+    namespace_ending: bool = False
+    source: NamespaceFacts | None = None
+    backups: Sequence[VMBackup] = ()
+    """Before a point is chosen: all that may be meant. After: the chosen one, if it still exists."""
+    source_vm_uid: str | None = None
+    """uid of the VM that has the source's name now."""
+    target: TargetFacts | Refusal | None = None
+    """The target of the chosen point."""
+    has_service_account: bool = True
+    """Whether the ServiceAccount that the restore names exists."""
+    storage_classes: frozenset[str] = frozenset()
+    vm: VMFacts | None = None
+    """The VM to restore, or that was created."""
+    live_claims: Mapping[str, Claim] = field(default_factory=dict)
+    """In place, before it begins: the VM's claims by name."""
+    others: Sequence[VMRestore] = ()
+    """In place, before it begins: the other VMRestores of the namespace."""
+    volumes: Mapping[str, SeenVolume] = field(default_factory=dict)
+    """By the VM's name of the volume."""
+    job: JobFacts | None = None
+    run_secret: bool = False
+    """After a failure: whether the run's Secret is there, which a start that was cut short leaves without a Job."""
+    objects: Sequence[Mapping[str, Any]] | Refusal | None = field(default=None, repr=False)
+    """What the worker recalled of the VM and its dependencies; None before it has."""
+    existing: Mapping[ObjectKey, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    """Objects in the restore's namespace that have the names of dependencies."""
+    created: Sequence[CreatedObject] = ()
+    """After a failure: what this restore made in its namespace, beside claims."""

@@ -1,0 +1,165 @@
+"""Filling: claims in the operator's namespace, the worker that writes into them, and its report."""
+
+from datetime import timedelta
+
+from safehold.api import VMBackup
+from safehold.api.vmrestore import VolumeRestore
+from safehold.plan.job import JobFacts, read_report
+from safehold.plan.names import job_name
+from safehold.plan.refusal import Refusal
+from safehold.plan.restore.handover import shape_of
+from safehold.plan.restore.look import Decision, Look, Mark
+from safehold.plan.restore.rebuild import read_machine
+from safehold.plan.restore.steps import AdoptSecret, CreateClaim, Record, StartRestoreJob
+from safehold.plan.storage import NewClaim
+from safehold.plan.summary import measure_progress
+from safehold.plan.target.use import TargetFacts
+from safehold.reasons import Reason
+from safehold.run import Owner, RestoreRun, RunReport, VolumeToRestore, disk_path
+
+PHASE = "Filling"
+START_PATIENCE = timedelta(minutes=45)
+"""From the restore's beginning until its worker runs; the VM may need 15 minutes of it to stop."""
+
+
+def fill(look: Look) -> Decision | None:
+    """Until every volume is written and verified. Claims that wait for a consumer get the worker's node."""
+    if look.all_are(Mark.VERIFIED, Mark.HANDING_OVER, Mark.DONE):
+        return None
+    for record in look.status.volumes:
+        prime = look.volume(record).prime
+        if prime is None and record.prime_uid is None:
+            claim = _prime_claim(look, record)
+            return look.goes_on(CreateClaim(claim), PHASE, "makes volumes to restore into")
+        if prime is None or prime.deleting or record.prime_uid not in (None, prime.ref.uid):
+            # What has its name now, the worker has not written to.
+            message = f"somebody deleted claim {record.prime_claim}; restore again"
+            return look.fails(Refusal(Reason.CLAIM_CONFLICT, message))
+    if look.seen.job is None:
+        return _start(look)
+    return _follow(look, look.seen.job)
+
+
+def _prime_claim(look: Look, record: VolumeRestore) -> NewClaim:
+    return NewClaim(
+        namespace=look.seen.operator_namespace,
+        name=record.prime_claim,
+        shape=shape_of(record),
+        labels=look.labels,
+    )
+
+
+def _start(look: Look) -> Decision:
+    target = look.seen.target
+    if isinstance(target, Refusal):
+        may_pass = target.reason is Reason.TARGET_NOT_READY and not _is_late(look)
+        return look.waits(PHASE, target.message, reason=target.reason) if may_pass else look.fails(target)
+    if not look.seen.backups:
+        message = "the VMBackup was deleted while its point was being restored"
+        return look.fails(Refusal(Reason.POINT_NOT_FOUND, message))
+    assert isinstance(target, TargetFacts)
+    name = job_name("restore", look.restore.metadata.name, look.uid)
+    step = StartRestoreJob(
+        name=name,
+        run=_worker_run(look, look.seen.backups[0], target),
+        claims={record.name: record.prime_claim for record in look.status.volumes},
+        target=target,
+        labels=look.labels,
+    )
+    return look.goes_on(step, PHASE, "starts the worker", job_name=name, volumes=_with_prime_uids(look))
+
+
+def _with_prime_uids(look: Look) -> list[VolumeRestore]:
+    """The records with the claims that the worker gets: one of the same name that is made later is empty."""
+    primes = [(record, look.volume(record).prime) for record in look.status.volumes]
+    return [record.model_copy(update={"prime_uid": prime.ref.uid if prime else None}) for record, prime in primes]
+
+
+def _is_late(look: Look) -> bool:
+    return look.now - (look.status.start_time or look.now) > START_PATIENCE
+
+
+def _worker_run(look: Look, backup: VMBackup, target: TargetFacts) -> RestoreRun:
+    point = backup.status
+    return RestoreRun(
+        run_id=look.uid,
+        repository=target.place,
+        key_domain=target.key_domain(point.namespace_uid or ""),
+        restore_point=point.restore_point or "",
+        owner=Owner(
+            cluster=point.cluster_id or "",
+            namespace_uid=point.namespace_uid or "",
+            vm_uid=point.vm_uid or "",
+            namespace=backup.metadata.namespace or "",
+            vm=backup.spec.vm.name,
+        ),
+        volumes=[
+            VolumeToRestore(
+                name=record.name,
+                path=disk_path(record.name, record.mode),
+                mode=record.mode,
+                size_bytes=record.capacity_bytes,
+            )
+            for record in look.status.volumes
+        ],
+    )
+
+
+def _follow(look: Look, job: JobFacts) -> Decision:
+    if job.outcome is not None:
+        return _finish(look, job)
+    if not job.secret_owned:
+        return look.goes_on(AdoptSecret(job.name, job.uid), PHASE, "starts the worker")
+    if job.progress is None:
+        pending = [
+            record.prime_claim
+            for record in look.status.volumes
+            if (prime := look.volume(record).prime) is None or prime.phase != "Bound"
+        ]
+        waiting = job.waiting_for or (f"volumes for {', '.join(pending)} are being made" if pending else "")
+        if waiting and look.status.progress is None and _is_late(look):
+            return look.fails(Refusal(Reason.TIMED_OUT, f"the worker did not start in time: {waiting}"))
+        return look.waits(PHASE, f"waits for the worker: {waiting}".rstrip(": "))
+    elapsed = look.now - (look.status.start_time or look.now)
+    progress = measure_progress(job.progress.bytes_done, job.progress.bytes_total, elapsed=elapsed)
+    message = f"the worker restored {progress.percent} % of {progress.bytes_total} bytes"
+    return look.waits(PHASE, message, reason=Reason.RUNNING, progress=progress)
+
+
+def _finish(look: Look, job: JobFacts) -> Decision:
+    names = [record.name for record in look.status.volumes]
+    report = read_report(job, run_id=look.uid, verb="restore", volumes=names)
+    if isinstance(report, Refusal):
+        return look.fails(report)
+    if not look.in_place:
+        machine = read_machine(look)
+        if isinstance(machine, Refusal):
+            return look.fails(machine)
+    records: list[VolumeRestore] = []
+    for record in look.status.volumes:
+        verified = _verified(look, record, report)
+        if verified is None:
+            return look.waits(PHASE, f"claim {record.prime_claim} is not bound to a volume")
+        records.append(verified)
+    return look.goes_on(
+        Record(),
+        "HandingOver",
+        "everything that was written was read back and is right",
+        volumes=records,
+        progress=None,
+    )
+
+
+def _verified(look: Look, record: VolumeRestore, report: RunReport) -> VolumeRestore | None:
+    seen = look.volume(record)
+    if seen.prime is None or seen.volume is None or seen.prime.volume != seen.volume.name:
+        return None
+    written = next(volume.bytes_total for volume in report.volumes if volume.name == record.name)
+    return record.model_copy(
+        update={
+            "persistent_volume": seen.volume.name,
+            "reclaim_policy": seen.volume.reclaim_policy,
+            "bytes_restored": written,
+            "step": Mark.VERIFIED,
+        }
+    )

@@ -1,0 +1,143 @@
+"""One look at a VMRestore: what is known, and the shapes of what may be decided."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from safehold.api import Failure, VMRestore
+from safehold.api.vmrestore import VMRestoreStatus, VolumeRestore
+from safehold.plan.conditions import State, conditions_for
+from safehold.plan.names import owner_labels
+from safehold.plan.refusal import Refusal
+from safehold.plan.restore.facts import ObservedRestore
+from safehold.plan.restore.handover import Place, SeenVolume, is_replaced
+from safehold.plan.restore.steps import Record, Step, Wait
+from safehold.plan.summary import summarize_restore
+from safehold.reasons import Reason
+
+
+class Mark(StrEnum):
+    """How far one volume is, as its record says; none before the worker verified it."""
+
+    VERIFIED = "Verified"
+    HANDING_OVER = "HandingOver"
+    DONE = "Done"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The status to apply first, since it records what the step touches, and the step to carry out then."""
+
+    step: Step
+    status: VMRestoreStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """A VMRestore together with what was observed, and when."""
+
+    restore: VMRestore
+    seen: ObservedRestore
+    now: datetime
+
+    @property
+    def status(self) -> VMRestoreStatus:
+        """The status as it was read."""
+        return self.restore.status
+
+    @property
+    def uid(self) -> str:
+        """The VMRestore's uid; it is also the id of the worker's run."""
+        return self.restore.metadata.uid
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What all children in the operator's namespace carry."""
+        metadata = self.restore.metadata
+        return owner_labels("VMRestore", self.uid, name=metadata.name, namespace=metadata.namespace)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the VM keeps its definition and gets its volumes back."""
+        return self.restore.spec.target.mode == "InPlace"
+
+    @property
+    def deleting(self) -> bool:
+        """Whether somebody deleted the VMRestore."""
+        return self.restore.metadata.deletion_timestamp is not None
+
+    @property
+    def swap_began(self) -> bool:
+        """Whether a volume of the VM has been replaced already: from then on the restore only goes forward."""
+        return self.in_place and any(is_replaced(record, self.volume(record)) for record in self.status.volumes)
+
+    @property
+    def given_up(self) -> Refusal | None:
+        """Why everything is taken back; None while the restore goes forward."""
+        failure = self.status.failure
+        if failure is not None:
+            return Refusal(Reason(failure.reason), failure.message)
+        if self.seen.namespace_ending:
+            return Refusal(Reason.CANCELLED, f"namespace {self.seen.namespace.name} is being deleted")
+        if self.deleting and not self.swap_began:
+            return Refusal(Reason.CANCELLED, "the VMRestore was deleted")
+        return None
+
+    @property
+    def place(self) -> Place:
+        """Between which namespaces volumes move."""
+        return Place(
+            restore_uid=self.uid,
+            operator_namespace=self.seen.operator_namespace,
+            namespace=self.seen.namespace.name,
+        )
+
+    def volume(self, record: VolumeRestore) -> SeenVolume:
+        """What was observed of a recorded volume."""
+        return self.seen.volumes.get(record.name) or SeenVolume()
+
+    def all_are(self, *marks: Mark) -> bool:
+        """Whether every recorded volume came at least that far."""
+        return all(volume.step in marks for volume in self.status.volumes)
+
+    def goes_on(
+        self, step: Step, phase: str, message: str, *, reason: Reason = Reason.RUNNING, **changes: Any
+    ) -> Decision:
+        """Work is under way. A step that waits says itself what for."""
+        if isinstance(step, Wait):
+            message, reason = step.message, step.reason
+        return Decision(step, self._with("InProgress", phase, reason, message, changes))
+
+    def waits(self, phase: str, message: str, *, reason: Reason = Reason.WAITING, **changes: Any) -> Decision:
+        """Others must finish something first."""
+        return self.goes_on(Wait(message, reason), phase, message, **changes)
+
+    def fails(self, refusal: Refusal) -> Decision:
+        """Record why; the next look takes back what was made."""
+        failure = Failure(reason=refusal.reason.value, message=refusal.message)
+        status = self._with("InProgress", "CleaningUp", refusal.reason, refusal.message, {"failure": failure})
+        return Decision(Record(), status)
+
+    def ends(self, step: Step, state: State, phase: str, reason: Reason, message: str, **changes: Any) -> Decision:
+        """Nothing goes on any more."""
+        ended = {"completion_time": self.now, "progress": None, "job_name": None, **changes}
+        return Decision(step, self._with(state, phase, reason, message, ended))
+
+    def marked(self, mark: Mark, names: Iterable[str]) -> list[VolumeRestore]:
+        """The records with those volumes come as far as `mark`."""
+        chosen = set(names)
+        return [
+            volume.model_copy(update={"step": mark}) if volume.name in chosen else volume
+            for volume in self.status.volumes
+        ]
+
+    def _with(self, state: State, phase: str, reason: Reason, message: str, changes: dict[str, Any]) -> VMRestoreStatus:
+        generation = self.restore.metadata.generation
+        conditions = conditions_for(
+            state, self.status.conditions, generation=generation, now=self.now, reason=reason, message=message
+        )
+        common = {"observed_generation": generation, "phase": phase, "conditions": conditions}
+        status = self.status.model_copy(update={**common, **changes})
+        return status.model_copy(update={"summary": summarize_restore(status)})

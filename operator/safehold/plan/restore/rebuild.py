@@ -1,0 +1,86 @@
+"""A new VM: its dependencies, then the VM itself, halted, out of what the worker recalled."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from safehold.api.vmrestore import RestoredVM
+from safehold.plan.names import RESTORED_BY
+from safehold.plan.refusal import Refusal
+from safehold.plan.restore.facts import ObjectKey
+from safehold.plan.restore.look import Decision, Look
+from safehold.plan.restore.manifest import Machine, NewMachine, rebuild, same_content
+from safehold.plan.restore.steps import CreateObject, OwnObject, Record
+from safehold.reasons import Reason
+
+PHASE = "Rebuilding"
+
+
+def read_machine(look: Look) -> Machine | Refusal:
+    """What will be created, judged before a volume leaves the operator's namespace."""
+    objects = look.seen.objects
+    if isinstance(objects, Refusal):
+        return objects
+    if objects is None or not look.seen.backups:
+        message = "the VM's manifest can no longer be recalled, since its Job or VMBackup was deleted; restore again"
+        return Refusal(Reason.JOB_FAILED, message)
+    backup = look.seen.backups[0]
+    wanted = NewMachine(
+        namespace=look.seen.namespace.name,
+        vm=look.status.vm.name if look.status.vm else backup.spec.vm.name,
+        source_namespace=backup.metadata.namespace or "",
+        source_vm=backup.spec.vm.name,
+        restore_uid=look.uid,
+        claims={record.name: record.claim_name for record in look.status.volumes},
+    )
+    return rebuild(objects, wanted)
+
+
+def rebuild_vm(look: Look) -> Decision | None:
+    """Until the VM is there, halted, with everything that it needs. Its uid in the record says that this is done."""
+    vm = look.status.vm
+    if look.in_place or vm is None or vm.uid is not None:
+        return None
+    machine = read_machine(look)
+    if isinstance(machine, Refusal):
+        return look.fails(machine)
+    needed = [" ".join(key(manifest)) for manifest in machine.dependencies]
+    if look.status.needed_objects != needed:
+        return look.goes_on(Record(), PHASE, f"rebuilds VM {vm.name}", needed_objects=needed)
+    for manifest in machine.dependencies:
+        if key(manifest) not in look.seen.existing:
+            kind, name = key(manifest)
+            return look.goes_on(CreateObject(manifest), PHASE, f"creates {kind} {name}")
+    if look.seen.vm is None:
+        return look.goes_on(CreateObject(machine.vm), PHASE, f"creates VM {vm.name}")
+    if look.seen.vm.restored_by != look.uid:
+        message = f"somebody created VM {vm.name} while it was being restored; restore under another name"
+        return look.fails(Refusal(Reason.VM_EXISTS, message))
+    for manifest in machine.dependencies:
+        if _needs_owner(look, manifest):
+            step = OwnObject(str(manifest["apiVersion"]), *key(manifest), vm=vm.name, vm_uid=look.seen.vm.uid)
+            return look.goes_on(step, PHASE, f"gives VM {vm.name} its revisions")
+    rebuilt = RestoredVM(name=vm.name, uid=look.seen.vm.uid, original_run_strategy=machine.run_strategy)
+    return look.goes_on(
+        Record(), PHASE, f"VM {vm.name} is rebuilt", vm=rebuilt, kept_objects=_kept_objects(look, machine)
+    )
+
+
+def key(manifest: Mapping[str, Any]) -> ObjectKey:
+    """By what an object of the restore's namespace is found."""
+    return str(manifest["kind"]), str(manifest["metadata"]["name"])
+
+
+def _needs_owner(look: Look, manifest: Mapping[str, Any]) -> bool:
+    """A revision lives as long as its VM, as KubeVirt has it; Secrets and ConfigMaps may serve others as well."""
+    existing = look.seen.existing[key(manifest)]
+    return manifest["kind"] == "ControllerRevision" and not existing["metadata"].get("ownerReferences")
+
+
+def _kept_objects(look: Look, machine: Machine) -> list[str]:
+    kept: list[str] = []
+    for manifest in machine.dependencies:
+        existing = look.seen.existing[key(manifest)]
+        is_ours = (existing["metadata"].get("labels") or {}).get(RESTORED_BY) == look.uid
+        if not is_ours and not same_content(existing, manifest):
+            kept.append(" ".join(key(manifest)))
+    return kept

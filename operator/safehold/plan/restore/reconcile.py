@@ -1,0 +1,194 @@
+"""The next step of a restore: choose a point, fill new volumes, hand them over, rebuild or restart the VM.
+
+Each stage answers with its next step and the status to set before that step, or with nothing when it is done. Stages
+look at the record in the status and at the cluster, never at how far the last call got. Until the first volume is
+swapped in place, a failure takes everything back; after it a restore only goes forward.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from safehold.api import VMBackup
+from safehold.api.vmrestore import ClaimRecord, RestoredBackup, VolumeRestore
+from safehold.plan.conditions import is_finished
+from safehold.plan.refusal import Refusal
+from safehold.plan.restore.admission import admit
+from safehold.plan.restore.fill import fill
+from safehold.plan.restore.handover import hand_over, settle
+from safehold.plan.restore.look import Decision, Look, Mark
+from safehold.plan.restore.power import start_vm, stop_vm
+from safehold.plan.restore.rebuild import rebuild_vm
+from safehold.plan.restore.source import SourceFacts, choose
+from safehold.plan.restore.steps import DeleteJob, Finished, Record
+from safehold.plan.restore.undo import take_everything_back
+from safehold.plan.storage import Claim
+from safehold.reasons import Reason
+
+TARGET_PATIENCE = timedelta(minutes=10)
+"""How long a restore waits for its target to become ready."""
+BINDING_PREFIXES = (
+    "pv.kubernetes.io/",
+    "volume.kubernetes.io/",
+    "volume.beta.kubernetes.io/",
+    "kubectl.kubernetes.io/last-applied-configuration",
+)
+"""Annotations that tie a claim to the volume that is replaced."""
+
+
+def next_step(look: Look) -> Decision:
+    """What to do now. The status comes first: it records what the step will touch."""
+    if is_finished(look.status.conditions):
+        return Decision(Finished(), look.status)
+    why = look.given_up
+    if why is not None:
+        return take_everything_back(look, why)
+    stages: tuple[Callable[[Look], Decision | None], ...] = (
+        _choose,
+        _admit,
+        stop_vm,
+        fill,
+        _begin_hand_over,
+        _hand_over,
+        rebuild_vm,
+        _remove_job,
+        _settle,
+        start_vm,
+    )
+    for stage in stages:
+        decision = stage(look)
+        if decision is not None:
+            return decision
+    return _succeed(look)
+
+
+def _choose(look: Look) -> Decision | None:
+    if look.status.backup is not None:
+        return None
+    seen = look.seen
+    facts = SourceFacts(
+        cluster_id=seen.cluster_id,
+        own=seen.namespace,
+        source=seen.source,
+        backups=seen.backups,
+        vm_uid=seen.source_vm_uid,
+    )
+    chosen = choose(look.restore, facts)
+    if isinstance(chosen, Refusal):
+        return look.fails(chosen)
+    namespace = chosen.metadata.namespace or ""
+    backup = RestoredBackup(namespace=namespace, name=chosen.metadata.name, uid=chosen.metadata.uid)
+    point = chosen.status.restore_point
+    return look.goes_on(Record(), "Preparing", _chosen(chosen), restore_point=point, backup=backup)
+
+
+def _chosen(backup: VMBackup) -> str:
+    status = backup.status
+    called = f"VMBackup {backup.metadata.namespace}/{backup.metadata.name}"
+    return f"restores point {status.restore_point} of {called}, captured {status.capture_time:%FT%TZ}"
+
+
+def _admit(look: Look) -> Decision | None:
+    if look.status.vm is not None:
+        return None
+    if not look.seen.backups:
+        return look.fails(Refusal(Reason.POINT_NOT_FOUND, "the chosen VMBackup was deleted; restore another point"))
+    admission = admit(look.restore, look.seen.backups[0], look.seen)
+    if isinstance(admission, Refusal):
+        created = look.restore.metadata.creation_timestamp or look.now
+        soon = admission.reason is Reason.TARGET_NOT_READY and look.now - created < TARGET_PATIENCE
+        if soon or admission.reason is Reason.WAITING:
+            return look.waits("Preparing", admission.message, reason=admission.reason)
+        return look.fails(admission)
+    return look.goes_on(
+        Record(),
+        "Preparing",
+        _chosen(look.seen.backups[0]),
+        vm=admission.vm,
+        volumes=list(admission.volumes),
+        start_time=look.now,
+    )
+
+
+def _begin_hand_over(look: Look) -> Decision | None:
+    """Record what is replaced; from here on a restore in place only goes forward."""
+    if not any(record.step == Mark.VERIFIED for record in look.status.volumes):
+        return None
+    records: list[VolumeRestore] = []
+    for record in look.status.volumes:
+        seen = look.volume(record)
+        changes: dict[str, object] = {"step": Mark.HANDING_OVER}
+        if look.in_place and seen.claim is not None:
+            changes["old_claim"] = _claim_record(seen.claim)
+            changes["old_persistent_volume"] = seen.claim.volume
+            changes["old_reclaim_policy"] = seen.old.reclaim_policy if seen.old else None
+        records.append(record.model_copy(update=changes))
+    return look.goes_on(Record(), "HandingOver", "hands the restored volumes over", volumes=records)
+
+
+def _claim_record(claim: Claim) -> ClaimRecord:
+    annotations = {key: value for key, value in claim.annotations.items() if not key.startswith(BINDING_PREFIXES)}
+    return ClaimRecord(
+        uid=claim.ref.uid,
+        labels=dict(claim.labels),
+        annotations=annotations,
+        owner_references=list(claim.owners),
+    )
+
+
+def _hand_over(look: Look) -> Decision | None:
+    for record in look.status.volumes:
+        if record.step == Mark.DONE:
+            continue
+        step = hand_over(record, look.volume(record), look.place)
+        if isinstance(step, Refusal):
+            return _blocked(look, step)
+        if step is not None:
+            return look.goes_on(step, "HandingOver", f"hands volume {record.name} over to claim {record.claim_name}")
+    return None
+
+
+def _blocked(look: Look, refusal: Refusal) -> Decision:
+    """After the first swap there is no way back without the claims: who holds them must let go.
+
+    When a restored volume itself is gone, or nobody waits for the restore any more, it ends without the VM's volumes.
+    """
+    if not look.swap_began:
+        return look.fails(refusal)
+    if refusal.reason is not Reason.VOLUME_ERROR and not look.deleting:
+        return look.waits("HandingOver", refusal.message, reason=refusal.reason)
+    kept = f"the VM's own volumes are kept: kubectl get pv -l safehold.dev/undo-of={look.uid}"
+    return look.fails(Refusal(refusal.reason, f"{refusal.message}; {kept}"))
+
+
+def _remove_job(look: Look) -> Decision | None:
+    """Its pod holds the filling claims, and its Secret the key of the envelope."""
+    if look.seen.job is None or look.all_are(Mark.DONE):
+        return None
+    return look.goes_on(DeleteJob(look.seen.job.name), "HandingOver", "removes the worker")
+
+
+def _settle(look: Look) -> Decision | None:
+    for record in look.status.volumes:
+        if record.step == Mark.DONE:
+            continue
+        seen = look.volume(record)
+        step = settle(record, seen)
+        if step is not None:
+            return look.goes_on(step, "HandingOver", f"gives volume {record.name} its reclaim policy back")
+    if look.all_are(Mark.DONE):
+        return None
+    records = look.marked(Mark.DONE, [record.name for record in look.status.volumes])
+    return look.goes_on(Record(), "HandingOver", "all volumes are handed over", volumes=records)
+
+
+def _succeed(look: Look) -> Decision:
+    backup, vm = look.status.backup, look.status.vm
+    assert backup is not None
+    assert vm is not None
+    message = f"VM {vm.name} is restored from point {look.status.restore_point} of {backup.namespace}/{backup.name}"
+    if look.in_place:
+        message += f"; the replaced volumes are kept: kubectl get pv -l safehold.dev/undo-of={look.uid}"
+    if look.status.kept_objects:
+        names = ", ".join(look.status.kept_objects)
+        message += f"; objects with other content existed and were not overwritten: {names}"
+    return look.ends(Finished(), "Ready", "Completed", Reason.SUCCEEDED, message)

@@ -1,0 +1,1 @@
+"""Backup targets: their check, and what a run may use of them."""

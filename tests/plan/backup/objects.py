@@ -1,0 +1,51 @@
+"""The objects around one VMBackup of VM db: the backup as a person creates it, its target, the operator's rules."""
+
+from datetime import UTC, datetime, timedelta
+
+from safehold.api import VMBackup
+from safehold.api.references import RepositoryKeyRef
+from safehold.plan.backup.run import BackupRules
+from safehold.plan.target.use import TargetFacts
+from safehold.run import RepositoryPlace
+
+START = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
+RULES = BackupRules(
+    operator_namespace="safehold",
+    cluster_id="cluster",
+    snapshot_deadline=timedelta(seconds=60),
+    prepare_timeout=timedelta(minutes=30),
+    poll_seconds=2.0,
+)
+
+
+def target() -> TargetFacts:
+    """A target that may be used."""
+    return TargetFacts(
+        kind="ClusterBackupTarget",
+        name="primary",
+        uid="target-uid",
+        secrets_namespace="safehold",
+        place=RepositoryPlace(bucket="backups"),
+        key=RepositoryKeyRef(name="key"),
+        credentials=None,
+        ca_bundle=None,
+        sharing="Namespace",
+        access_mode="ReadWrite",
+        repository_id="repo",
+    )
+
+
+def new_backup() -> VMBackup:
+    """As a person creates it."""
+    return VMBackup.model_validate(
+        {
+            "metadata": {
+                "name": "db-1",
+                "namespace": "shop",
+                "uid": "backup-uid",
+                "generation": 1,
+                "creationTimestamp": START.isoformat(),
+            },
+            "spec": {"vm": {"name": "db"}, "targetRef": {"kind": "ClusterBackupTarget", "name": "primary"}},
+        }
+    )

@@ -1,0 +1,356 @@
+"""A model of what API server, KubeVirt and CSI driver hold during a backup, and of how they react to its steps."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.plan.backup.objects import START, target
+
+from safehold.api import VMBackup
+from safehold.plan.backup import steps
+from safehold.plan.backup.cleanup import ORIGINAL_POLICY
+from safehold.plan.backup.facts import (
+    BackupFacts,
+    CapturedVolume,
+    CaptureFacts,
+    ClaimFacts,
+    CloneFacts,
+    ContentFacts,
+    DiskFacts,
+    HoldFacts,
+    Leftovers,
+    MachineFacts,
+    OriginalFacts,
+    SnapshotFacts,
+    VMSnapshotRef,
+    VolumeSnapshotFacts,
+)
+from safehold.plan.backup.reconcile import stage_of
+from safehold.plan.job import JobFacts
+from safehold.plan.names import OWNER_UID
+from safehold.run import RunReport, VolumeReport
+
+
+def held_name(volume: "Volume", held: dict[str, Any]) -> str:
+    """Name of the original or of our own content of a volume."""
+    return f"content-{volume.name}" if held is volume.original else f"pair-{volume.name}"
+
+
+def content(volume: "Volume", held: dict[str, Any] | None, namespace: str, snapshot: str) -> ContentFacts | None:
+    """A content as it is read."""
+    if held is None:
+        return None
+    ours = held is volume.pair_content
+    return ContentFacts(
+        name=snapshot if ours and not snapshot.startswith("pair-") else held_name(volume, held),
+        uid=f"uid-{held_name(volume, held)}",
+        resource_version="1",
+        driver="csi.example",
+        handle=f"physical-{volume.name}",
+        policy=held["policy"],
+        snapshot_namespace=namespace,
+        snapshot_name=snapshot,
+        snapshot_uid=f"pair-{volume.name}" if ours else f"vs-uid-{volume.name}",
+        deleting=False,
+        source_volume_handle=None if ours else f"handle-{volume.name}",
+        labels=held.get("labels", {}),
+        annotations=held["annotations"],
+    )
+
+
+@dataclass
+class Volume:
+    """One volume's snapshot objects. A content is a dict of what may change; None is gone."""
+
+    name: str
+    physical: bool = False
+    snapshot_uid: str | None = None
+    original: dict[str, Any] | None = None
+    pair_content: dict[str, Any] | None = None
+    pair_snapshot: bool = False
+    clone: bool = False
+
+
+@dataclass
+class World:
+    """What the API server, KubeVirt and the CSI driver hold, and how they react."""
+
+    backup: VMBackup
+    now: datetime = START
+    volumes: list[Volume] = field(default_factory=lambda: [Volume("data"), Volume("logs")])
+    snapshot: int | None = None
+    """Looks since its creation; None when there is none."""
+    machine_secret: bool = False
+    frozen: bool = False
+    job: int | None = None
+    job_started: int = 0
+    namespace_ending: bool = False
+    released: bool = False
+
+    def facts(self) -> BackupFacts:
+        """What the observer reads in this stage."""
+        stage = stage_of(self.backup)
+        common: dict[str, Any] = {
+            "namespace_uid": "ns-uid",
+            "namespace_ending": self.namespace_ending,
+            "target": target(),
+            "machine": self.machine(),
+        }
+        if stage == "Ending":
+            return BackupFacts(**common, leftovers=self.leftovers())
+        job = self.job_facts() if stage == "Preparing" else None
+        return BackupFacts(
+            **common,
+            snapshot=self.snapshot_facts(),
+            machine_captured=self.machine_secret,
+            job=job,
+            holds=tuple(self.hold(volume) for volume in self.volumes if self.backup.status.handles),
+        )
+
+    def machine(self) -> MachineFacts:
+        """The VM."""
+        disks = tuple(DiskFacts(name=v.name, claim=f"vm-{v.name}", snapshottable=True) for v in self.volumes)
+        return MachineFacts(name="db", uid="vm-uid", disks=disks, frozen=self.frozen)
+
+    def snapshot_facts(self) -> SnapshotFacts | None:
+        """KubeVirt's snapshot, readable from the third look on."""
+        if self.snapshot is None:
+            return None
+        ready = self.snapshot >= 2 and all(volume.snapshot_uid for volume in self.volumes)
+        captured = CaptureFacts(
+            uid="capture-uid",
+            vm_uid="vm-uid",
+            disks={volume.name: f"vm-{volume.name}" for volume in self.volumes},
+            cut_time=START + timedelta(seconds=3),
+            volumes=tuple(self.captured(volume) for volume in self.volumes),
+        )
+        return SnapshotFacts(
+            name="snap",
+            uid="snap-uid",
+            vm="db",
+            created=START + timedelta(seconds=1),
+            deleting=False,
+            succeeded=self.snapshot >= 2,
+            ready=ready,
+            failure=None,
+            error="",
+            indications=("GuestAgent", "Online"),
+            capture=captured if ready else None,
+        )
+
+    def captured(self, volume: Volume) -> CapturedVolume:
+        """One volume as captured."""
+        claim = ClaimFacts(
+            name=f"vm-{volume.name}",
+            uid=f"claim-{volume.name}",
+            mode="Block",
+            capacity_bytes=1 << 30,
+            storage_class="fast",
+            access_modes=("ReadWriteOnce",),
+            driver="csi.example",
+            volume_handle=f"handle-{volume.name}",
+        )
+        return CapturedVolume(
+            name=volume.name,
+            claim_name=claim.name,
+            claim_uid=claim.uid,
+            snapshot_name=f"vs-{volume.name}",
+            claim=claim,
+            snapshot=self.vs(volume),
+            content=content(volume, volume.original, "shop", f"vs-{volume.name}"),
+        )
+
+    def vs(self, volume: Volume) -> VolumeSnapshotFacts | None:
+        """KubeVirt's VolumeSnapshot of a volume."""
+        if volume.snapshot_uid is None:
+            return None
+        return VolumeSnapshotFacts(
+            name=f"vs-{volume.name}",
+            namespace="shop",
+            uid=volume.snapshot_uid,
+            ready=True,
+            deleting=False,
+            content=f"content-{volume.name}",
+            claim=f"vm-{volume.name}",
+            owner_uid="capture-uid",
+        )
+
+    def hold(self, volume: Volume) -> HoldFacts:
+        """What became of a recorded handle."""
+        handle = next(handle for handle in self.backup.status.handles if handle.volume == volume.name)
+        clone = CloneFacts(name=handle.claim_name, uid=f"clone-{volume.name}", bound=True, deleting=False)
+        return HoldFacts(
+            volume=volume.name,
+            original=content(volume, volume.original, "shop", f"vs-{volume.name}"),
+            content=content(volume, volume.pair_content, "safehold", handle.pair_name),
+            snapshot=self.pair_snapshot(volume, handle.pair_name) if volume.pair_snapshot else None,
+            clone=clone if volume.clone else None,
+        )
+
+    def pair_snapshot(self, volume: Volume, name: str) -> VolumeSnapshotFacts:
+        """Our VolumeSnapshot of a volume."""
+        return VolumeSnapshotFacts(
+            name=name,
+            namespace="safehold",
+            uid=f"pair-{volume.name}",
+            ready=True,
+            deleting=False,
+            content=name,
+            claim=None,
+            owner_uid=None,
+        )
+
+    def job_facts(self) -> JobFacts | None:
+        """The worker; it reports at the third look."""
+        if self.job is None:
+            return None
+        if self.job < 3:
+            return JobFacts(name="job", uid="job-uid")
+        volumes = [VolumeReport(name=volume.name, bytes_total=1 << 30, bytes_stored=5) for volume in self.volumes]
+        report = RunReport(
+            run_id=self.backup.metadata.uid,
+            verb="backup",
+            succeeded=True,
+            reason="Succeeded",
+            message="",
+            restore_point="point-1",
+            volumes=volumes,
+        )
+        return JobFacts(name="job", uid="job-uid", outcome="Complete", termination_message=report.model_dump_json())
+
+    def leftovers(self) -> Leftovers:
+        """Everything that carries the run's labels."""
+        marked = [volume for volume in self.volumes if volume.original and OWNER_UID in volume.original["labels"]]
+        named = {volume.name: f"pair-{volume.name}" for volume in self.volumes}
+        pairs = [content(v, v.pair_content, "safehold", named[v.name]) for v in self.volumes]
+        ref = VMSnapshotRef(namespace="shop", name="snap", uid="snap-uid", deleting=False)
+        return Leftovers(
+            jobs=("job",) if self.job is not None else (),
+            clones=tuple(
+                CloneFacts(name=v.name, uid=f"clone-{v.name}", bound=True, deleting=False)
+                for v in self.volumes
+                if v.clone
+            ),
+            pair_snapshots=tuple(self.pair_snapshot(v, v.name) for v in self.volumes if v.pair_snapshot),
+            pair_contents=tuple(pair for pair in pairs if pair),
+            originals=tuple(self.original(volume) for volume in marked),
+            vm_snapshots=(ref,) if self.snapshot is not None else (),
+            secrets=("machine",) if self.machine_secret else (),
+        )
+
+    def original(self, volume: Volume) -> OriginalFacts:
+        """A held content."""
+        found = content(volume, volume.original, "shop", f"vs-{volume.name}")
+        assert found is not None
+        assert volume.original is not None
+        policy = volume.original["annotations"][ORIGINAL_POLICY]
+        return OriginalFacts(content=found, policy=policy, snapshot_lives=volume.snapshot_uid is not None)
+
+    def carry_out(self, step: steps.Step) -> None:
+        """Do one step, as the API server and the controllers behind it would."""
+        match step:
+            case steps.CaptureMachine():
+                self.machine_secret = True
+            case steps.TakeSnapshot():
+                self.take_snapshot()
+            case steps.Thaw():
+                self.frozen = False
+            case steps.HoldContent(content=name):
+                assert self.backup.status.handles, "a handle must be recorded before the first write"
+                held = next(volume.original for volume in self.volumes if name == f"content-{volume.name}")
+                assert held is not None
+                held.update(policy="Retain", labels=dict(step.labels), annotations={ORIGINAL_POLICY: step.policy})
+            case steps.CreatePair(handle=handle):
+                volume = next(volume for volume in self.volumes if volume.name == handle.volume)
+                assert volume.original is None or volume.original["policy"] == "Retain"
+                annotations = dict(step.annotations)
+                volume.pair_content = volume.pair_content or {"policy": "Retain", "annotations": annotations}
+                volume.pair_snapshot = True
+            case steps.CreateClone(pair=pair):
+                next(v for v in self.volumes if self.pair_name(v) == pair).clone = True
+            case steps.StartBackup():
+                assert all(volume.clone for volume in self.volumes)
+                self.job, self.job_started = self.job or 0, self.job_started + 1
+            case steps.SetPolicy():
+                self.set_policy(step)
+            case steps.Delete():
+                self.delete(step)
+            case _:
+                pytest.fail(f"not a step of a backup in this world: {step}")
+        self.check()
+
+    def check(self) -> None:
+        """At any moment at most one content deletes a handle, and nothing reads a snapshot that is gone."""
+        for volume in self.volumes:
+            owners = [c for c in (volume.original, volume.pair_content) if c and c["policy"] == "Delete"]
+            assert len(owners) <= 1
+            if self.job is not None and self.job < 3:
+                assert volume.physical
+
+    def take_snapshot(self) -> None:
+        """KubeVirt freezes and cuts; it thaws at the next look."""
+        if self.snapshot is not None:
+            return
+        self.snapshot, self.frozen = 0, True
+        for volume in self.volumes:
+            volume.physical, volume.snapshot_uid = True, f"vs-uid-{volume.name}"
+            volume.original = {"policy": "Delete", "labels": {}, "annotations": {}}
+
+    def delete_snapshot(self) -> None:
+        """KubeVirt's snapshot goes, and its VolumeSnapshots with it."""
+        self.snapshot, self.frozen = None, False
+        for volume in self.volumes:
+            volume.snapshot_uid = None
+            if volume.original and volume.original["policy"] == "Delete":
+                volume.original, volume.physical = None, False
+
+    def set_policy(self, step: steps.SetPolicy) -> None:
+        """Give a content its policy."""
+        for volume in self.volumes:
+            for held in (volume.original, volume.pair_content):
+                if held is not None and step.content == held_name(volume, held):
+                    held["policy"] = step.policy
+                    if step.release:
+                        held.update(labels={}, annotations={})
+
+    def delete(self, step: steps.Delete) -> None:
+        """Delete one object."""
+        match step.kind:
+            case "Job":
+                self.job = None
+            case "Secret":
+                self.machine_secret = False
+            case "VirtualMachineSnapshot":
+                self.delete_snapshot()
+            case "Claim":
+                next(v for v in self.volumes if step.uid == f"clone-{v.name}").clone = False
+            case "VolumeSnapshot":
+                volume = next(v for v in self.volumes if step.uid == f"pair-{v.name}")
+                volume.pair_snapshot = False
+                if volume.pair_content and volume.pair_content["policy"] == "Delete":
+                    volume.pair_content, volume.physical = None, False
+            case "VolumeSnapshotContent":
+                self.delete_content(step.name)
+
+    def delete_content(self, name: str) -> None:
+        """A content goes; the physical snapshot only with Delete."""
+        for volume in self.volumes:
+            if name == f"content-{volume.name}" and volume.original:
+                volume.physical = volume.physical and volume.original["policy"] == "Retain"
+                volume.original = None
+            elif name == f"pair-{volume.name}":
+                volume.pair_content = None
+
+    def pair_name(self, volume: Volume) -> str:
+        """Name of our pair for a volume."""
+        return next(handle.pair_name for handle in self.backup.status.handles if handle.volume == volume.name)
+
+    def look(self) -> None:
+        """Time passes, and the controllers work."""
+        self.now += timedelta(seconds=2)
+        if self.snapshot is not None:
+            self.snapshot += 1
+            self.frozen = False
+        if self.job is not None:
+            self.job += 1

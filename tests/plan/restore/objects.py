@@ -1,0 +1,107 @@
+"""The objects around one VMRestore: a backup of VM orders, the restore, its target, what the worker recalls."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from safehold.api import VMBackup, VMRestore
+from safehold.api.references import RepositoryKeyRef
+from safehold.plan.storage import ClaimShape
+from safehold.plan.target.use import TargetFacts
+from safehold.run import RepositoryPlace
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+GIB = 1024**3
+CLUSTER, SHOP, OPERATOR = "cluster-uid", "shop", "safehold"
+SHAPE = ClaimShape(storage_class="fast", mode="Block", access_modes=("ReadWriteOnce",), size_bytes=2 * GIB)
+TARGET = TargetFacts(
+    kind="ClusterBackupTarget",
+    name="primary",
+    uid="target-uid",
+    secrets_namespace=OPERATOR,
+    place=RepositoryPlace(bucket="backups"),
+    key=RepositoryKeyRef(name="key"),
+    credentials=None,
+    ca_bundle=None,
+    sharing="Namespace",
+    access_mode="ReadWrite",
+    repository_id="repo-1",
+)
+
+
+def backup(name: str = "orders-1", **status: Any) -> VMBackup:
+    """A finished VMBackup of VM orders with the volumes root and data."""
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "observedGeneration": 1,
+        "lastTransitionTime": NOW,
+        "reason": "Succeeded",
+        "message": "",
+    }
+    volumes = [
+        {
+            "name": volume,
+            "mode": "Block",
+            "claimName": f"orders-{volume}",
+            "claimUID": f"{volume}-uid",
+            "capacityBytes": 2 * GIB,
+            "storageClassName": "fast",
+            "accessModes": ["ReadWriteOnce"],
+        }
+        for volume in ("root", "data")
+    ]
+    return VMBackup.model_validate(
+        {
+            "metadata": {"name": name, "namespace": SHOP, "uid": f"{name}-uid", "generation": 1},
+            "spec": {"vm": {"name": "orders"}, "targetRef": {"kind": "ClusterBackupTarget", "name": "primary"}},
+            "status": {
+                "conditions": [ready],
+                "restorePoint": f"point-of-{name}",
+                "captureTime": NOW - timedelta(hours=1),
+                "vmUID": "vm-uid",
+                "namespaceUID": "shop-uid",
+                "clusterID": CLUSTER,
+                "target": {"kind": "ClusterBackupTarget", "name": "primary", "uid": "t", "repositoryID": "repo-1"},
+                "volumes": volumes,
+                **status,
+            },
+        }
+    )
+
+
+def restore(mode: str = "InPlace", **spec: Any) -> VMRestore:
+    """A VMRestore of the VMBackup orders-1: in place, or as VM orders-copy."""
+    target = {"mode": mode} if mode == "InPlace" else {"mode": mode, "name": "orders-copy"}
+    return VMRestore.model_validate(
+        {
+            "metadata": {
+                "name": "back",
+                "namespace": SHOP,
+                "uid": "restore-uid",
+                "generation": 1,
+                "creationTimestamp": NOW,
+            },
+            "spec": {"source": {"backup": "orders-1"}, "target": target, **spec},
+        }
+    )
+
+
+def machine_objects() -> list[dict[str, Any]]:
+    """What the worker recalls: VM orders with its two disks, and a Secret."""
+    volumes: list[dict[str, Any]] = [
+        {"name": name, "persistentVolumeClaim": {"claimName": f"orders-{name}"}} for name in ("root", "data")
+    ]
+    volumes.append({"name": "init", "cloudInitNoCloud": {"secretRef": {"name": "orders-init"}}})
+    vm = {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachine",
+        "metadata": {"name": "orders", "namespace": SHOP},
+        "spec": {"runStrategy": "Always", "template": {"spec": {"domain": {}, "volumes": volumes}}},
+    }
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "orders-init", "namespace": SHOP},
+        "data": {"userdata": "I2Nsb3VkLWNvbmZpZw=="},
+    }
+    return [vm, secret]

@@ -1,0 +1,316 @@
+"""Whole restores in a miniature cluster: killed at every write, disturbed, failing, cancelled."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.plan.restore.objects import NOW, OPERATOR, SHOP, backup, machine_objects, restore
+from tests.plan.restore.world import World
+
+from safehold.plan.conditions import is_true
+from safehold.plan.names import RESTORED_BY, UNDO_OF
+from safehold.plan.refusal import Refusal
+from safehold.plan.restore import steps
+from safehold.reasons import Reason
+
+
+def assert_restored_in_place(world: World) -> None:
+    """The VM runs as before on restored volumes; the old ones are kept and named; nothing else is left."""
+    assert is_true(world.restore.status.conditions, "Ready"), world.restore.status
+    assert world.vm is not None
+    assert world.vm.run_strategy == "Always"
+    for name in ("root", "data"):
+        assert world.content_of(f"orders-{name}") == "restored"
+        assert world.volumes[f"old-{name}"].reclaim_policy == "Retain"
+        assert world.volumes[f"old-{name}"].labels[UNDO_OF] == "restore-uid"
+        assert world.contents[f"old-{name}"] == "old"
+        new = world.volumes[world.claims[SHOP, f"orders-{name}"].volume or ""]
+        assert new.reclaim_policy == "Delete"
+    assert not world.leftovers()
+    assert "old" not in world.lost
+
+
+def assert_untouched(world: World) -> None:
+    """The VM runs as before on its own volumes, and nothing is left of the restore."""
+    assert world.vm is not None
+    assert world.vm.run_strategy == "Always"
+    for name in ("root", "data"):
+        assert world.content_of(f"orders-{name}") == "old"
+        assert world.volumes[f"old-{name}"].reclaim_policy == "Delete"
+    assert not world.leftovers()
+
+
+def test_a_restore_in_place_swaps_the_volumes() -> None:
+    """In place, claims keep name, labels and annotations, and get new volumes."""
+    world = World.with_running_vm()
+    world.run()
+    assert_restored_in_place(world)
+    claim = world.claims[SHOP, "orders-data"]
+    assert claim.labels["app"] == "orders"
+    assert claim.annotations["note"] == "kept"
+    assert "pv.kubernetes.io/bind-completed" not in claim.annotations
+
+
+def test_a_new_vm_gets_its_own_claims_and_what_it_needs() -> None:
+    """As a new VM, the original is not touched, and the copy is run as it was backed up."""
+    world = World(restore("NewVM"))
+    world.run()
+    assert is_true(world.restore.status.conditions, "Ready")
+    assert world.vm is not None
+    assert (world.vm_name, world.vm.run_strategy) == ("orders-copy", "Always")
+    contents = [world.content_of(record.claim_name) for record in world.restore.status.volumes]
+    assert contents == ["restored", "restored"]
+    assert ("Secret", "orders-init") in world.objects
+    assert not world.leftovers()
+
+
+@pytest.mark.parametrize(("asked", "left"), [("Halted", "Halted"), ("Always", "Always"), ("AsBackedUp", "Always")])
+def test_a_new_vm_is_left_as_asked(asked: str, left: str) -> None:
+    """`runStrategy` decides how the new VM is left."""
+    world = World(restore("NewVM", runStrategy=asked))
+    world.run()
+    assert world.vm is not None
+    assert world.vm.run_strategy == left
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_it_converges_wherever_it_is_killed_and_disturbed(data: st.DataObject) -> None:
+    """Killed after any status or write, with others acting in between, a restore in place ends restored.
+
+    Disturbances: somebody starts the VM, deletes a filling claim that was handed over, or deletes a new claim.
+    """
+    world = World.with_running_vm()
+    for _ in range(data.draw(st.integers(0, 60), label="looks")):
+        decision = world.decide()
+        if isinstance(decision.step, steps.Finished):
+            break
+        world.save(decision.status)
+        if data.draw(st.booleans(), label="survives the status"):
+            world.carry_out(decision.step)
+        match data.draw(st.sampled_from(["others", "nothing", "start", "drop claim"]), label="meanwhile"):
+            case "others":
+                world.others()
+            case "start" if world.vm is not None:
+                world.vm = replace(world.vm, run_strategy="Always", is_active=True)
+            case "drop claim":
+                for record in world.restore.status.volumes:
+                    claim = world.claims.get((SHOP, record.claim_name))
+                    under_way = (OPERATOR, record.prime_claim) in world.claims
+                    if claim is not None and claim.labels.get(RESTORED_BY) and under_way:
+                        world.delete_claim(claim.ref)
+            case _:
+                pass
+    world.run()
+    assert_restored_in_place(world)
+
+
+@settings(max_examples=60, deadline=None)
+@given(looks=st.integers(0, 60))
+def test_a_filling_claim_that_somebody_deletes_costs_the_restore_and_not_the_vm(looks: int) -> None:
+    """Whenever a filling claim is deleted, the VM ends with all restored volumes or with all of its own."""
+    world = World.with_running_vm()
+    for _ in range(looks):
+        decision = world.decide()
+        world.save(decision.status)
+        world.carry_out(decision.step)
+        world.others()
+    for claim in [found for (namespace, _), found in world.claims.items() if namespace == OPERATOR]:
+        world.delete_claim(claim.ref)
+    ended = world.run()
+    if is_true(ended.status.conditions, "Ready"):
+        assert_restored_in_place(world)
+    else:
+        assert_untouched(world)
+
+
+@settings(max_examples=80, deadline=None)
+@given(looks=st.integers(0, 40), survives=st.lists(st.booleans(), min_size=40, max_size=40))
+def test_a_new_vm_converges_wherever_it_is_killed(looks: int, survives: list[bool]) -> None:
+    """Killed after any status or write, a restore to a new VM ends restored, once."""
+    world = World(restore("NewVM"))
+    for look in range(looks):
+        decision = world.decide()
+        if isinstance(decision.step, steps.Finished):
+            break
+        world.save(decision.status)
+        if survives[look]:
+            world.carry_out(decision.step)
+        world.others()
+    world.run()
+    assert is_true(world.restore.status.conditions, "Ready")
+    assert not world.leftovers()
+
+
+@settings(max_examples=60, deadline=None)
+@given(looks=st.integers(0, 60), mode=st.sampled_from(["InPlace", "NewVM"]))
+def test_deleting_a_restore_takes_it_back_or_finishes_the_swap(looks: int, mode: str) -> None:
+    """A VMRestore that is deleted leaves the VM as it was, or, once a volume may be swapped, all swapped."""
+    world = World.with_running_vm() if mode == "InPlace" else World(restore("NewVM"))
+    for _ in range(looks):
+        decision = world.decide()
+        world.save(decision.status)
+        world.carry_out(decision.step)
+        world.others()
+    swapped = world.look().swap_began or is_true(world.restore.status.conditions, "Ready")
+    metadata = world.restore.metadata.model_copy(update={"deletion_timestamp": NOW})
+    world.restore = world.restore.model_copy(update={"metadata": metadata})
+    world.run()
+    if mode == "NewVM":
+        assert swapped or (world.vm is None and not world.objects)
+        assert not world.leftovers()
+    elif swapped:
+        assert_restored_in_place(world)
+    else:
+        assert_untouched(world)
+
+
+@pytest.mark.parametrize("reason", ["VerificationFailed", "PointNotYours", "Damaged"])
+def test_a_worker_that_fails_leaves_everything_as_it_was(reason: str) -> None:
+    """What the worker reports is the restore's failure; the VM is started again and nothing is left."""
+    world = World.with_running_vm()
+    world.job_result, world.report_reason = "Failed", reason
+    ended = world.run()
+    assert is_true(ended.status.conditions, "Stalled")
+    assert ended.status.failure is not None
+    assert (ended.status.failure.reason, ended.status.failure.message) == (reason, "the worker's sentence")
+    assert_untouched(world)
+
+
+def test_a_namespace_that_ends_is_not_held_up() -> None:
+    """In a namespace that ends nothing is created or started; what is outside of it goes."""
+    world = World(restore("NewVM"))
+    for _ in range(12):
+        decision = world.decide()
+        world.save(decision.status)
+        world.carry_out(decision.step)
+        world.others()
+    world.ending = True
+    ended = world.run()
+    assert ended.status.failure is None or ended.status.failure.reason == "Cancelled"
+    assert not world.leftovers()
+
+
+def test_a_vm_that_does_not_stop_is_started_again() -> None:
+    """After its patience a restore gives up, says so, and leaves the VM running."""
+    world = World.with_running_vm()
+    while not isinstance(world.decide().step, steps.SetRunStrategy):
+        world.save(world.decide().status)
+    world.now = NOW + timedelta(minutes=20)
+    assert world.vm is not None
+    world.vm = replace(world.vm, run_strategy="Halted", is_active=True)
+    decision = world.decide()
+    assert decision.status.failure is not None
+    assert decision.status.failure.reason == "TimedOut"
+    world.save(decision.status)
+    world.run()
+    assert_untouched(world)
+
+
+def test_a_foreign_claim_under_the_name_is_never_deleted() -> None:
+    """A claim that somebody made in the gap of a swap is named and waited for; with it gone the swap goes on."""
+    world = World.with_running_vm()
+    while (SHOP, "orders-root") in world.claims:
+        decision = world.decide()
+        world.save(decision.status)
+        world.carry_out(decision.step)
+        world.others()
+    intruder = replace(world.claims[SHOP, "orders-data"], volume=None, phase="Pending", labels={})
+    intruder = replace(intruder, ref=replace(intruder.ref, name="orders-root", uid="intruder"))
+    world.claims[SHOP, "orders-root"] = intruder
+    for _ in range(5):
+        decision = world.decide()
+        world.save(decision.status)
+        world.carry_out(decision.step)
+        world.others()
+    assert isinstance(decision.step, steps.Wait)
+    assert decision.step.reason is Reason.CLAIM_CONFLICT
+    assert "orders-root" in decision.step.message
+    world.delete_claim(intruder.ref)
+    world.run()
+    assert_restored_in_place(world)
+
+
+@pytest.mark.parametrize("by", ["claim", "volume"])
+def test_a_swap_that_cannot_go_on_does_not_hang(by: str) -> None:
+    """Blocked in the middle, a deleted restore ends, and so does one whose new volume is gone; the old are kept."""
+    world = World.with_running_vm()
+    while (SHOP, "orders-root") in world.claims:
+        decision = world.decide()
+        world.save(decision.status)
+        world.carry_out(decision.step)
+        world.others()
+    if by == "claim":
+        foreign = replace(world.claims[SHOP, "orders-data"], volume=None, phase="Pending", labels={})
+        ref = replace(foreign.ref, name="orders-root", uid="intruder")
+        world.claims[SHOP, "orders-root"] = replace(foreign, ref=ref)
+        metadata = world.restore.metadata.model_copy(update={"deletion_timestamp": NOW})
+        world.restore = world.restore.model_copy(update={"metadata": metadata})
+    else:
+        del world.volumes[world.restore.status.volumes[0].persistent_volume or ""]
+    ended = world.run()
+    assert ended.status.failure is not None
+    assert f"{UNDO_OF}=restore-uid" in ended.status.failure.message
+    assert world.contents["old-root"] == "old"
+    assert world.volumes["old-root"].labels[UNDO_OF] == "restore-uid"
+    assert not [place for place in world.claims if place[0] == OPERATOR]
+
+
+def test_a_forged_manifest_hands_nothing_over() -> None:
+    """A point whose manifest names a ClusterRoleBinding is refused before a volume is handed over."""
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "mine", "namespace": SHOP},
+    }
+    world = World(restore("NewVM"), recalled=[*machine_objects(), binding])
+    ended = world.run()
+    assert ended.status.failure is not None
+    assert ended.status.failure.reason == "RestoreNotAllowed"
+    assert "ClusterRoleBinding" in ended.status.failure.message
+    assert not world.objects
+    assert not world.leftovers()
+    assert world.vm is None
+
+
+def test_existing_objects_are_kept_and_named() -> None:
+    """A Secret of that name with other content is not overwritten, and the condition says so."""
+    world = World(restore("NewVM"))
+    world.objects["Secret", "orders-init"] = {
+        "kind": "Secret",
+        "metadata": {"name": "orders-init"},
+        "data": {"a": "Yg=="},
+    }
+    ended = world.run()
+    assert world.objects["Secret", "orders-init"]["data"] == {"a": "Yg=="}
+    ready = next(found for found in ended.status.conditions if found.type == "Ready")
+    assert "Secret orders-init" in ready.message
+
+
+def test_a_target_that_is_not_ready_is_waited_for_and_then_given_up() -> None:
+    """TargetNotReady is the one refusal that may pass by itself; it has an end."""
+    world = World.with_running_vm()
+    world.target = Refusal(Reason.TARGET_NOT_READY, "ClusterBackupTarget primary has not been checked yet")
+    world.save(world.decide().status)
+    decision = world.decide()
+    assert isinstance(decision.step, steps.Wait)
+    assert decision.step.reason is Reason.TARGET_NOT_READY
+    world.now = NOW + timedelta(minutes=11)
+    ended = world.run()
+    assert ended.status.failure is not None
+    assert ended.status.failure.reason == "TargetNotReady"
+    assert_untouched(world)
+
+
+def test_a_backup_that_is_deleted_meanwhile_fails_the_restore() -> None:
+    """Without its VMBackup a restore that has not begun to fill fails, and says why."""
+    world = World.with_running_vm()
+    world.save(world.decide().status)
+    world.backups = []
+    ended = world.run()
+    assert ended.status.failure is not None
+    assert ended.status.failure.reason == "PointNotFound"
+    assert_untouched(world)
+    assert backup().metadata.name not in world.lost
