@@ -169,7 +169,7 @@ def test_a_key_is_made_once(shell: Shell) -> None:
     assert (shell.folder / "key").stat().st_mode & 0o777 == 0o600
     assert "exists already" in shell("key", "new", "--output-file", "key", code=2).stderr
     assert (shell.folder / "key").read_bytes() == before
-    assert shell("key", "new").stdout.startswith("safehold-key-0:")
+    assert shell("key", "new").stdout.startswith("safehold-key-1:")
 
 
 def test_a_traceback_is_shown_only_when_asked_for(shell: Shell) -> None:

@@ -23,7 +23,7 @@ def test_a_written_key_is_read_back_and_is_private(tmp_path: Path) -> None:
 
 def test_the_text_is_fixed() -> None:
     """The text of a key and its recipient never change: people have them on paper."""
-    assert KEY.text() == "safehold-key-0:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9jDc0p\n"
+    assert KEY.text() == "safehold-key-1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9jDc0p\n"
     assert KEY.recipient == RepositoryKey.parse(KEY.text()).recipient
     assert len(KEY.recipient) == 16
 
@@ -41,11 +41,12 @@ def test_an_existing_file_is_never_overwritten(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("", "does not begin with"),
-        ("safehold-key-1:AAAA", "does not begin with"),
-        ("safehold-key-0:***", "not base64"),
-        ("safehold-key-0:AAAA", "3 bytes instead of 36"),
+        ("safehold-key-2:AAAA", "does not begin with"),
+        (KEY.text().replace("key-1", "key-0"), "of format 0, which this release does not read"),
+        ("safehold-key-1:***", "not base64"),
+        ("safehold-key-1:AAAA", "3 bytes instead of 36"),
         (KEY.text().replace("AAEC", "AAED"), "checksum"),
-        ("safehold-key-0:" + base64.b64encode(bytes(35) + b"\1").decode(), "checksum"),
+        ("safehold-key-1:" + base64.b64encode(bytes(35) + b"\1").decode(), "checksum"),
     ],
 )
 def test_a_malformed_key_is_refused_without_quoting_it(text: str, said: str) -> None:

@@ -11,7 +11,7 @@ from safehold.engine.keyfile import RepositoryKey
 from safehold.engine.keys import KeyRing, KeySet, find_key_ring, find_or_create_key_ring
 from safehold.engine.store.base import ObjectEntry
 from safehold.engine.store.memory import MemoryStore
-from safehold.errors import IntegrityError, KeyMaterialError
+from safehold.errors import IntegrityError, KeyMaterialError, UnknownFormatError
 from safehold.reasons import Reason
 
 KEY = RepositoryKey.generate()
@@ -94,6 +94,16 @@ def test_another_key_is_refused_and_both_recipients_are_named() -> None:
         with pytest.raises(KeyMaterialError, match=KEY.recipient) as caught:
             find(store, other, "target")
         assert caught.value.reason is Reason.WRONG_KEY
+
+
+def test_a_repository_of_another_format_is_no_wrong_key() -> None:
+    """Recipients have other names in other formats: the version is told before the key is blamed."""
+    store = MemoryStore()
+    find_or_create_key_ring(store, RepositoryKey.generate(), "target", no_wait)
+    name, data = next(iter(store.objects.items()))
+    store.objects[name] = data[:9] + b"\0" + data[10:]
+    with pytest.raises(UnknownFormatError, match="expected 1, found 0"):
+        find_key_ring(store, KEY, "target")
 
 
 def test_two_keys_that_lay_out_the_same_place_at_once_do_not_both_win() -> None:

@@ -70,11 +70,12 @@ def test_an_object_of_another_type_does_not_open() -> None:
         open_single(NAME, seal(b"x"), DATA_KEY, ObjectType.MACHINE)
 
 
-def test_an_unknown_version_is_refused_and_says_so() -> None:
-    """A later format is not damage."""
+@pytest.mark.parametrize("version", [0, 2])
+def test_an_unknown_version_is_refused_and_says_so(version: int) -> None:
+    """An earlier or a later format is not damage."""
     data = bytearray(seal(b"x"))
-    data[9] = 1
-    with pytest.raises(UnknownFormatError, match="expected 0, found 1"):
+    data[9] = version
+    with pytest.raises(UnknownFormatError, match=f"expected 1, found {version}"):
         open_single(NAME, bytes(data), DATA_KEY, ObjectType.MANIFEST)
 
 

@@ -196,4 +196,4 @@ def test_a_repository_lives_in_every_store(store: ObjectStore) -> None:
     assert Repository.open(store, key, create=True, settle=pytest.fail).id == made.id
     prove_access(store, writable=True)
     assert not list(store.list("probes/"))
-    assert store.get("README.v0.md").startswith(b"# A Safehold repository, format 0")
+    assert store.get("README.v1.md").startswith(b"# A Safehold repository, format 1")

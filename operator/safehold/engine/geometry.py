@@ -1,4 +1,4 @@
-"""The sizes that shape a repository. Format 0 fixes them; tests use smaller ones to reach every edge with few bytes."""
+"""The sizes that shape a repository. Format 1 fixes them; tests use smaller ones to reach every edge with few bytes."""
 
 from dataclasses import dataclass
 
@@ -25,4 +25,4 @@ class Geometry:
     """Entries of a segment that are read at once."""
 
 
-FORMAT_0 = Geometry()
+FORMAT_1 = Geometry()

@@ -15,7 +15,9 @@ from safehold.errors import KeyMaterialError, UsageError
 
 KEY_BYTES = 32
 _CHECK_BYTES = 4
-_LABEL = "safehold-key-0:"
+_LABEL = "safehold-key-1:"
+_FIRST_LABEL = "safehold-key-0:"
+"""Of format 0, which no repository of this release has."""
 
 
 def derive(key: bytes, *, salt: bytes = b"", info: str | bytes, length: int = 32) -> bytes:
@@ -36,7 +38,7 @@ class RepositoryKey:
     @property
     def recipient(self) -> str:
         """The key's public name in the repository; tells nothing about the key."""
-        return derive(self.secret, info="safehold/0/recipient", length=8).hex()
+        return derive(self.secret, info="safehold/1/recipient", length=8).hex()
 
     @classmethod
     def generate(cls) -> "RepositoryKey":
@@ -47,6 +49,13 @@ class RepositoryKey:
     def parse(cls, text: str) -> "RepositoryKey":
         """The key of a key file's text. Raises KeyMaterialError (InvalidKey) without quoting the text."""
         line = text.strip()
+        if line.startswith(_FIRST_LABEL):
+            raise KeyMaterialError(
+                "The repository key is of format 0, which this release does not read",
+                expected=_LABEL,
+                found=_FIRST_LABEL,
+                remedy="make a new key with 'safehold key new' and a new repository; release 0.1 reads the old one",
+            )
         if not line.startswith(_LABEL):
             raise _malformed("it does not begin with " + _LABEL)
         try:

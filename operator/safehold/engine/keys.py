@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from safehold.engine import names
 from safehold.engine.keyfile import KEY_BYTES, RepositoryKey, derive
-from safehold.engine.sealing import Header, ObjectType, new_salt, open_single, seal_object
+from safehold.engine.sealing import HEADER_BYTES, Header, ObjectType, new_salt, open_single, seal_object
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import IntegrityError, KeyMaterialError
 from safehold.reasons import Reason
@@ -25,7 +25,7 @@ class KeySet:
     @property
     def node_key(self) -> bytes:
         """The id key of map nodes: a node and a chunk with the same bytes have different ids."""
-        return derive(self.id_key, info="safehold/0/map-node")
+        return derive(self.id_key, info="safehold/1/map-node")
 
     @classmethod
     def generate(cls) -> "KeySet":
@@ -65,6 +65,7 @@ def find_key_ring(store: ObjectStore, key: RepositoryKey, scope: str) -> KeyRing
         if recipient == key.recipient
     }
     if elected not in mine:
+        _refuse_other_format(store, next(names.key_set(scope, i, r) for i, r in wrapped if i == elected))
         raise KeyMaterialError(
             "The repository was made with another key",
             expected=f"the key of {' or '.join(r for i, r in wrapped if i == elected)}",
@@ -94,6 +95,11 @@ def find_or_create_key_ring(store: ObjectStore, key: RepositoryKey, scope: str, 
             f"The key set {name} was written and is not listed", remedy="use a store that lists what was just written"
         )
     return settled
+
+
+def _refuse_other_format(store: ObjectStore, name: str) -> None:
+    """A repository of another format has other recipients for the same key: that is not a wrong key."""
+    Header.parse(name, store.get_range(name, 0, HEADER_BYTES), ObjectType.KEY_SET)
 
 
 def _parse(name: str) -> tuple[bytes, str]:

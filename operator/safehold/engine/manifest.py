@@ -89,7 +89,7 @@ class StoredVolume(_Stored):
 class Manifest(_Stored):
     """One restore point."""
 
-    format: Literal[0] = 0
+    format: Literal[1] = 1
     point: str
     sequence: int
     parent: str | None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from safehold.errors import PointError, UsageError
 
-README = "README.v0.md"
+README = "README.v1.md"
 REPOSITORY_SCOPE = "repository"
 _LAST_SEQUENCE = 999_999
 _DOMAIN = re.compile(r"target|namespace/[A-Za-z0-9][A-Za-z0-9.-]{0,62}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from safehold.engine import names
-from safehold.engine.geometry import FORMAT_0, Geometry
+from safehold.engine.geometry import FORMAT_1, Geometry
 from safehold.engine.index import Index
 from safehold.engine.keyfile import RepositoryKey
 from safehold.engine.keys import KeyRing, find_key_ring, find_or_create_key_ring
@@ -17,7 +17,7 @@ from safehold.reasons import Reason
 
 _SETTLE_SECONDS = 0.5
 README_TEXT = """\
-# A Safehold repository, format 0
+# A Safehold repository, format 1
 
 This folder holds backups of virtual machines, written by Safehold (https://safehold.dev), deduplicated, compressed and
 encrypted with AES-256-GCM. Nobody can read them without the repository key, which is not in here.
@@ -83,7 +83,7 @@ class Repository:
         key: RepositoryKey,
         *,
         create: bool,
-        geometry: Geometry = FORMAT_0,
+        geometry: Geometry = FORMAT_1,
         settle: Callable[[], None] = wait_for_others,
     ) -> "Repository":
         """Open the repository; with `create` lay it out where there is none. WrongKey for another's key."""

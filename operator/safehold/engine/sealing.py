@@ -12,7 +12,7 @@ from safehold.engine.keyfile import derive
 from safehold.errors import IntegrityError, UnknownFormatError
 
 MAGIC = b"SAFEHOLD"
-VERSION = 0
+VERSION = 1
 TAG_BYTES = 16
 SALT_BYTES = 32
 _HEADER = struct.Struct(">8sHHIQ16s32s")
@@ -73,7 +73,7 @@ def new_salt() -> bytes:
 
 def object_cipher(data_key: bytes, object_type: ObjectType, salt: bytes) -> AESGCM:
     """The cipher of one object."""
-    return AESGCM(derive(data_key, salt=salt, info=b"safehold/0/object/" + struct.pack(">H", object_type)))
+    return AESGCM(derive(data_key, salt=salt, info=b"safehold/1/object/" + struct.pack(">H", object_type)))
 
 
 def nonce(frame: int) -> bytes:

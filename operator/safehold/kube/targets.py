@@ -142,7 +142,7 @@ def _is_repository_key(value: bytes) -> bool:
     except binascii.Error:
         return False
     key, check = decoded[:32], decoded[32:]
-    return prefix == b"safehold-key-0" and len(key) == 32 and check == hashlib.sha256(key).digest()[:4]
+    return prefix == b"safehold-key-1" and len(key) == 32 and check == hashlib.sha256(key).digest()[:4]
 
 
 def _credentials_file(secret: Manifest, called: str) -> Taken:
