@@ -15,7 +15,7 @@ from safehold.engine.keyfile import RepositoryKey
 from safehold.engine.manifest import Manifest, Owner
 from safehold.engine.repository import Domain, Repository
 from safehold.engine.restore import fill
-from safehold.engine.store.base import Body, ObjectEntry, ObjectStore, PartialUpload
+from safehold.engine.store.base import Body, ObjectEntry, ObjectStore, PartialUpload, UnfinishedUpload
 from safehold.engine.store.memory import MemoryStore
 from safehold.errors import StoreUnavailableError
 
@@ -82,6 +82,15 @@ class FaultyStore:
     def delete(self, name: str) -> None:
         """Count, then delete."""
         self._guarded(lambda: self.store.delete(name))
+
+    def unfinished_uploads(self, prefix: str) -> Iterator[UnfinishedUpload]:
+        """Count, then list."""
+        self._guarded(lambda: None)
+        return self.store.unfinished_uploads(prefix)
+
+    def abort_upload(self, upload: UnfinishedUpload) -> None:
+        """Count, then abort."""
+        self._guarded(lambda: self.store.abort_upload(upload))
 
     def time(self) -> datetime:
         """The clock behind."""

@@ -19,7 +19,7 @@ from safehold.engine.repository import Repository, prove_access
 from safehold.engine.store.base import ObjectStore
 from safehold.engine.store.memory import MemoryStore
 from safehold.engine.store.s3 import S3Place, S3Store
-from safehold.errors import ObjectMissingError
+from safehold.errors import ObjectMissingError, StoreError
 from sandbox.objectstore.server import ObjectStore as SandboxStore
 
 PART = 5 * 1024 * 1024
@@ -162,6 +162,29 @@ def test_an_aborted_upload_leaves_nothing(store: ObjectStore) -> None:
     begun.abort()
     store.start_upload("not begun").abort()
     assert list(store.list("")) == []
+
+
+def test_unfinished_uploads_of_others_are_found_and_ended(store: ObjectStore) -> None:
+    """What a killed process left can be listed by name and age, and ended once or twice."""
+    done, left = store.start_upload("packs/done"), store.start_upload("packs/left")
+    done.put_part(1, b"x")
+    left.put_part(1, b"y" * 100)
+    done.complete()
+    found = list(store.unfinished_uploads("packs/"))
+    assert [upload.name for upload in found] == ["packs/left"]
+    assert abs(found[0].started - datetime.now(UTC)) < timedelta(seconds=60)
+    assert list(store.unfinished_uploads("points/")) == []
+    store.abort_upload(found[0])
+    store.abort_upload(found[0])
+    assert list(store.unfinished_uploads("packs/")) == []
+    with pytest.raises(StoreError):
+        left.complete()
+
+
+def test_a_listing_tells_when_an_object_was_written(store: ObjectStore) -> None:
+    """By the store's clock, with its time zone."""
+    store.put("object", b"x")
+    assert all(abs(entry.modified - store.time()) < timedelta(seconds=60) for entry in store.list(""))
 
 
 def test_the_stores_clock_is_read(store: ObjectStore) -> None:

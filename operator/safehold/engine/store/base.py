@@ -10,10 +10,20 @@ Body = bytes | bytearray
 
 @dataclass(frozen=True, slots=True)
 class ObjectEntry:
-    """A line of a listing."""
+    """A line of a listing; `modified` is by the store's clock."""
 
     name: str
     size_bytes: int
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedUpload:
+    """An object whose parts the store keeps, and charges for, though nobody completed or aborted it."""
+
+    name: str
+    token: str
+    started: datetime
 
 
 class PartialUpload(Protocol):
@@ -54,6 +64,12 @@ class ObjectStore(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove the object; no error if there is none."""
+
+    def unfinished_uploads(self, prefix: str) -> Iterator[UnfinishedUpload]:
+        """The uploads of names that begin with `prefix` that were begun and neither completed nor aborted."""
+
+    def abort_upload(self, upload: UnfinishedUpload) -> None:
+        """Drop the parts of an upload of anybody's; no error if it has ended meanwhile."""
 
     def time(self) -> datetime:
         """The store's own clock, with time zone; after at least one other call."""

@@ -47,7 +47,7 @@ def error_of(what: str, code: str, status: int, bucket: str) -> StoreError:
         return BucketMissingError(
             f"The bucket {bucket} does not exist", remedy="create it, or correct the bucket's name or the endpoint"
         )
-    if code in {"NoSuchKey", "404", "NotFound"}:
+    if code in {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}:
         return ObjectMissingError(f"{what}: the object does not exist")
     if code in _ELSEWHERE or status in {301, 307}:
         return StoreError(f"{what}: the bucket {bucket} is in another region", found=found, remedy="set the region")

@@ -1,10 +1,11 @@
 """A store in memory: for tests, and the plainest statement of what a store does."""
 
+import secrets
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from safehold.engine.store.base import Body, ObjectEntry
+from safehold.engine.store.base import Body, ObjectEntry, UnfinishedUpload
 from safehold.errors import ObjectMissingError, StoreError
 
 
@@ -13,6 +14,8 @@ class MemoryStore:
 
     def __init__(self, now: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self.objects: dict[str, bytes] = {}
+        self.modified: dict[str, datetime] = {}
+        self.uploads: dict[str, UnfinishedUpload] = {}
         self.now = now
         self._sent = 0
         self._lock = threading.Lock()
@@ -21,6 +24,7 @@ class MemoryStore:
         """Keep a copy."""
         with self._lock:
             self.objects[name] = bytes(body)
+            self.modified[name] = self.now
             self._sent += len(body)
 
     def start_upload(self, name: str) -> "MemoryUpload":
@@ -42,12 +46,26 @@ class MemoryStore:
         """A listing of this moment."""
         with self._lock:
             found = sorted(name for name in self.objects if name.startswith(prefix))
-        return iter([ObjectEntry(name, len(self.objects[name])) for name in found[:limit]])
+            entries = [
+                ObjectEntry(name, len(self.objects[name]), self.modified.get(name, self.now)) for name in found[:limit]
+            ]
+        return iter(entries)
 
     def delete(self, name: str) -> None:
         """Forget the copy."""
         with self._lock:
             self.objects.pop(name, None)
+            self.modified.pop(name, None)
+
+    def unfinished_uploads(self, prefix: str) -> Iterator[UnfinishedUpload]:
+        """A listing of this moment."""
+        with self._lock:
+            return iter([upload for upload in self.uploads.values() if upload.name.startswith(prefix)])
+
+    def abort_upload(self, upload: UnfinishedUpload) -> None:
+        """Forget it; its parts can no longer be completed."""
+        with self._lock:
+            self.uploads.pop(upload.token, None)
 
     def time(self) -> datetime:
         """The clock that the tests set."""
@@ -64,18 +82,23 @@ class MemoryUpload:
     def __init__(self, store: MemoryStore, name: str) -> None:
         self._store = store
         self._name = name
+        self._token = secrets.token_hex(8)
         self._parts: dict[int, bytes] = {}
 
     def put_part(self, number: int, body: Body) -> None:
         """Keep a copy of the part."""
+        if not self._parts:
+            self._store.uploads[self._token] = UnfinishedUpload(self._name, self._token, self._store.now)
         self._parts[number] = bytes(body)
 
     def complete(self) -> None:
         """Join the parts."""
-        if not self._parts:
+        if self._token not in self._store.uploads:
             raise StoreError(f"The upload of {self._name} has no parts")
         self._store.put(self._name, b"".join(self._parts[number] for number in sorted(self._parts)))
+        del self._store.uploads[self._token]
 
     def abort(self) -> None:
         """Drop the parts."""
+        self._store.uploads.pop(self._token, None)
         self._parts.clear()

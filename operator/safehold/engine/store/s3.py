@@ -43,14 +43,19 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from safehold.engine.store.base import Body, ObjectEntry
+from safehold.engine.store.base import Body, ObjectEntry, UnfinishedUpload
 from safehold.engine.store.connection import AddressPolicy
 from safehold.engine.store.failures import error_of
-from safehold.errors import SafeholdError, StoreDeniedError, StoreError, StoreUnavailableError
+from safehold.errors import ObjectMissingError, SafeholdError, StoreDeniedError, StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, GetObjectRequestTypeDef, ListObjectsV2RequestTypeDef
+    from mypy_boto3_s3.type_defs import (
+        CompletedPartTypeDef,
+        GetObjectRequestTypeDef,
+        ListMultipartUploadsRequestTypeDef,
+        ListObjectsV2RequestTypeDef,
+    )
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
@@ -137,7 +142,7 @@ class S3Store:
             page = self._call(f"Listing {prefix}", lambda: self._client.list_objects_v2(**request))
             contents = page.get("Contents", [])
             for found in contents:
-                yield ObjectEntry(found["Key"].removeprefix(self._prefix), found["Size"])
+                yield ObjectEntry(found["Key"].removeprefix(self._prefix), found["Size"], found["LastModified"])
             if not page.get("IsTruncated"):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
@@ -149,6 +154,31 @@ class S3Store:
             f"Deleting {name}",
             lambda: self._client.delete_object(Bucket=self._place.bucket, Key=self._prefix + name),
         )
+
+    def unfinished_uploads(self, prefix: str) -> Iterator[UnfinishedUpload]:
+        """ListMultipartUploads in pages of up to 1000."""
+        request: ListMultipartUploadsRequestTypeDef = {
+            "Bucket": self._place.bucket,
+            "Prefix": self._prefix + prefix,
+            "MaxUploads": _PAGE,
+        }
+        while True:
+            page = self._call("Listing unfinished uploads", lambda: self._client.list_multipart_uploads(**request))
+            for found in page.get("Uploads", []):
+                yield UnfinishedUpload(found["Key"].removeprefix(self._prefix), found["UploadId"], found["Initiated"])
+            if not page.get("IsTruncated"):
+                return
+            request["KeyMarker"], request["UploadIdMarker"] = page["NextKeyMarker"], page["NextUploadIdMarker"]
+
+    def abort_upload(self, upload: UnfinishedUpload) -> None:
+        """One AbortMultipartUpload."""
+        with contextlib.suppress(ObjectMissingError):
+            self._call(
+                f"Aborting the upload of {upload.name}",
+                lambda: self._client.abort_multipart_upload(
+                    Bucket=self._place.bucket, Key=self._prefix + upload.name, UploadId=upload.token
+                ),
+            )
 
     def time(self) -> datetime:
         """The Date of the newest answer, moved on by our own clock since."""
