@@ -39,6 +39,7 @@ class FaultyStore:
     def __init__(self, store: ObjectStore, *, fail_at: int | None = None, after_effect: bool = False) -> None:
         self.store = store
         self.calls = 0
+        self.bytes_read = 0
         self.bodies: list[tuple[str, bytes]] = []
         self._fail_at = fail_at
         self._after_effect = after_effect
@@ -67,12 +68,16 @@ class FaultyStore:
     def get(self, name: str) -> bytes:
         """Count, then get."""
         self._guarded(lambda: None)
-        return self.store.get(name)
+        data = self.store.get(name)
+        self.bytes_read += len(data)
+        return data
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
         """Count, then get."""
         self._guarded(lambda: None)
-        return self.store.get_range(name, offset, length)
+        data = self.store.get_range(name, offset, length)
+        self.bytes_read += len(data)
+        return data
 
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
         """Count, then list."""

@@ -59,7 +59,7 @@ def test_an_unchanged_disk_costs_a_manifest(laboratory: Laboratory, noise: Noise
     laboratory.back_up(disk)
     before = set(laboratory.store.objects)
     again = laboratory.back_up(disk)
-    assert sorted(name.split("/")[0] for name in set(laboratory.store.objects) - before) == ["machines", "points"]
+    assert sorted(name.split("/")[0] for name in set(laboratory.store.objects) - before) == ["points"]
     statistics = again.volumes[0].statistics
     assert (statistics.bytes_read, statistics.bytes_changed, statistics.bytes_stored) == (20_000, 0, 0)
 
@@ -72,7 +72,7 @@ def test_a_changed_chunk_is_all_that_is_read_as_changed_and_stored(laboratory: L
     content[50 * CHUNK] ^= 1
     manifest = laboratory.back_up(laboratory.disk(bytes(content)))
     added = sorted(name.split("/")[0] for name in set(laboratory.store.objects) - before)
-    assert added == ["index", "machines", "packs", "packs", "points"]
+    assert added == ["index", "packs", "packs", "points"]
     statistics = manifest.volumes[0].statistics
     assert statistics.bytes_changed == CHUNK
     assert CHUNK < statistics.bytes_stored < CHUNK + 4 * 200
@@ -152,7 +152,7 @@ def test_volumes_of_one_run_share_one_point(laboratory: Laboratory, noise: Noise
 
 
 def test_the_machine_comes_back(laboratory: Laboratory, noise: Noise) -> None:
-    """The VM's objects are kept with the point, apart from the manifest, and unreadable in the store."""
+    """The VM's objects are kept with the point, behind the manifest, and unreadable in the store."""
     manifest = laboratory.back_up(laboratory.disk(noise(1000)), vm="shop-db")
     assert laboratory.domain().points.read_machine(manifest)[0]["metadata"] == {"name": "shop-db"}
     assert not any(b"shop-db" in body for body in laboratory.store.objects.values())
@@ -178,7 +178,7 @@ def test_forgetting_takes_one_point_and_leaves_the_others_whole(laboratory: Labo
     with pytest.raises(PointError, match="does not exist"):
         points.read_owned(first.point, laboratory.owner())
     assert laboratory.restored(second) == content
-    assert len(laboratory.objects("machines/")) == 1
+    assert len(laboratory.objects("points/")) == 1
 
 
 def test_a_point_of_another_vm_is_not_given(laboratory: Laboratory, noise: Noise) -> None:

@@ -3,12 +3,15 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from safehold.engine.keyfile import RepositoryKey
-from safehold.engine.keys import KeyRing, KeySet, find_key_ring, find_or_create_key_ring
+from safehold.engine.keys import KeyRing, KeySet, find_key_ring, find_or_create_key_ring, wrap
 from safehold.engine.store.base import ObjectEntry
 from safehold.engine.store.memory import MemoryStore
 from safehold.errors import IntegrityError, KeyMaterialError, UnknownFormatError
@@ -96,14 +99,63 @@ def test_another_key_is_refused_and_both_recipients_are_named() -> None:
         assert caught.value.reason is Reason.WRONG_KEY
 
 
-def test_a_repository_of_another_format_is_no_wrong_key() -> None:
-    """Recipients have other names in other formats: the version is told before the key is blamed."""
+@pytest.mark.parametrize("named", ["as today", "as format 0 did"])
+def test_a_repository_of_another_format_is_no_wrong_key(named: str) -> None:
+    """Recipients and key sets have other names in other formats: the version is told before anything is blamed."""
     store = MemoryStore()
     find_or_create_key_ring(store, RepositoryKey.generate(), "target", no_wait)
-    name, data = next(iter(store.objects.items()))
-    store.objects[name] = data[:9] + b"\0" + data[10:]
+    name, data = store.objects.popitem()
+    store.objects[name if named == "as today" else name.replace("0000-", "")] = data[:9] + b"\0" + data[10:]
     with pytest.raises(UnknownFormatError, match="expected 1, found 0"):
         find_key_ring(store, KEY, "target")
+
+
+def test_what_does_not_belong_among_the_keys_is_named() -> None:
+    """A stray object there is neither a key set nor overlooked."""
+    store = MemoryStore()
+    find_or_create_key_ring(store, KEY, "target", no_wait)
+    name, data = next(iter(store.objects.items()))
+    store.objects[name + ".bak"] = data
+    with pytest.raises(IntegrityError, match="is not the name of a key set"):
+        find_key_ring(store, KEY, "target")
+
+
+def test_every_recipient_opens_the_same_key_sets() -> None:
+    """A key set that is wrapped for a second key opens with either, and elects the same."""
+    store, second = MemoryStore(), RepositoryKey.generate()
+    ring = find_or_create_key_ring(store, KEY, "target", no_wait)
+    wrap(store, second, "target", ring.elected)
+    assert find_key_ring(store, second, "target") == ring
+
+
+@given(st.lists(st.integers(1, 3), max_size=4))
+def test_after_rotation_new_data_has_the_newest_key_and_ids_stay(generations: list[int]) -> None:
+    """Identity and chunk ids are those of the first key set, whatever data keys came later and in whatever order."""
+    store = MemoryStore()
+    first = find_or_create_key_ring(store, KEY, "target", no_wait)
+    made = []
+    for generation in generations:
+        made.append(replace(first.current.next_generation(), generation=generation))
+        wrap(store, KEY, "target", made[-1])
+    ring = find_key_ring(store, KEY, "target")
+    assert ring is not None
+    assert ring.elected == first.elected
+    assert ring.current.id_key == first.elected.id_key
+    assert ring.current.generation == max([0, *generations])
+    assert all(ring.names_alike(key_set.id.hex()) for key_set in made)
+    assert len({key_set.data_key for key_set in ring.key_sets.values()}) == len(generations) + 1
+
+
+def test_a_key_set_of_another_id_key_is_never_written_with() -> None:
+    """Who lost the election rotates in vain: its chunk ids are others, so nothing new is sealed with its keys."""
+    store = MemoryStore()
+    first = find_or_create_key_ring(store, KEY, "target", no_wait)
+    stranger = replace(KeySet.generate(), generation=1)
+    wrap(store, KEY, "target", stranger)
+    ring = find_key_ring(store, KEY, "target")
+    assert ring is not None
+    assert ring.current == first.current
+    assert not ring.names_alike(stranger.id.hex())
 
 
 def test_two_keys_that_lay_out_the_same_place_at_once_do_not_both_win() -> None:

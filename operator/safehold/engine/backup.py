@@ -169,7 +169,6 @@ class _Run:
             owner=owner,
             capture=self._request.capture,
             volumes=self._with_overhead(volumes),
-            has_machine=bool(self._request.machine),
         )
         self._domain.points.commit(manifest, self._request.machine)
         return manifest
@@ -192,7 +191,7 @@ class _Run:
 
     def _previous_map(self, name: str) -> MapReader | None:
         """The parent's map of the volume, where its ids can be compared with ours."""
-        if self._parent is None or self._parent.key_set != self._key_set.id.hex():
+        if self._parent is None or not self._domain.keys.names_alike(self._parent.key_set):
             return None
         volume = self._parent.volume(name)
         if volume is None or not volume.fits(self._domain.geometry):

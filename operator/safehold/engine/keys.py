@@ -1,8 +1,9 @@
 """Key sets: what a key domain owns, how it is kept for a recipient, which one counts (docs/format.md, section 3)."""
 
+import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from safehold.engine import names
 from safehold.engine.keyfile import KEY_BYTES, RepositoryKey, derive
@@ -12,12 +13,17 @@ from safehold.errors import IntegrityError, KeyMaterialError
 from safehold.reasons import Reason
 
 KEY_SET_ID_BYTES = 16
+_NAME = re.compile(r"keys/[^/]+/(?P<generation>\d{4})-(?P<id>[0-9a-f]{32})/(?P<recipient>[0-9a-f]{16})")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeySet:
-    """The keys under which chunks are named and sealed. repr shows the id only."""
+    """The keys under which chunks are named and sealed. repr shows no key.
 
+    `generation` counts a domain's data keys from 0; sets of later generations keep the id key of the first.
+    """
+
+    generation: int
     id: bytes
     data_key: bytes = field(repr=False)
     id_key: bytes = field(repr=False)
@@ -29,20 +35,35 @@ class KeySet:
 
     @classmethod
     def generate(cls) -> "KeySet":
-        """A new random key set."""
-        return cls(*(secrets.token_bytes(n) for n in (KEY_SET_ID_BYTES, KEY_BYTES, KEY_BYTES)))
+        """The first key set of a domain, all random."""
+        key_set_id, data_key, id_key = (secrets.token_bytes(n) for n in (KEY_SET_ID_BYTES, KEY_BYTES, KEY_BYTES))
+        return cls(generation=0, id=key_set_id, data_key=data_key, id_key=id_key)
+
+    def next_generation(self) -> "KeySet":
+        """A key set with a new data key that names chunks as this one does."""
+        fresh = KeySet.generate()
+        return replace(fresh, generation=self.generation + 1, id_key=self.id_key)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """The key sets of one scope that our key opens; `current` is the one to write with."""
+    """The key sets of one scope that our key opens.
+
+    `elected` decides the id key and is the scope's identity as long as it lives; `current` is the one to seal with.
+    """
 
     scope: str
-    current: KeySet
+    elected: KeySet
     key_sets: dict[bytes, KeySet]
 
-    def data_key(self, key_set_id: bytes, name: str) -> bytes:
-        """The data key that sealed the object `name`."""
+    @property
+    def current(self) -> KeySet:
+        """The newest data key that belongs to the elected id key."""
+        heirs = [key_set for key_set in self.key_sets.values() if key_set.id_key == self.elected.id_key]
+        return min(heirs, key=lambda each: (-each.generation, each.id))
+
+    def key_set(self, key_set_id: bytes, name: str) -> KeySet:
+        """The key set that sealed the object, or named the chunks of the point, that `name` tells."""
         found = self.key_sets.get(key_set_id)
         if found is None:
             raise KeyMaterialError(
@@ -50,30 +71,55 @@ class KeyRing:
                 found=key_set_id.hex(),
                 reason=Reason.WRONG_KEY,
             )
-        return found.data_key
+        return found
+
+    def data_key(self, key_set_id: bytes, name: str) -> bytes:
+        """The data key that sealed the object `name`."""
+        return self.key_set(key_set_id, name).data_key
+
+    def names_alike(self, key_set_id: str) -> bool:
+        """Whether chunk ids that were made under that key set (hexadecimal) can be compared with those made now."""
+        found = self.key_sets.get(bytes.fromhex(key_set_id))
+        return found is not None and found.id_key == self.elected.id_key
+
+
+@dataclass(frozen=True, slots=True)
+class _Wrapped:
+    """A key set as its name tells it; sorted as the election wants it."""
+
+    generation: int
+    id: bytes
+    recipient: str
+
+    @classmethod
+    def found(cls, store: ObjectStore, name: str) -> "_Wrapped":
+        match = _NAME.fullmatch(name)
+        if match is None:
+            _refuse_other_format(store, name)
+            raise IntegrityError(f"{name} is not the name of a key set", remedy="remove what does not belong here")
+        return cls(int(match["generation"]), bytes.fromhex(match["id"]), match["recipient"])
+
+    def name(self, scope: str) -> str:
+        return names.key_set(scope, self.generation, self.id, self.recipient)
 
 
 def find_key_ring(store: ObjectStore, key: RepositoryKey, scope: str) -> KeyRing | None:
     """The scope's key sets, or None where there are none yet. KeyMaterialError (WrongKey) if another key made them."""
-    wrapped = [_parse(entry.name) for entry in store.list(names.key_sets(scope))]
+    wrapped = [_Wrapped.found(store, entry.name) for entry in store.list(names.key_sets(scope))]
     if not wrapped:
         return None
-    elected = min(key_set_id for key_set_id, _ in wrapped)
-    mine = {
-        key_set_id: _read(store, key, scope, key_set_id)
-        for key_set_id, recipient in wrapped
-        if recipient == key.recipient
-    }
-    if elected not in mine:
-        _refuse_other_format(store, next(names.key_set(scope, i, r) for i, r in wrapped if i == elected))
+    first = min(wrapped, key=lambda each: (each.generation, each.id))
+    mine = {each.id: _read(store, key, scope, each) for each in wrapped if each.recipient == key.recipient}
+    if first.id not in mine:
+        _refuse_other_format(store, first.name(scope))
         raise KeyMaterialError(
             "The repository was made with another key",
-            expected=f"the key of {' or '.join(r for i, r in wrapped if i == elected)}",
+            expected=f"the key of {' or '.join(each.recipient for each in wrapped if each.id == first.id)}",
             found=key.recipient,
             remedy="use the key that the repository was made with",
             reason=Reason.WRONG_KEY,
         )
-    return KeyRing(scope, mine[elected], mine)
+    return KeyRing(scope, mine[first.id], mine)
 
 
 def find_or_create_key_ring(store: ObjectStore, key: RepositoryKey, scope: str, settle: Callable[[], None]) -> KeyRing:
@@ -84,10 +130,7 @@ def find_or_create_key_ring(store: ObjectStore, key: RepositoryKey, scope: str, 
     found = find_key_ring(store, key, scope)
     if found is not None:
         return found
-    fresh = KeySet.generate()
-    name = names.key_set(scope, fresh.id, key.recipient)
-    payload = fresh.data_key + fresh.id_key
-    store.put(name, seal_object(key.secret, fresh.id, ObjectType.KEY_SET, name, [payload], salt=new_salt()))
+    name = wrap(store, key, scope, KeySet.generate())
     settle()
     settled = find_key_ring(store, key, scope)
     if settled is None:
@@ -97,27 +140,25 @@ def find_or_create_key_ring(store: ObjectStore, key: RepositoryKey, scope: str, 
     return settled
 
 
+def wrap(store: ObjectStore, key: RepositoryKey, scope: str, key_set: KeySet) -> str:
+    """Keep the key set for the recipient that has `key`; returns the object's name."""
+    name = names.key_set(scope, key_set.generation, key_set.id, key.recipient)
+    payload = key_set.data_key + key_set.id_key
+    store.put(name, seal_object(key.secret, key_set.id, ObjectType.KEY_SET, name, [payload], salt=new_salt()))
+    return name
+
+
 def _refuse_other_format(store: ObjectStore, name: str) -> None:
-    """A repository of another format has other recipients for the same key: that is not a wrong key."""
+    """Other formats name key sets, and recipients of the same key, in other ways: that is no wrong key, nor damage."""
     Header.parse(name, store.get_range(name, 0, HEADER_BYTES), ObjectType.KEY_SET)
 
 
-def _parse(name: str) -> tuple[bytes, str]:
-    parts = name.split("/")
-    try:
-        key_set_id = bytes.fromhex(parts[-2])
-    except ValueError:
-        key_set_id = b""
-    if len(parts) != 4 or len(key_set_id) != KEY_SET_ID_BYTES:  # keys/<scope>/<key set>/<recipient>
-        raise IntegrityError(f"{name} is not the name of a key set", remedy="remove what does not belong here")
-    return key_set_id, parts[-1]
-
-
-def _read(store: ObjectStore, key: RepositoryKey, scope: str, key_set_id: bytes) -> KeySet:
-    name = names.key_set(scope, key_set_id, key.recipient)
+def _read(store: ObjectStore, key: RepositoryKey, scope: str, wrapped: _Wrapped) -> KeySet:
+    name = wrapped.name(scope)
     data = store.get(name)
     header = Header.parse(name, data, ObjectType.KEY_SET)
     payload = open_single(name, data, key.secret, ObjectType.KEY_SET)
-    if header.key_set != key_set_id or len(payload) != 2 * KEY_BYTES:
+    if header.key_set != wrapped.id or len(payload) != 2 * KEY_BYTES:
         raise IntegrityError(f"{name} is not the key set that its name says")
-    return KeySet(key_set_id, payload[:KEY_BYTES], payload[KEY_BYTES:])
+    data_key, id_key = payload[:KEY_BYTES], payload[KEY_BYTES:]
+    return KeySet(generation=wrapped.generation, id=wrapped.id, data_key=data_key, id_key=id_key)

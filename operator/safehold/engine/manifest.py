@@ -100,7 +100,6 @@ class Manifest(_Stored):
     owner: Owner
     capture: Capture | None = None
     volumes: list[StoredVolume]
-    has_machine: bool = False
     software: str = f"safehold {__version__}"
 
     def volume(self, name: str) -> StoredVolume | None:

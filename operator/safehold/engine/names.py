@@ -26,9 +26,9 @@ def key_sets(scope: str) -> str:
     return f"keys/{scope}/"
 
 
-def key_set(scope: str, key_set_id: bytes, recipient: str) -> str:
+def key_set(scope: str, generation: int, key_set_id: bytes, recipient: str) -> str:
     """One key set, wrapped for one recipient."""
-    return f"keys/{scope}/{key_set_id.hex()}/{recipient}"
+    return f"keys/{scope}/{generation:04d}-{key_set_id.hex()}/{recipient}"
 
 
 def pack(scope: str, pack_id: bytes) -> str:
@@ -96,14 +96,7 @@ class PointName:
 
     def manifest(self, scope: str) -> str:
         """The manifest's name; a newer point sorts before an older one."""
-        return points(scope, self.owner) + self._last()
-
-    def machine(self, scope: str) -> str:
-        """The name of the VM's objects."""
-        return f"machines/{scope}/{self.owner}/{self._last()}"
-
-    def _last(self) -> str:
-        return f"{_LAST_SEQUENCE - self.sequence:06d}-{self.unique}"
+        return points(scope, self.owner) + f"{_LAST_SEQUENCE - self.sequence:06d}-{self.unique}"
 
 
 def points(scope: str, owner: str) -> str:

@@ -4,20 +4,17 @@ import json
 from collections.abc import Iterator
 from typing import cast
 
-import zstandard
 from pydantic import JsonValue, ValidationError
 
 from safehold.engine import names
+from safehold.engine.documents import read_documents, read_first_document, seal_documents
 from safehold.engine.keys import KeyRing
 from safehold.engine.manifest import Manifest, Owner
 from safehold.engine.names import PointName
-from safehold.engine.sealing import Header, ObjectType, new_salt, open_single, seal_object
+from safehold.engine.sealing import ObjectType
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import IntegrityError, ObjectMissingError, PointError
 from safehold.reasons import Reason
-
-_LARGEST_PAYLOAD_BYTES = 64 * 1024 * 1024
-"""More than any manifest: bounds what a forged object can make us hold."""
 
 
 class Points:
@@ -52,17 +49,17 @@ class Points:
         return None
 
     def read(self, name: PointName) -> Manifest:
-        """A point's manifest; PointError (PointNotFound) if there is none."""
+        """A point's manifest, without what follows it in the object; PointError (PointNotFound) if there is none."""
         object_name = name.manifest(self._keys.scope)
         try:
-            data = self._store.get(object_name)
+            payload = read_first_document(self._store, self._keys, ObjectType.POINT, object_name)
         except ObjectMissingError as problem:
             raise PointError(
                 f"The restore point {name.id} does not exist in the key domain {self._domain}",
                 remedy="look at the points that exist",
             ) from problem
         try:
-            manifest = Manifest.model_validate_json(self._open(object_name, data, ObjectType.MANIFEST))
+            manifest = Manifest.model_validate_json(payload)
         except ValidationError as problem:
             raise IntegrityError(
                 f"The manifest {object_name} is malformed", found=problem.errors(include_url=False, include_input=False)
@@ -84,45 +81,22 @@ class Points:
         return manifest
 
     def read_machine(self, manifest: Manifest) -> list[dict[str, JsonValue]]:
-        """The VM's Kubernetes objects of a point."""
-        if not manifest.has_machine:
-            return []
-        name = PointName.of_id(manifest.point).machine(self._keys.scope)
+        """The VM's Kubernetes objects of a point; none for a plain disk. Reads the whole object and checks it."""
+        name = PointName.of_id(manifest.point).manifest(self._keys.scope)
         try:
-            payload = self._open(name, self._store.get(name), ObjectType.MACHINE)
+            _, machine = read_documents(self._store, self._keys, ObjectType.POINT, name)
         except ObjectMissingError as problem:
-            raise IntegrityError(f"{name} is missing, and the manifest says that it exists") from problem
-        return cast("list[dict[str, JsonValue]]", json.loads(payload))
+            raise IntegrityError(f"{name} is missing, and was there a moment ago") from problem
+        return cast("list[dict[str, JsonValue]]", json.loads(machine))
 
     def commit(self, manifest: Manifest, machine: list[dict[str, JsonValue]]) -> int:
         """Make the point exist; returns the bytes that it took. Everything that it needs is in the store before."""
-        place = PointName.of_id(manifest.point)
-        stored = 0
-        if machine:
-            payload = json.dumps(machine, separators=(",", ":")).encode()
-            stored += self._seal(place.machine(self._keys.scope), ObjectType.MACHINE, payload)
-        return stored + self._seal(
-            place.manifest(self._keys.scope), ObjectType.MANIFEST, manifest.model_dump_json().encode()
-        )
-
-    def forget(self, manifest: Manifest) -> None:
-        """Take the point out of the catalogue. Its chunks stay: others may use them."""
-        place = PointName.of_id(manifest.point)
-        self._store.delete(place.manifest(self._keys.scope))
-        self._store.delete(place.machine(self._keys.scope))
-
-    def _seal(self, name: str, object_type: ObjectType, payload: bytes) -> int:
-        keys = self._keys.current
-        frame = zstandard.ZstdCompressor().compress(payload)
-        data = seal_object(keys.data_key, keys.id, object_type, name, [frame], salt=new_salt())
+        name = PointName.of_id(manifest.point).manifest(self._keys.scope)
+        documents = [manifest.model_dump_json().encode(), json.dumps(machine, separators=(",", ":")).encode()]
+        data = seal_documents(self._keys, ObjectType.POINT, name, documents)
         self._store.put(name, data)
         return len(data)
 
-    def _open(self, name: str, data: bytes, object_type: ObjectType) -> bytes:
-        header = Header.parse(name, data, object_type)
-        frame = open_single(name, data, self._keys.data_key(header.key_set, name), object_type)
-        size = zstandard.frame_content_size(frame)
-        if not 0 <= size <= _LARGEST_PAYLOAD_BYTES:
-            raise IntegrityError(f"{name} has an impossible size", found=size)
-        payload: bytes = zstandard.ZstdDecompressor().decompress(frame)
-        return payload
+    def forget(self, manifest: Manifest) -> None:
+        """Take the point out of the catalogue. Its chunks stay: others may use them."""
+        self._store.delete(PointName.of_id(manifest.point).manifest(self._keys.scope))

@@ -100,7 +100,7 @@ class Repository:
                     reason=Reason.REPOSITORY_NOT_FOUND,
                 )
             ring = found
-        return cls(ring.current.id.hex(), store, key, geometry, settle)
+        return cls(ring.elected.id.hex(), store, key, geometry, settle)
 
     def domain(self, name: str, *, create: bool) -> Domain:
         """Open a key domain; with `create` make its keys where it has none."""

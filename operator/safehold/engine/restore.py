@@ -67,7 +67,7 @@ def fill(
 def verify(domain: Domain, manifest: Manifest, name: str, path: Path, *, stop: threading.Event) -> None:
     """Read a disk and compare it with the point's map; VolumeError (VerificationFailed) says where it differs first."""
     volume = volume_of(manifest, name)
-    keys = domain.keys.key_sets[bytes.fromhex(manifest.key_set)]
+    keys = domain.keys.key_set(bytes.fromhex(manifest.key_set), manifest.point)
     with SourceVolume(path) as source:
         source.drop_cache()
         plan = ScanPlan(
@@ -91,7 +91,7 @@ def verify(domain: Domain, manifest: Manifest, name: str, path: Path, *, stop: t
 
 
 def _map_reader(domain: Domain, manifest: Manifest, volume: StoredVolume) -> MapReader:
-    keys = domain.keys.key_sets[bytes.fromhex(manifest.key_set)]
+    keys = domain.keys.key_set(bytes.fromhex(manifest.key_set), manifest.point)
     reader = ChunkReader(domain.store, domain.keys, keys, ObjectType.MAP_PACK)
     return MapReader(volume.map(), domain.geometry.map_fanout, reader, domain.index)
 
@@ -114,7 +114,7 @@ class _Filling:
         self._stop = stop
         self._progress = progress
         self._map = _map_reader(domain, manifest, volume)
-        keys = domain.keys.key_sets[bytes.fromhex(manifest.key_set)]
+        keys = domain.keys.key_set(bytes.fromhex(manifest.key_set), manifest.point)
         self._reader = ChunkReader(domain.store, domain.keys, keys, ObjectType.DATA_PACK)
 
     def run(self) -> None:

@@ -28,8 +28,9 @@ class ObjectType(IntEnum):
     DATA_PACK = 2
     MAP_PACK = 3
     SEGMENT = 4
-    MANIFEST = 5
-    MACHINE = 6
+    POINT = 5
+    CONDEMNED = 7
+    CHECKSUMS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,9 +126,14 @@ class SealedObject:
 def open_single(name: str, data: bytes, data_key: bytes, expected: ObjectType) -> bytes:
     """The payload of an object of one frame, its length checked."""
     header = Header.parse(name, data, expected)
+    check_length(name, header, data)
+    return SealedObject(name, header, data_key).open_frame(0, data[HEADER_BYTES:])
+
+
+def check_length(name: str, header: Header, data: bytes) -> None:
+    """IntegrityError unless a whole object is as long as its header says."""
     if len(data) != header.length:
         raise IntegrityError(f"{name} is truncated or has grown", expected=f"{header.length} bytes", found=len(data))
-    return SealedObject(name, header, data_key).open_frame(0, data[HEADER_BYTES:])
 
 
 def _bound(header: bytes, name: str, frame: int) -> bytes:
