@@ -32,8 +32,9 @@ types: setup ## mypy, strict
 layers: setup ## import-linter
 	@$(BIN)/lint-imports
 
-crds: setup ## generate crds/ and the reference pages from the models
+crds: setup ## generate crds/, the reference pages and the protobuf messages
 	@$(BIN)/python hack/gen_crds.py && $(BIN)/python hack/gen_reference.py && $(BIN)/python hack/gen_reasons_doc.py
+	@$(BIN)/python hack/gen_snapshot_metadata.py
 
 test: setup system lint types layers ## every check and every test
 	@$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/e2e

@@ -23,7 +23,6 @@ from sandbox.apiserver.auth.reviews import Reviewer
 from sandbox.apiserver.auth.tokens import TokenIssuer
 from sandbox.apiserver.auth.users import MASTERS, UserInfo
 from sandbox.apiserver.builtins import builtin_registry
-from sandbox.apiserver.certificates import signing_key
 from sandbox.apiserver.crds import DefinitionObserver, DefinitionStatus
 from sandbox.apiserver.deletions import ObjectDeleter
 from sandbox.apiserver.journal import FileJournal
@@ -31,6 +30,7 @@ from sandbox.apiserver.registry import Registry, Resource
 from sandbox.apiserver.requests import WriteRequest
 from sandbox.apiserver.store import Store, StoreEvent
 from sandbox.apiserver.writer import ObjectWriter
+from sandbox.certificates import signing_key
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 ADMIN = UserInfo("kubernetes-admin", groups=(MASTERS,))

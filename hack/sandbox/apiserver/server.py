@@ -16,7 +16,6 @@ from sandbox.apiserver.aggregation import Aggregator
 from sandbox.apiserver.application import Application
 from sandbox.apiserver.audit import AuditLog
 from sandbox.apiserver.bootstrap import NamespaceFurnisher, bootstrap
-from sandbox.apiserver.certificates import serving_files
 from sandbox.apiserver.control_plane import ControlPlane, ServerSettings
 from sandbox.apiserver.controllers.definitions import DefinitionController
 from sandbox.apiserver.controllers.garbage import GarbageCollector
@@ -24,9 +23,17 @@ from sandbox.apiserver.controllers.loop import ControllerLoop
 from sandbox.apiserver.controllers.namespaces import NamespaceController
 from sandbox.apiserver.controllers.quotas import QuotaController
 from sandbox.apiserver.kubeconfig import write_kubeconfig
+from sandbox.certificates import serving_files
 
 _HOST = "127.0.0.1"
 _START_SECONDS = 60
+SERVICE_NAMES = (
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+)
+"""What pods may call the server."""
 _SHUTDOWN_SECONDS = 2.0
 """What a request that is being answered gets to end when the server stops."""
 
@@ -49,7 +56,7 @@ class EmbeddedApiServer:
 
     async def __aenter__(self) -> Self:
         self._state.mkdir(parents=True, exist_ok=True)
-        files = serving_files(self._state / "pki")
+        files = serving_files(self._state / "pki", "apiserver", SERVICE_NAMES)
         plane = self.plane = ControlPlane(self._state, self._settings)
         self._audit = AuditLog(self._state / "audit.jsonl")
         await bootstrap(plane)

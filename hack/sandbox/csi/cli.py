@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from sandbox.cluster.lifetime import serve_until_stopped
 from sandbox.csi.binder import RESYNC_SECONDS
 from sandbox.csi.service import running_storage
+from sandbox.csi.snapshot_metadata.service import ServiceSettings
 
 
 @click.command("csi")
@@ -21,6 +23,16 @@ from sandbox.csi.service import running_storage
     show_default=True,
     help="How late a claim notices by itself that its volume was re-pointed.",
 )
-def command(kubeconfig: Path, state: Path, resync_seconds: float) -> None:
-    """Storage: provisioner, PV controller, snapshots, resize; prints "ready" when it serves."""
-    serve_until_stopped(running_storage(kubeconfig, state, resync_seconds=resync_seconds))
+@click.option(
+    "--changed-blocks",
+    type=click.Choice(["none", "fixed", "variable"]),
+    default="variable",
+    show_default=True,
+    help="How the driver tells changed blocks: not at all, block by block, or as runs of them.",
+)
+def command(
+    kubeconfig: Path, state: Path, resync_seconds: float, changed_blocks: Literal["none", "fixed", "variable"]
+) -> None:
+    """Storage: provisioner, PV controller, snapshots, changed blocks, resize; prints "ready" when it serves."""
+    service = None if changed_blocks == "none" else ServiceSettings(block_type=changed_blocks)
+    serve_until_stopped(running_storage(kubeconfig, state, resync_seconds=resync_seconds, changed_blocks=service))

@@ -127,7 +127,7 @@ class Driver:
         created_ns = time.time_ns()
         try:
             _copy(volume_path(self._root, volume_handle), partial)
-            partial.rename(self._root / "snapshots" / handle)
+            partial.rename(self.snapshot_path(handle))
         finally:
             _remove(partial)
         snapshot = Snapshot(handle, name, volume_handle, volume.size_bytes, volume.mode, created_ns)
@@ -140,12 +140,16 @@ class Driver:
         """The snapshot, or None if the driver does not know it."""
         return self._state.snapshots.get(handle)
 
+    def snapshot_path(self, handle: str) -> Path:
+        """Where a snapshot's data lies: a raw file (Block) or a folder (Filesystem)."""
+        return self._root / "snapshots" / handle
+
     def delete_snapshot(self, handle: str) -> None:
         """Deletes the data; a snapshot that is unknown was deleted before."""
         with self._lock:
             self._state.snapshots.pop(handle, None)
             self._save()
-        _remove(self._root / "snapshots" / handle)
+        _remove(self.snapshot_path(handle))
 
     def _volume(self, handle: str) -> Volume:
         volume = self._state.volumes.get(handle)
@@ -158,7 +162,7 @@ class Driver:
             snapshot = self.find_snapshot(snapshot_handle)
             if snapshot is None:
                 raise DriverError("NotFound", f"snapshot id {snapshot_handle} does not exist in the snapshots list")
-            return self._root / "snapshots" / snapshot_handle, snapshot.mode
+            return self.snapshot_path(snapshot_handle), snapshot.mode
         if volume_handle is not None:
             return volume_path(self._root, volume_handle), self._volume(volume_handle).mode
         return None

@@ -1,10 +1,11 @@
-"""What storage installs in the cluster: the snapshot CRDs, StorageClasses, a VolumeSnapshotClass, CSIDrivers."""
+"""What storage installs in the cluster: CRDs of snapshots and changed blocks, their classes, and CSIDrivers."""
 
 from __future__ import annotations
 
 from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import (
     CSI_DRIVER,
+    SNAPSHOT_METADATA_SERVICE,
     STORAGE_CLASS,
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CLASS,
@@ -111,6 +112,12 @@ _CLASS = {
     "driver": _STRING,
     "parameters": {"type": "object", "additionalProperties": _STRING},
 }
+_METADATA_SERVICE = {
+    "spec": _object(
+        {"address": _STRING, "audience": _STRING, "caCert": {**_STRING, "format": "byte"}},
+        {"required": ["address", "audience", "caCert"]},
+    )
+}
 _SNAPSHOT_COLUMNS = (
     ("ReadyToUse", "boolean", ".status.readyToUse"),
     ("SourcePVC", "string", ".spec.source.persistentVolumeClaimName"),
@@ -172,10 +179,11 @@ def _crd(
     }
 
 
-SNAPSHOT_CRDS: tuple[Object, ...] = (
+DEFINITIONS: tuple[Object, ...] = (
     _crd(VOLUME_SNAPSHOT, ["vs"], _SNAPSHOT, ["spec"], _SNAPSHOT_COLUMNS),
     _crd(VOLUME_SNAPSHOT_CONTENT, ["vsc", "vscs"], _CONTENT, ["spec"], _CONTENT_COLUMNS),
     _crd(VOLUME_SNAPSHOT_CLASS, ["vsclass", "vsclasses"], _CLASS, ["deletionPolicy", "driver"], _CLASS_COLUMNS),
+    _crd(SNAPSHOT_METADATA_SERVICE, ["sms"], _METADATA_SERVICE, ["spec"], ()),
 )
 
 

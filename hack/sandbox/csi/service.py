@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from sandbox.cluster.client import Cluster, Object
@@ -14,19 +14,22 @@ from sandbox.cluster.waiting import wait_until
 from sandbox.csi.binder import RESYNC_SECONDS, Binder
 from sandbox.csi.caches import Caches
 from sandbox.csi.driver import Driver
-from sandbox.csi.manifests import CLASSES, SNAPSHOT_CRDS
+from sandbox.csi.manifests import CLASSES, DEFINITIONS
 from sandbox.csi.protection import Protection
 from sandbox.csi.provisioner import SWEEP_SECONDS, Provisioner
 from sandbox.csi.resizer import Resizer
 from sandbox.csi.snapshot_controller import SnapshotController
+from sandbox.csi.snapshot_metadata.service import ServiceSettings, serving_metadata, withdraw
 from sandbox.csi.snapshotter import Snapshotter
+
+_DEFAULT_SERVICE = ServiceSettings()
 
 
 async def install(cluster: Cluster) -> None:
     """Creates the CRDs and classes that are missing; waits until the CRDs are served."""
-    for manifest in SNAPSHOT_CRDS:
+    for manifest in DEFINITIONS:
         await _ensure(cluster, CRD, manifest)
-    for manifest in SNAPSHOT_CRDS:
+    for manifest in DEFINITIONS:
         await wait_until(cluster, CRD, manifest["metadata"]["name"], reached=_established)
     for kind, manifest in CLASSES:
         await _ensure(cluster, kind, manifest)
@@ -34,12 +37,28 @@ async def install(cluster: Cluster) -> None:
 
 @asynccontextmanager
 async def running_storage(
-    kubeconfig: Path, root: Path, *, resync_seconds: float = RESYNC_SECONDS, sweep_seconds: float = SWEEP_SECONDS
+    kubeconfig: Path,
+    root: Path,
+    *,
+    resync_seconds: float = RESYNC_SECONDS,
+    sweep_seconds: float = SWEEP_SECONDS,
+    changed_blocks: ServiceSettings | None = _DEFAULT_SERVICE,
 ) -> AsyncIterator[None]:
-    """Storage for the time of the context, over the volumes under `root`; entered once it is installed and ready."""
-    async with Cluster.connect(kubeconfig, "sandbox-csi") as cluster, asyncio.TaskGroup() as tasks:
+    """Storage for the time of the context, over the volumes under `root`; entered once it is installed and ready.
+
+    Without `changed_blocks` the driver is one of those that cannot tell them.
+    """
+    async with (
+        Cluster.connect(kubeconfig, "sandbox-csi") as cluster,
+        AsyncExitStack() as services,
+        asyncio.TaskGroup() as tasks,
+    ):
         await install(cluster)
         caches, driver = Caches.of(cluster), await asyncio.to_thread(Driver, root)
+        if changed_blocks:
+            await services.enter_async_context(serving_metadata(cluster, driver, root / "pki", changed_blocks))
+        else:
+            await withdraw(cluster)
         protection = Protection(cluster, caches)
         parts = (
             caches.run(),

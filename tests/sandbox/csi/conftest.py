@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import pytest
 
 from sandbox.apiserver.server import running_api_server
 from sandbox.cluster.client import Cluster, Object
+from sandbox.cluster.errors import AlreadyExistsError
 from sandbox.cluster.kinds import (
     EVENT,
     NAMESPACE,
@@ -24,8 +25,10 @@ from sandbox.cluster.waiting import wait_until, wait_until_gone
 from sandbox.csi.driver import volume_path
 from sandbox.csi.names import DRIVER
 from sandbox.csi.service import running_storage
+from sandbox.csi.snapshot_metadata.service import ServiceSettings
 
 RESYNC_SECONDS = 1.0
+_SERVICE = ServiceSettings()
 
 
 @dataclass(frozen=True)
@@ -142,14 +145,15 @@ async def storage(tmp_path: Path) -> AsyncIterator[Storage]:
 
 
 @asynccontextmanager
-async def running(tmp_path: Path) -> AsyncIterator[Storage]:
-    """The fixture's content, for tests that restart it."""
+async def running(tmp_path: Path, changed_blocks: ServiceSettings | None = _SERVICE) -> AsyncIterator[Storage]:
+    """The fixture's content, for tests that restart it or want other changed blocks."""
     with running_api_server(tmp_path / "api") as server:
         root = tmp_path / "csi"
         async with (
-            running_storage(server.kubeconfig, root, resync_seconds=RESYNC_SECONDS),
+            running_storage(server.kubeconfig, root, resync_seconds=RESYNC_SECONDS, changed_blocks=changed_blocks),
             Cluster.connect(server.kubeconfig, "tests") as cluster,
         ):
             for name in ("a", "b"):
-                await cluster.create(NAMESPACE, {"metadata": {"name": name}})
+                with suppress(AlreadyExistsError):
+                    await cluster.create(NAMESPACE, {"metadata": {"name": name}})
             yield Storage(cluster, root)

@@ -1,6 +1,7 @@
-"""The server's certificate authority, its serving certificate, and keys, kept in the state directory."""
+"""A part's certificate authority, its serving certificate, and keys, kept in its state directory."""
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,13 +12,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LIFETIME = timedelta(days=365)
-_NAMES = (
-    "localhost",
-    "kubernetes",
-    "kubernetes.default",
-    "kubernetes.default.svc",
-    "kubernetes.default.svc.cluster.local",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +35,16 @@ def signing_key(path: Path) -> rsa.RSAPrivateKey:
     return key
 
 
-def serving_files(folder: Path) -> ServingFiles:
-    """CA and serving certificate for localhost, made the first time."""
+def serving_files(folder: Path, name: str, hosts: Sequence[str] = ()) -> ServingFiles:
+    """CA and a serving certificate for this machine's loopback and `hosts`, made the first time."""
     folder.mkdir(parents=True, exist_ok=True)
-    authority, certificate, key = folder / "ca.crt", folder / "apiserver.crt", folder / "apiserver.key"
+    authority, certificate, key = folder / "ca.crt", folder / f"{name}.crt", folder / f"{name}.key"
     if not (authority.exists() and certificate.exists() and key.exists()):
-        _issue(authority, certificate, key)
+        _issue(authority, certificate, key, name, hosts)
     return ServingFiles(certificate, key, authority.read_text())
 
 
-def _issue(authority_path: Path, certificate_path: Path, key_path: Path) -> None:
+def _issue(authority_path: Path, certificate_path: Path, key_path: Path, common: str, hosts: Sequence[str]) -> None:
     now = datetime.now(UTC)
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = _name("sandbox-ca")
@@ -62,11 +56,11 @@ def _issue(authority_path: Path, certificate_path: Path, key_path: Path) -> None
         .sign(authority_key, hashes.SHA256())
     )
     key = ec.generate_private_key(ec.SECP256R1())
-    alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in _NAMES]
+    alternatives: list[x509.GeneralName] = [x509.DNSName(host) for host in ("localhost", *hosts)]
     alternatives += [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", "::1")]
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
     certificate = (
-        _builder(_name("kube-apiserver"), authority_name, key.public_key(), now)
+        _builder(_name(common), authority_name, key.public_key(), now)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(signs_certificates=False), critical=True)
