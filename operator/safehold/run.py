@@ -23,6 +23,10 @@ CA_FILE = "ca.pem"
 """PEM bundle for the endpoint, where the target names one."""
 ENVELOPE_FILE = "envelope.key"
 """32 random bytes of this run only. What a restore recalls of the VM is sealed with it before it is printed."""
+EXIT_FAILED = 1
+"""The worker's exit code after a failure that another attempt may not meet."""
+EXIT_REFUSED = 3
+"""The worker's exit code after a failure that every attempt would meet: the Job ends at once (podFailurePolicy)."""
 REPORT_LIMIT_BYTES = 3 * 1024
 """Kubernetes keeps 4 KiB of a termination message; a report stays under 3 KiB so that its end is never cut."""
 

@@ -5,6 +5,8 @@ import base64
 import json
 from typing import Any, Literal
 
+import pytest
+
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.job_facts import observe_job
 from safehold.kube.jobs import (
@@ -17,7 +19,7 @@ from safehold.kube.jobs import (
     start_job,
 )
 from safehold.kube.kinds import JOB, POD, SECRET, SERVICE_ACCOUNT
-from safehold.run import KEY_FILE, RUN_FILE, RepositoryPlace, TargetRun
+from safehold.run import EXIT_REFUSED, KEY_FILE, RUN_FILE, RepositoryPlace, TargetRun
 
 KEY = b"the repository key"
 RUN = TargetRun(run_id="run-1", repository=RepositoryPlace(bucket="b"), access_mode="ReadWrite")
@@ -90,6 +92,15 @@ async def test_a_job_ends_by_itself(cluster: Cluster, namespace: str) -> None:
     assert spec["template"]["spec"]["restartPolicy"] == "Never"
 
 
+async def test_only_failures_that_may_heal_are_tried_again(cluster: Cluster, namespace: str) -> None:
+    """The worker's own exit code ends the Job at once; an evicted pod costs no attempt."""
+    evicted, final = (await started(cluster, namespace))["spec"]["podFailurePolicy"]["rules"]
+    assert evicted["action"] == "Ignore"
+    assert [pattern["type"] for pattern in evicted["onPodConditions"]] == ["DisruptionTarget"]
+    assert final["action"] == "FailJob"
+    assert (final["onExitCodes"]["operator"], final["onExitCodes"]["values"]) == ("In", [EXIT_REFUSED])
+
+
 async def test_disks_are_devices_or_read_only_folders(cluster: Cluster, namespace: str) -> None:
     """Block volumes are devices, Filesystem volumes folders with a disk.img, read-only where nothing is restored."""
     volumes = (
@@ -135,6 +146,7 @@ async def ended(
     message: str,
     phase: Literal["Succeeded", "Failed", "Pending", "Running"] = "Succeeded",
     state: dict[str, Any] | None = None,
+    memory: str = "1Gi",
 ) -> None:
     """A pod of the Job as the kubelet leaves it."""
     await cluster.create_if_absent(SERVICE_ACCOUNT, {"metadata": {"name": "worker", "namespace": namespace}})
@@ -142,7 +154,11 @@ async def ended(
         POD,
         {
             "metadata": {"name": name, "namespace": namespace, "labels": {JOB_NAME_LABEL: "job"}},
-            "spec": {"containers": [{"name": CONTAINER, "image": "x"}], "serviceAccountName": "worker"},
+            "spec": {
+                "nodeName": "node-1",
+                "containers": [{"name": CONTAINER, "image": "x", "resources": {"limits": {"memory": memory}}}],
+                "serviceAccountName": "worker",
+            },
         },
     )
     container = {"name": CONTAINER, "state": state or {"terminated": {"exitCode": 0, "message": message}}}
@@ -180,14 +196,54 @@ async def test_of_a_failed_job_the_last_word_counts(cluster: Cluster, namespace:
 
 
 async def test_a_pod_that_waits_says_for_what(cluster: Cluster, namespace: str) -> None:
-    """An image that cannot be pulled is told, while the Job goes on."""
+    """What the kubelet complains of is told, while the Job goes on."""
     await started(cluster, namespace)
-    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+    waiting = {"waiting": {"reason": "CreateContainerConfigError", "message": "no such secret"}}
     await ended(cluster, namespace, "a", "", phase="Pending", state=waiting)
     facts = await observe_job(cluster, namespace, "job", run_id="run-1")
     assert facts is not None
     assert facts.outcome is None
-    assert facts.waiting_for == "ImagePullBackOff no such image"
+    assert facts.waiting_for == "CreateContainerConfigError no such secret"
+
+
+async def test_a_pod_killed_for_its_memory_names_its_limit(cluster: Cluster, namespace: str) -> None:
+    """The kernel leaves no report, so the limit is all that can be told."""
+    await started(cluster, namespace)
+    killed = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    await ended(cluster, namespace, "a", "", phase="Failed", state=killed, memory="512Mi")
+    await finished(cluster, namespace, "Failed")
+    facts = await observe_job(cluster, namespace, "job", run_id="run-1")
+    assert facts is not None
+    assert facts.memory_limit == "512Mi"
+
+
+async def test_a_pod_that_is_being_deleted_has_a_time_and_a_node(cluster: Cluster, namespace: str) -> None:
+    """From these two the plan sees that a node is away."""
+    await started(cluster, namespace)
+    await ended(cluster, namespace, "a", "", phase="Running", state={"running": {}})
+    held = {"metadata": {"finalizers": ["example.com/held"]}}
+    await cluster.merge_patch(POD, "a", namespace, held)
+    await cluster.delete(POD, "a", namespace)
+    facts = await observe_job(cluster, namespace, "job", run_id="run-1")
+    assert facts is not None
+    (pod,) = facts.pods
+    assert (pod.name, pod.node) == ("a", "node-1")
+    assert pod.due_gone is not None
+    await cluster.merge_patch(POD, "a", namespace, {"status": {"phase": "Failed"}}, subresource="status")
+    over = await observe_job(cluster, namespace, "job", run_id="run-1")
+    assert over is not None
+    assert over.pods == ()
+
+
+@pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff"])
+async def test_an_image_that_cannot_be_pulled_has_one_sentence(cluster: Cluster, namespace: str, reason: str) -> None:
+    """The kubelet changes its words with every try; the status does not."""
+    await started(cluster, namespace)
+    waiting = {"waiting": {"reason": reason, "message": f"words of {reason}"}}
+    await ended(cluster, namespace, "a", "", phase="Pending", state=waiting)
+    facts = await observe_job(cluster, namespace, "job", run_id="run-1")
+    assert facts is not None
+    assert facts.waiting_for == "image x cannot be pulled"
 
 
 async def test_a_secret_without_its_job_is_seen(cluster: Cluster, namespace: str) -> None:

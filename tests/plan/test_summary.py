@@ -81,6 +81,11 @@ def test_totals() -> None:
     assert total_counts([]) == ByteCounts()
 
 
+def test_a_clock_that_is_behind_gives_no_negative_estimate() -> None:
+    """The snapshot's time is by another machine's clock than the controller's."""
+    assert measure_progress(25, 100, elapsed=timedelta(seconds=-3)).eta_seconds == 0
+
+
 def test_backup_under_way() -> None:
     """While the transfer runs the progress is shown, and nothing that is not known yet."""
     progress = measure_progress(GIB, 4 * GIB, elapsed=timedelta(seconds=4))

@@ -11,7 +11,7 @@ import pytest
 
 from safehold.envelope import open_machine
 from safehold.reasons import Reason
-from safehold.run import SealedMachine
+from safehold.run import EXIT_FAILED, EXIT_REFUSED, SealedMachine
 
 if TYPE_CHECKING:
     from tests.worker.conftest import Jobs
@@ -78,7 +78,7 @@ def test_a_stopped_worker_says_so_and_its_next_attempt_succeeds(jobs: Jobs, tmp_
     stopped = jobs.end(process)
     if stopped.code == 0:
         pytest.skip("the run was faster than the signal")
-    assert (stopped.code, stopped.report.reason) == (1, Reason.INTERRUPTED)
+    assert (stopped.code, stopped.report.reason) == (EXIT_FAILED, Reason.INTERRUPTED)
     assert stopped.report.restore_point is None
     done = jobs.run(run)
     assert done.code == 0
@@ -98,7 +98,7 @@ def test_a_point_of_another_owner_is_refused(jobs: Jobs, disk: Path, tmp_path: P
         else jobs.forget(point, owner=stranger)
     )
     refused = jobs.run(run)
-    assert (refused.code, refused.report.reason) == (1, Reason.POINT_NOT_YOURS)
+    assert (refused.code, refused.report.reason) == (EXIT_REFUSED, Reason.POINT_NOT_YOURS)
     assert refused.lines == []
     assert not list(tmp_path.glob("stolen*"))
     assert jobs.run(jobs.restore("run-3", point, root=new)).code == 0
@@ -111,7 +111,7 @@ def test_forgetting_succeeds_twice_and_the_point_is_gone(jobs: Jobs, disk: Path,
     for _ in range(2):
         assert jobs.run(jobs.forget(point)).code == 0
     gone = jobs.run(jobs.restore("run-2", point, root=tmp_path / "new"))
-    assert (gone.code, gone.report.reason) == (1, Reason.POINT_NOT_FOUND)
+    assert (gone.code, gone.report.reason) == (EXIT_REFUSED, Reason.POINT_NOT_FOUND)
 
 
 def test_a_target_is_laid_out_once_and_recognised(jobs: Jobs) -> None:
@@ -141,14 +141,14 @@ def test_another_key_is_a_wrong_key(jobs: Jobs) -> None:
     jobs.run(jobs.target())
     jobs.key = type(jobs.key).generate()
     refused = jobs.run(jobs.target())
-    assert (refused.code, refused.report.reason) == (1, Reason.WRONG_KEY)
+    assert (refused.code, refused.report.reason) == (EXIT_REFUSED, Reason.WRONG_KEY)
 
 
 def test_local_endpoints_are_refused_unless_the_operator_allows_them(jobs: Jobs) -> None:
     """A tenant's target cannot point a worker at its own node."""
     jobs.allow_local = False
     refused = jobs.run(jobs.target())
-    assert (refused.code, refused.report.reason) == (1, Reason.ENDPOINT_NOT_ALLOWED)
+    assert (refused.code, refused.report.reason) == (EXIT_REFUSED, Reason.ENDPOINT_NOT_ALLOWED)
 
 
 def test_a_volume_that_is_too_small_is_refused_before_anything_is_written(
@@ -160,7 +160,7 @@ def test_a_volume_that_is_too_small_is_refused_before_anything_is_written(
     run = jobs.restore("run-2", point, root=tmp_path / "new")
     run = run.model_copy(update={"volumes": [run.volumes[0].model_copy(update={"size_bytes": 39_999_999})]})
     refused = jobs.run(run)
-    assert (refused.code, refused.report.reason) == (1, Reason.VOLUME_MISMATCH)
+    assert (refused.code, refused.report.reason) == (EXIT_REFUSED, Reason.VOLUME_MISMATCH)
     assert not list(tmp_path.glob("new*"))
 
 
@@ -169,7 +169,7 @@ def test_an_empty_disk_never_replaces_a_point(jobs: Jobs, disk: Path) -> None:
     good = jobs.run(jobs.backup("run-1", root=disk)).report
     disk.write_bytes(b"")
     failed = jobs.run(jobs.backup("run-2", root=disk))
-    assert (failed.code, failed.report.reason) == (1, Reason.VOLUME_ERROR)
+    assert (failed.code, failed.report.reason) == (EXIT_FAILED, Reason.VOLUME_ERROR)
     disk.write_bytes(os.urandom(1000))
     assert jobs.run(jobs.backup("run-3", root=disk)).report.parent == good.restore_point
 
@@ -177,7 +177,7 @@ def test_an_empty_disk_never_replaces_a_point(jobs: Jobs, disk: Path) -> None:
 def test_a_run_of_another_verb_is_not_carried_out(jobs: Jobs, disk: Path) -> None:
     """What the Job's arguments say and what its Secret says must agree."""
     refused = jobs.run(jobs.backup("run-1", root=disk), verb="forget")
-    assert (refused.code, refused.report.reason) == (1, Reason.INVALID_SPEC)
+    assert (refused.code, refused.report.reason) == (EXIT_REFUSED, Reason.INVALID_SPEC)
     assert refused.report.run_id == "run-1"
     assert refused.report.verb == "forget"
 
@@ -186,4 +186,4 @@ def test_a_run_of_another_verb_is_not_carried_out(jobs: Jobs, disk: Path) -> Non
 def test_a_run_that_cannot_be_read_still_gives_a_report(jobs: Jobs, content: bytes) -> None:
     """The controller learns of its own mistakes from the report, not from a pod without words."""
     ended = jobs.run(jobs.target(), run_file=content)
-    assert (ended.code, ended.report.reason) == (1, Reason.INVALID_SPEC)
+    assert (ended.code, ended.report.reason) == (EXIT_REFUSED, Reason.INVALID_SPEC)

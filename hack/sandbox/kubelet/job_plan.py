@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from sandbox.cluster.client import Object, timestamp
 from sandbox.cluster.metadata import finalizers_of, is_deleting
+from sandbox.kubelet.failure_policy import judge
 
 TRACKING = "batch.kubernetes.io/job-tracking"
 _MAX_BACKOFF_SECONDS = 600.0
@@ -42,7 +43,7 @@ class JobPlan:
 def plan_job(job: Object, pods: list[Object], *, now: datetime, backoff_seconds: float = 10.0) -> JobPlan:
     """The next step of a Job. `pods` are those that it controls; `backoff_seconds` follows the first failed pod."""
     plan = JobPlan(status=copy.deepcopy(job.get("status") or {}))
-    _count_ended(plan, pods, suspended=bool(job["spec"].get("suspend")))
+    _count_ended(plan, job, pods)
     active = [pod for pod in pods if not has_ended(pod) and not is_deleting(pod)]
     plan.status["active"] = len(active)
     plan.status["ready"] = sum(_is_ready(pod) for pod in active)
@@ -85,7 +86,8 @@ def has_ended(pod: Object) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
 
-def _count_ended(plan: JobPlan, pods: list[Object], *, suspended: bool) -> None:
+def _count_ended(plan: JobPlan, job: Object, pods: list[Object]) -> None:
+    suspended = bool(job["spec"].get("suspend"))
     uncounted = plan.status.get("uncountedTerminatedPods") or {}
     listed = {kind: list(uncounted.get(kind) or []) for kind in ("succeeded", "failed")}
     held = {pod["metadata"]["uid"] for pod in pods if TRACKING in finalizers_of(pod)}
@@ -100,8 +102,12 @@ def _count_ended(plan: JobPlan, pods: list[Object], *, suspended: bool) -> None:
             continue
         plan.release.append(pod)
         # Pods that a suspension stops count neither as successes nor as failures.
-        if uid not in known and not (suspended and is_deleting(pod)):
-            listed["succeeded" if pod["status"]["phase"] == "Succeeded" else "failed"].append(uid)
+        if uid in known or (suspended and is_deleting(pod)):
+            continue
+        if pod["status"]["phase"] == "Succeeded":
+            listed["succeeded"].append(uid)
+        elif judge(job, pod).counts:
+            listed["failed"].append(uid)
     plan.status["uncountedTerminatedPods"] = {kind: uids for kind, uids in listed.items() if uids}
 
 
@@ -111,6 +117,9 @@ def _failure(job: Object, status: Object, pods: list[Object], now: datetime) -> 
     if _true_condition(status, "FailureTarget"):
         known = _true_condition(status, "FailureTarget") or {}
         return Notice("Warning", known["reason"], known["message"])
+    for pod in pods:
+        if (pod.get("status") or {}).get("phase") == "Failed" and (message := judge(job, pod).job_failure):
+            return Notice("Warning", "PodFailurePolicy", message)
     limit = job["spec"].get("backoffLimit")
     failures = _total(status, "failed") + _restarts(pods)
     if failures > (6 if limit is None else int(limit)):

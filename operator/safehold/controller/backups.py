@@ -53,13 +53,13 @@ class BackupReconciler:
         return self.rules.poll_seconds
 
     async def _pass(self, key: Key, backup: VMBackup) -> Decision:
-        facts = await self.observer.observe(backup)
-        if needs_slot(backup, facts):
+        facts, now = await self.observer.observe(backup), self.operator.now()
+        if needs_slot(backup, facts, now):
             active = backup.status.start_time is not None
             facts = replace(facts, slot=self.slots.take(key, active=active))
         else:
             self.slots.give(key)
-        decision = next_step(backup, facts, self.rules, self.operator.now())
+        decision = next_step(backup, facts, self.rules, now)
         await self._apply(backup, decision)
         for step in decision.steps:
             try:

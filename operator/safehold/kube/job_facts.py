@@ -1,5 +1,6 @@
 """What is to be seen of a worker Job: its outcome, the end of its last pod, and how far it is."""
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -8,10 +9,12 @@ from safehold.errors import ClusterError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.jobs import CONTAINER, JOB_NAME_LABEL
 from safehold.kube.kinds import JOB, POD, SECRET
-from safehold.plan.job import JobFacts
+from safehold.plan.job import JobFacts, PodFacts
 from safehold.run import Progress, RunReport, VolumeLine
 
 LOG_LINE_LIMIT_BYTES = 64 * 1024
+_PULL_PROBLEMS = ("ErrImagePull", "ImagePullBackOff")
+"""The kubelet goes back and forth between these two, each with other words; to people they are one state."""
 _STRAY_LINES = 50
 """Lines of others, such as warnings at the interpreter's end, that may follow the worker's last one."""
 
@@ -25,6 +28,7 @@ async def observe_job(cluster: Cluster, namespace: str, name: str, *, run_id: st
     pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
     outcome, failure = _outcome(manifest)
     secret = await cluster.get(SECRET, name, namespace)
+    last = _ended(pods, outcome)
     return JobFacts(
         name=name,
         uid=manifest["metadata"]["uid"],
@@ -32,10 +36,35 @@ async def observe_job(cluster: Cluster, namespace: str, name: str, *, run_id: st
         outcome=outcome,
         failure=failure,
         waiting_for=_waiting_for(pods[-1]) if pods and outcome is None else "",
-        termination_message=await _report(cluster, _ended(pods, outcome), run_id),
+        termination_message=await _report(cluster, last, run_id),
+        memory_limit=_exceeded_limit(last) if last else "",
+        pods=tuple(pod_facts(pod) for pod in pods if not has_ended(pod)),
         progress=None if outcome else await _progress(cluster, pods, run_id),
         secret_owned=secret is None or bool(secret["metadata"].get("ownerReferences")),
     )
+
+
+def pod_facts(pod: Manifest) -> PodFacts:
+    """What the planner needs of a pod. Its deletionTimestamp is the end of the grace period, not its beginning."""
+    metadata = pod["metadata"]
+    deletion = None if has_ended(pod) else metadata.get("deletionTimestamp")
+    return PodFacts(
+        name=metadata["name"],
+        node=pod["spec"].get("nodeName") or "",
+        due_gone=datetime.fromisoformat(deletion) if deletion else None,
+    )
+
+
+def has_ended(pod: Manifest) -> bool:
+    """Whether the kubelet said that all its containers have ended for good."""
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _exceeded_limit(pod: Manifest) -> str:
+    if _container_state(pod).get("terminated", {}).get("reason") != "OOMKilled":
+        return ""
+    resources = pod["spec"]["containers"][0].get("resources") or {}
+    return str((resources.get("limits") or {}).get("memory") or "the node's memory")
 
 
 def _outcome(manifest: Manifest) -> tuple[Literal["Complete", "Failed"] | None, str]:
@@ -82,6 +111,9 @@ def _container_state(pod: Manifest) -> dict[str, Any]:
 
 def _waiting_for(pod: Manifest) -> str:
     waiting = _container_state(pod).get("waiting") or {}
+    if waiting.get("reason") in _PULL_PROBLEMS:
+        image = pod["spec"]["containers"][0].get("image")
+        return f"image {image} cannot be pulled"
     if waiting.get("reason"):
         return f"{waiting['reason']} {waiting.get('message', '')}".strip()
     for condition in (pod.get("status") or {}).get("conditions") or []:

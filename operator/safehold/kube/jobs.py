@@ -9,12 +9,18 @@ from pydantic import BaseModel
 
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import JOB, POD, SECRET
-from safehold.run import RUN_FILE, RUN_FOLDER, disk_path
+from safehold.run import EXIT_REFUSED, RUN_FILE, RUN_FOLDER, disk_path
 
 CONTAINER = "worker"
 QEMU_ID = 107
 """uid and gid of KubeVirt's disks: `disk.img` belongs to it, and devices are given to the pod's runAsUser."""
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
+
+_FAILURE_RULES: list[Manifest] = [
+    # Drains, evictions and lost nodes are not the worker's doing, and do not use up its attempts.
+    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+    {"action": "FailJob", "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [EXIT_REFUSED]}},
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +107,7 @@ def _job_manifest(pod: WorkerPod, job: WorkerJob) -> Manifest:
         "spec": {
             "backoffLimit": pod.backoff_limit,
             "activeDeadlineSeconds": pod.deadline_seconds,
+            "podFailurePolicy": {"rules": _FAILURE_RULES},
             "template": {"metadata": {"labels": dict(job.labels)}, "spec": _pod_spec(pod, job)},
         },
     }

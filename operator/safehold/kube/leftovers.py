@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.kube.claims import clone_facts
 from safehold.kube.client import Cluster, Manifest
+from safehold.kube.job_facts import pod_facts
 from safehold.kube.kinds import (
     CLAIM,
     JOB,
@@ -49,7 +50,7 @@ async def observe_leftovers(
     snapshots = await list_mine(VM_SNAPSHOT, namespace)
     return Leftovers(
         jobs=tuple(_names(await list_mine(JOB))),
-        pods=tuple(_names(await list_mine(POD))),
+        pods=tuple(pod_facts(found) for found in await list_mine(POD)),
         clones=tuple(clone_facts(found) for found in await list_mine(CLAIM)),
         pair_snapshots=tuple(volume_snapshot_facts(found) for found in await list_mine(VOLUME_SNAPSHOT)),
         pair_contents=tuple(pairs),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import ValidationError
@@ -9,6 +10,24 @@ from pydantic import ValidationError
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
 from safehold.run import Progress, RunReport
+
+NODE_PATIENCE = timedelta(minutes=5)
+"""How long a pod may be overdue. Kubernetes itself waits as long before it evicts pods from a silent node."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodFacts:
+    """A worker's pod."""
+
+    name: str
+    node: str = ""
+    """Empty until it is scheduled."""
+    due_gone: datetime | None = None
+    """When it should have ended (its deletion plus the grace period); None once it has, and while nobody deletes it."""
+
+    def is_lost(self, now: datetime) -> bool:
+        """Whether its node does not carry out its deletion: only a kubelet can say that a pod has ended."""
+        return self.due_gone is not None and now - self.due_gone > NODE_PATIENCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +44,10 @@ class JobFacts:
     """Why its pod does not run yet, as the scheduler or the kubelet says."""
     termination_message: str = ""
     """Of the last pod that ended."""
+    memory_limit: str = ""
+    """The limit at which the last pod that ended was killed; empty when it was not killed for its memory."""
+    pods: tuple[PodFacts, ...] = ()
+    """Those that have not ended."""
     progress: Progress | None = None
     """The last line that the worker wrote, if it is of this run."""
     secret_owned: bool = True
@@ -37,8 +60,7 @@ def read_report(job: JobFacts, *, run_id: str, verb: str, volumes: Iterable[str]
     A worker's word is only taken for what it was asked to do: its log and message can be written by whoever is in it.
     """
     if not job.termination_message.strip():
-        message = f"worker Job {job.name} ended without a report: {job.failure or 'its log says more'}"
-        return Refusal(Reason.TIMED_OUT if "deadline" in job.failure else Reason.JOB_FAILED, message)
+        return _without_report(job)
     try:
         report = RunReport.model_validate_json(job.termination_message)
     except ValidationError:
@@ -54,6 +76,29 @@ def read_report(job: JobFacts, *, run_id: str, verb: str, volumes: Iterable[str]
         message = f"the report of Job {job.name} is of volumes {answered}, asked for were {asked}"
         return Refusal(Reason.REPORT_REJECTED, message[:1024])
     return report
+
+
+def refuse_lost_node(pods: Iterable[PodFacts], now: datetime) -> Refusal | None:
+    """Why a Job can neither go on nor end: the node of one of its pods is away, and nobody else may call it ended."""
+    lost = next((pod for pod in pods if pod.is_lost(now)), None)
+    if lost is None:
+        return None
+    message = (
+        f"node {lost.node or 'of the worker'} does not answer: pod {lost.name} should have been gone at "
+        f"{lost.due_gone:%FT%TZ}. Bring the node back, or delete its Node object when it is gone for good"
+    )
+    return Refusal(Reason.NODE_LOST, message)
+
+
+def _without_report(job: JobFacts) -> Refusal:
+    if job.memory_limit:
+        message = (
+            f"worker Job {job.name} was killed for its memory (OOMKilled): it needed more than its limit of "
+            f"{job.memory_limit}; raise the chart's worker.memoryLimit"
+        )
+        return Refusal(Reason.JOB_FAILED, message)
+    message = f"worker Job {job.name} ended without a report: {job.failure or 'its log says more'}"
+    return Refusal(Reason.TIMED_OUT if "deadline" in job.failure else Reason.JOB_FAILED, message)
 
 
 def _known_reason(reason: str) -> Reason:

@@ -37,9 +37,12 @@ def readable_duration(seconds: float) -> str:
 
 
 def measure_progress(done: int, total: int, *, elapsed: timedelta) -> Progress:
-    """How far a transfer is after `elapsed`; the rest is expected at the average speed so far."""
+    """How far a transfer is after `elapsed`; the rest is expected at the average speed so far.
+
+    `elapsed` may be negative, since its beginning may be by another machine's clock.
+    """
     done = min(done, total)
-    left = round(elapsed.total_seconds() * (total - done) / done) if done else None
+    left = round(max(0.0, elapsed.total_seconds()) * (total - done) / done) if done else None
     percent = done * 100 // total if total else 100
     return Progress(bytes_done=done, bytes_total=total, percent=percent, eta_seconds=left)
 

@@ -12,7 +12,7 @@ from typing import Literal
 from safehold import logs
 from safehold.errors import SafeholdError
 from safehold.reasons import Reason
-from safehold.run import RUN_FILE, RUN_FOLDER, RunReport
+from safehold.run import EXIT_FAILED, EXIT_REFUSED, RUN_FILE, RUN_FOLDER, RunReport
 from safehold.settings import WorkerSettings
 from safehold.worker.backup import back_up_run
 from safehold.worker.folder import RunFolder
@@ -32,7 +32,10 @@ _log = logging.getLogger(__name__)
 
 
 def run_worker(verb: Verb, settings: WorkerSettings) -> int:
-    """Carry out the run in the folder; returns the process's exit code. There is a report in any case."""
+    """Carry out the run in the folder; returns the process's exit code. There is a report in any case.
+
+    0: done. EXIT_REFUSED: no attempt can succeed. EXIT_FAILED: another one may.
+    """
     folder = RunFolder(settings.run_folder or Path(RUN_FOLDER))
     run_id = _run_id(folder)
     logs.configure(settings.log_level, run=run_id, verb=verb)
@@ -40,23 +43,26 @@ def run_worker(verb: Verb, settings: WorkerSettings) -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     started = monotonic()
     _log.info("The run begins")
-    report = _reported(verb, folder, stop, run_id)
+    report, exit_code = _reported(verb, folder, stop, run_id)
     report = report.model_copy(update={"seconds": round(monotonic() - started, 3)})
     _log.log(logging.INFO if report.succeeded else logging.ERROR, "The run ends: %s", report.message)
     write_report(report, settings.termination_log)
-    return 0 if report.succeeded else 1
+    return exit_code
 
 
-def _reported(verb: Verb, folder: RunFolder, stop: threading.Event, run_id: str) -> RunReport:
+def _reported(verb: Verb, folder: RunFolder, stop: threading.Event, run_id: str) -> tuple[RunReport, int]:
     try:
-        return VERBS[verb](folder, stop)
+        return VERBS[verb](folder, stop), 0
     except SafeholdError as problem:
         reason, message = problem.reason, str(problem)
+        # A disk that cannot be read or written on one node may be fine on another.
+        exit_code = EXIT_FAILED if problem.retryable or reason is Reason.VOLUME_ERROR else EXIT_REFUSED
         _log.debug("What led to it", exc_info=True)
     except Exception as problem:  # noqa: BLE001 - the process's edge: a defect must be reported too
         reason, message = Reason.INTERNAL_ERROR, f"The worker failed unexpectedly: {type(problem).__name__}"
+        exit_code = EXIT_FAILED
         _log.exception("The worker failed unexpectedly")
-    return RunReport(run_id=run_id, verb=verb, succeeded=False, reason=reason, message=message)
+    return RunReport(run_id=run_id, verb=verb, succeeded=False, reason=reason, message=message), exit_code
 
 
 def _run_id(folder: RunFolder) -> str:

@@ -13,6 +13,7 @@ from safehold.plan.backup.facts import (
     VolumeSnapshotFacts,
 )
 from safehold.plan.backup.steps import Delete, SetPolicy
+from safehold.plan.job import PodFacts
 
 
 def content(name: str, policy: ContentPolicy = "Retain") -> ContentFacts:
@@ -49,7 +50,7 @@ PAIR_SNAPSHOT = VolumeSnapshotFacts(
 )
 EVERYTHING = Leftovers(
     jobs=("job",),
-    pods=("pod",),
+    pods=(PodFacts(name="pod"),),
     clones=(CloneFacts(name="clone", uid="clone-uid", bound=True, deleting=False),),
     pair_snapshots=(PAIR_SNAPSHOT,),
     pair_contents=(content("pair"),),

@@ -14,10 +14,10 @@ from safehold.plan.backup.facts import BackupFacts, Leftovers
 from safehold.plan.backup.reconcile import needs_slot, next_step
 from safehold.plan.backup.run import Decision
 from safehold.plan.conditions import READY, STALLED, is_true
-from safehold.plan.job import JobFacts
+from safehold.plan.job import JobFacts, PodFacts
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
-from safehold.run import RunReport
+from safehold.run import Progress, RunReport
 
 NOT_READY = Refusal(Reason.TARGET_NOT_READY, "not checked yet")
 
@@ -64,14 +64,14 @@ def test_only_a_run_that_could_begin_asks_for_a_slot() -> None:
     """A backup that waits for its target, or is refused, leaves the slots to others; one that runs has its own."""
     world = World(new_backup())
     ready = world.facts()
-    assert needs_slot(world.backup, ready)
-    assert not needs_slot(world.backup, replace(ready, target=NOT_READY))
-    assert not needs_slot(world.backup, replace(ready, machine=None))
-    assert not needs_slot(world.backup, replace(ready, namespace_ending=True))
+    assert needs_slot(world.backup, ready, world.now)
+    assert not needs_slot(world.backup, replace(ready, target=NOT_READY), world.now)
+    assert not needs_slot(world.backup, replace(ready, machine=None), world.now)
+    assert not needs_slot(world.backup, replace(ready, namespace_ending=True), world.now)
     advance(world, "Preparing")
-    assert needs_slot(world.backup, replace(ready, target=NOT_READY))
+    assert needs_slot(world.backup, replace(ready, target=NOT_READY), world.now)
     advance(world, "Completed")
-    assert not needs_slot(world.backup, ready)
+    assert not needs_slot(world.backup, ready, world.now)
 
 
 def test_a_snapshot_that_was_taken_late_is_not_thawed_early() -> None:
@@ -152,10 +152,46 @@ def test_what_holds_the_clean_up_is_named() -> None:
     """A pod on a node that is away is waited for by its name, so that somebody can remove it."""
     world = World(new_backup())
     advance(world, "CleaningUp")
-    facts = replace(world.facts(), leftovers=Leftovers(pods=("worker-x7k2p",)))
+    facts = replace(world.facts(), leftovers=Leftovers(pods=(PodFacts(name="worker-x7k2p"),)))
     status = decide(world.backup, facts).status
     assert status.phase == "CleaningUp"
     assert "still there: Pod worker-x7k2p" in status.conditions[0].message
+
+
+def test_a_lost_node_ends_the_run_and_gives_its_slot_back() -> None:
+    """The run fails with the node's name; its clean-up waits for the node, but other backups do not."""
+    world = World(new_backup())
+    advance(world, "Transferring")
+    pod = PodFacts(name="worker-1", node="node-7", due_gone=START - timedelta(minutes=6))
+    status = decide(world.backup, replace(world.facts(), job=JobFacts(name="job", uid="j", pods=(pod,)))).status
+    assert status.failure is not None
+    assert status.failure.reason == Reason.NODE_LOST
+    backup = world.backup.model_copy(update={"status": status})
+    facts = replace(world.facts(), leftovers=Leftovers(pods=(pod,)))
+    assert "node node-7 does not answer" in decide(backup, facts).status.conditions[0].message
+    assert not needs_slot(backup, facts, START)
+    assert needs_slot(backup, replace(facts, leftovers=Leftovers(pods=(replace(pod, due_gone=START),))), START)
+
+
+def test_progress_stays_when_one_look_at_the_log_finds_none() -> None:
+    """The message does not go back to waiting for a worker that has begun long ago."""
+    world = World(new_backup())
+    advance(world, "Transferring")
+    progress = Progress(run_id="backup-uid", bytes_done=25, bytes_total=100)
+    told = decide(world.backup, replace(world.facts(), job=JobFacts(name="job", uid="j", progress=progress)))
+    backup = with_status(world.backup, told)
+    again = decide(backup, replace(world.facts(), job=JobFacts(name="job", uid="j")))
+    assert again.status == told.status
+
+
+def test_volumes_that_no_node_reaches_together_fail_the_run() -> None:
+    """The worker is not started; the volumes are named."""
+    world = World(new_backup(), nodes={"data": "a", "logs": "b"})
+    advance(world, "CleaningUp")
+    failure = world.backup.status.failure
+    assert failure is not None
+    assert failure.reason == Reason.UNSCHEDULABLE
+    assert world.job_started == 0
 
 
 def test_forgetting_goes_on_until_the_worker_reports() -> None:

@@ -59,6 +59,12 @@ def content(volume: "Volume", held: dict[str, Any] | None, namespace: str, snaps
     )
 
 
+def node_selector(node: str) -> dict[str, object]:
+    """The node selector of a volume that lies on one node."""
+    expression = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
+    return {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
+
+
 @dataclass
 class Volume:
     """One volume's snapshot objects. A content is a dict of what may change; None is gone."""
@@ -87,6 +93,8 @@ class World:
     job_started: int = 0
     namespace_ending: bool = False
     released: bool = False
+    nodes: dict[str, str] = field(default_factory=dict)
+    """By volume: the node that it is bound to."""
 
     def facts(self) -> BackupFacts:
         """What the observer reads in this stage."""
@@ -150,6 +158,7 @@ class World:
             access_modes=("ReadWriteOnce",),
             driver="csi.example",
             volume_handle=f"handle-{volume.name}",
+            node_affinity=node_selector(self.nodes[volume.name]) if volume.name in self.nodes else None,
         )
         return CapturedVolume(
             name=volume.name,

@@ -9,12 +9,13 @@ from tests.plan.restore.objects import NOW, OPERATOR, restore
 from tests.plan.restore.world import World
 
 from safehold.api import VMRestore
-from safehold.plan.job import JobFacts
+from safehold.plan.job import JobFacts, PodFacts
 from safehold.plan.names import job_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore import steps
 from safehold.plan.restore.reconcile import next_step
 from safehold.reasons import Reason
+from safehold.run import Progress
 
 RUN = job_name("restore", "back", "restore-uid")
 
@@ -115,6 +116,29 @@ def test_a_worker_that_never_starts_ends_the_restore(minutes: int, fails: bool) 
     assert not status.failure or status.failure.reason == Reason.TIMED_OUT
 
 
+def test_a_lost_node_ends_the_restore_and_the_vm_runs_before_the_node_is_back() -> None:
+    """The VM's own volumes are untouched; only what the lost pod holds has to wait."""
+    world = filling()
+    pod = PodFacts(name="worker-1", node="node-7", due_gone=world.now - timedelta(minutes=6))
+    world.job = JobFacts(name=RUN, uid="j", pods=(pod,))
+    world.save(world.decide().status)
+    failure = world.restore.status.failure
+    assert failure is not None
+    assert (failure.reason, "node-7" in failure.message) == (Reason.NODE_LOST, True)
+    assert world.decide().step == steps.SetRunStrategy("orders", "vm-uid", "Always")
+
+
+def test_progress_stays_when_one_look_at_the_log_finds_none() -> None:
+    """The message does not go back to waiting for a worker that has begun long ago."""
+    world = filling()
+    progress = Progress(run_id="restore-uid", bytes_done=25, bytes_total=100)
+    world.job = JobFacts(name=RUN, uid="j", progress=progress)
+    world.save(world.decide().status)
+    told = world.restore.status.conditions
+    world.job = JobFacts(name=RUN, uid="j")
+    assert world.decide().status.conditions == told
+
+
 def test_a_target_that_stays_unready_before_the_worker_starts_ends_the_restore() -> None:
     """The VM is stopped by then, so the wait has an end."""
     world = filling()
@@ -132,6 +156,8 @@ def test_a_secret_without_its_job_is_removed() -> None:
     world.job = None
     metadata = world.restore.metadata.model_copy(update={"deletion_timestamp": world.now})
     world.restore = world.restore.model_copy(update={"metadata": metadata})
+    assert world.vm is not None
+    world.vm = replace(world.vm, run_strategy="Always")
     look = world.look()
     assert next_step(replace(look, seen=replace(look.seen, run_secret=True))).step == steps.DeleteJob(RUN)
     assert not isinstance(next_step(look).step, steps.DeleteJob)

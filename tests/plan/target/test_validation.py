@@ -8,7 +8,7 @@ import pytest
 
 from safehold.api import ClusterBackupTarget
 from safehold.plan.conditions import is_true
-from safehold.plan.job import JobFacts
+from safehold.plan.job import JobFacts, PodFacts
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.endpoint import EndpointRules
 from safehold.plan.target.use import describe
@@ -99,6 +99,19 @@ class Clock:
     def ready(self) -> Any:
         """The Ready condition."""
         return next(found for found in self.target.status.conditions if found.type == "Ready")
+
+
+def test_a_check_on_a_lost_node_is_an_answer_too() -> None:
+    """The target says so, and the next check may run elsewhere."""
+    clock = Clock()
+    clock.settle()
+    pod = PodFacts(name="worker-1", node="node-7", due_gone=clock.now - timedelta(minutes=6))
+    clock.jobs[-1] = replace(clock.jobs[-1], pods=(pod,))
+    clock.settle()
+    assert (clock.ready.reason, clock.jobs) == ("NodeLost", [])
+    clock.now += timedelta(minutes=1)
+    clock.settle()
+    assert len(clock.jobs) == 1
 
 
 def test_a_new_target_is_checked_and_becomes_ready() -> None:

@@ -8,7 +8,7 @@ from safehold.plan.backup.facts import ContentFacts, Leftovers
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import Delete, StartForget, Thaw
 from safehold.plan.conditions import STALLED
-from safehold.plan.job import JobFacts, read_report
+from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.names import job_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.use import refuse_repository, refuse_writing
@@ -23,7 +23,8 @@ def clean_up(run: Run) -> Decision:
     """Take away what the run made, in the proven order; then end it."""
     steps = cleanup(run.facts.leftovers)
     if steps or run.facts.leftovers.pods:
-        message = f"{_outcome(run)} (still there: {_remaining(run.facts.leftovers)})"
+        lost = refuse_lost_node(run.facts.leftovers.pods, run.now)
+        message = f"{_outcome(run)} (still there: {lost.message if lost else _remaining(run.facts.leftovers)})"
         going = run.goes_on("CleaningUp", message, *steps, reason=_reason(run), again=CLEANUP_POLL_SECONDS)
         if not (run.deleting and run.facts.namespace_ending):
             return going
@@ -44,6 +45,8 @@ def let_go(run: Run) -> Decision:
         return _start_forget(run)
     if job.deleting:
         return run.waits("Forgetting", "an earlier try to forget the restore point is being removed")
+    if job.outcome is None and (lost := refuse_lost_node(job.pods, run.now)):
+        return _retry_forget(run, job, lost)
     if job.outcome is None:
         return run.waits("Forgetting", f"the restore point is being forgotten {job.waiting_for}".rstrip())
     report = read_report(job, run_id=run.uid, verb="forget")
@@ -103,7 +106,7 @@ def _outcome(run: Run) -> str:
 def _remaining(found: Leftovers) -> str:
     """What is being removed now. Others may hold it, such as a node that is away, so people must see its name."""
     stages = (
-        ("Pod", found.pods),
+        ("Pod", [pod.name for pod in found.pods]),
         ("Job", found.jobs),
         ("PersistentVolumeClaim", [clone.name for clone in found.clones]),
         ("VolumeSnapshot", [snapshot.name for snapshot in found.pair_snapshots]),

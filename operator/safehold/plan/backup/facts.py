@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from safehold.plan.job import JobFacts
+from safehold.plan.job import JobFacts, PodFacts
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.use import TargetFacts
 
@@ -198,7 +198,7 @@ class Leftovers:
     """Everything in the cluster that carries the labels of one run, or that its record names."""
 
     jobs: tuple[str, ...] = ()
-    pods: tuple[str, ...] = ()
+    pods: tuple[PodFacts, ...] = ()
     clones: tuple[CloneFacts, ...] = ()
     pair_snapshots: tuple[VolumeSnapshotFacts, ...] = ()
     pair_contents: tuple[ContentFacts, ...] = ()

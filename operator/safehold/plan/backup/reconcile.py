@@ -19,6 +19,7 @@ from safehold.plan.backup.ending import clean_up, let_go
 from safehold.plan.backup.facts import BackupFacts, MachineFacts
 from safehold.plan.backup.holds import prepare
 from safehold.plan.backup.run import BackupRules, Decision, Run
+from safehold.plan.job import refuse_lost_node
 from safehold.plan.names import snapshot_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.use import TargetFacts, refuse_writing
@@ -56,9 +57,14 @@ def next_step(backup: VMBackup, facts: BackupFacts, rules: BackupRules, now: dat
     return capture(run) if stage == "Capturing" else prepare(run)
 
 
-def needs_slot(backup: VMBackup, facts: BackupFacts) -> bool:
-    """Whether a slot is of use to the run now: one that waits for its target must not keep others from theirs."""
+def needs_slot(backup: VMBackup, facts: BackupFacts, now: datetime) -> bool:
+    """Whether a slot is of use to the run now.
+
+    One that waits for its target, or for a node that may never come back, must not keep others from theirs.
+    """
     stage = stage_of(backup)
+    if stage == "Ending" and refuse_lost_node(facts.leftovers.pods, now):
+        return False
     if stage != "Beginning":
         return stage != "Finished"
     going = backup.metadata.deletion_timestamp is not None or facts.namespace_ending

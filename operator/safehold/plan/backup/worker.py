@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 
+from safehold.api.base import Progress
 from safehold.api.vmbackup import VolumeBackup
 from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, ClaimFacts
+from safehold.plan.backup.placement import common_nodes
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import AdoptSecret, StartBackup
-from safehold.plan.job import JobFacts, read_report
+from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.names import job_name, machine_secret_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.summary import measure_progress, total_counts
@@ -29,15 +31,16 @@ def start_worker(run: Run, captured: CaptureFacts) -> Decision:
     if refusal is not None:
         return run.fails(refusal)
     assert not isinstance(target, Refusal)
+    nodes = common_nodes({volume.name: volume.claim.node_affinity for volume in captured.volumes if volume.claim})
+    if isinstance(nodes, Refusal):
+        return run.fails(nodes)
     name = job_name("backup", run.backup.metadata.name, run.uid)
     start = StartBackup(
         job=name,
         machine_secret=machine_secret_name(run.backup.metadata.name, run.uid),
         run=_worker_run(run, captured, target),
         claims={handle.volume: handle.claim_name for handle in run.status.handles},
-        node_affinity=next(
-            (v.claim.node_affinity for v in captured.volumes if v.claim and v.claim.node_affinity), None
-        ),
+        node_affinity=nodes,
         target=target,
         labels=run.labels,
     )
@@ -99,19 +102,28 @@ def follow_worker(run: Run, job: JobFacts) -> Decision:
     """Wait for the worker's report, and show how far it is."""
     if job.outcome is not None:
         return _finish(run, job)
+    if refusal := refuse_lost_node(job.pods, run.now):
+        return run.fails(refusal)
     if not job.secret_owned:
         adopt = AdoptSecret(job=job.name, job_uid=job.uid)
         return run.goes_on("Transferring", "starts the worker", adopt, job_name=job.name)
     if job.progress is not None:
         elapsed = run.since(run.status.capture_time)
         progress = measure_progress(job.progress.bytes_done, job.progress.bytes_total, elapsed=elapsed)
-        message = f"the worker is at {progress.percent} % of {progress.bytes_total} bytes"
+        message = _progress_message(progress)
         return run.goes_on("Transferring", message, again=PROGRESS_SECONDS, progress=progress, job_name=job.name)
+    if run.status.progress is not None:
+        # Of a worker that has begun, one look at its log may find nothing: what was known last stays.
+        return run.goes_on("Transferring", _progress_message(run.status.progress), again=PROGRESS_SECONDS)
     unbound = [hold for hold in run.facts.holds if hold.clone is not None and not hold.clone.bound]
     waiting = job.waiting_for or ("" if not unbound else problems(run))
-    if waiting and run.status.progress is None and run.is_late:
+    if waiting and run.is_late:
         return run.fails(Refusal(Reason.TIMED_OUT, f"the worker did not start in time: {waiting}"))
     return run.waits("Transferring", f"waits for the worker: {waiting}".rstrip(": "), job_name=job.name)
+
+
+def _progress_message(progress: Progress) -> str:
+    return f"the worker is at {progress.percent} % of {progress.bytes_total} bytes"
 
 
 def _finish(run: Run, job: JobFacts) -> Decision:

@@ -3,8 +3,9 @@
 from datetime import timedelta
 
 from safehold.api import VMBackup
+from safehold.api.base import Progress
 from safehold.api.vmrestore import VolumeRestore
-from safehold.plan.job import JobFacts, read_report
+from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.names import job_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.handover import shape_of
@@ -108,8 +109,13 @@ def _worker_run(look: Look, backup: VMBackup, target: TargetFacts) -> RestoreRun
 def _follow(look: Look, job: JobFacts) -> Decision:
     if job.outcome is not None:
         return _finish(look, job)
+    if refusal := refuse_lost_node(job.pods, look.now):
+        return look.fails(refusal)
     if not job.secret_owned:
         return look.goes_on(AdoptSecret(job.name, job.uid), PHASE, "starts the worker")
+    if job.progress is None and look.status.progress is not None:
+        # Of a worker that has begun, one look at its log may find nothing: what was known last stays.
+        return look.waits(PHASE, _progress_message(look.status.progress), reason=Reason.RUNNING)
     if job.progress is None:
         pending = [
             record.prime_claim
@@ -117,13 +123,16 @@ def _follow(look: Look, job: JobFacts) -> Decision:
             if (prime := look.volume(record).prime) is None or prime.phase != "Bound"
         ]
         waiting = job.waiting_for or (f"volumes for {', '.join(pending)} are being made" if pending else "")
-        if waiting and look.status.progress is None and _is_late(look):
+        if waiting and _is_late(look):
             return look.fails(Refusal(Reason.TIMED_OUT, f"the worker did not start in time: {waiting}"))
         return look.waits(PHASE, f"waits for the worker: {waiting}".rstrip(": "))
     elapsed = look.now - (look.status.start_time or look.now)
     progress = measure_progress(job.progress.bytes_done, job.progress.bytes_total, elapsed=elapsed)
-    message = f"the worker restored {progress.percent} % of {progress.bytes_total} bytes"
-    return look.waits(PHASE, message, reason=Reason.RUNNING, progress=progress)
+    return look.waits(PHASE, _progress_message(progress), reason=Reason.RUNNING, progress=progress)
+
+
+def _progress_message(progress: Progress) -> str:
+    return f"the worker restored {progress.percent} % of {progress.bytes_total} bytes"
 
 
 def _finish(look: Look, job: JobFacts) -> Decision:

@@ -12,7 +12,8 @@ PHASE = "CleaningUp"
 
 def take_everything_back(look: Look, why: Refusal) -> Decision:
     """The next step back; with nothing left, the end of the restore."""
-    step = _remove_objects(look) or _remove_job(look) or _remove_volumes(look) or _run_again(look)
+    # The VM's own volumes are whole, so it runs again before anything is waited for, such as a node that is away.
+    step = _remove_objects(look) or _run_again(look) or _remove_job(look) or _remove_volumes(look)
     if step is None:
         return look.ends(Finished(), "Stalled", "Failed", why.reason, why.message)
     # The message stays what went wrong; that it is being cleaned up, the phase says.

@@ -12,7 +12,7 @@ from typing import Any
 from safehold.api import Condition
 from safehold.api.target import TargetStatus
 from safehold.plan.conditions import State, conditions_for, is_true
-from safehold.plan.job import JobFacts, read_report
+from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.names import job_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.use import AnyTarget, TargetFacts
@@ -80,9 +80,8 @@ def next_validation(target: AnyTarget, seen: ObservedTarget, now: datetime) -> t
     target = target.model_copy(update={"status": _opened(target, seen, now)})
     name = validation_job(target, seen.secrets_version)
     job = next((found for found in seen.jobs if found.name == name and not found.deleting), None)
-    if job is not None and job.outcome is not None:
-        report = read_report(job, run_id=name, verb="target")
-        return DeleteJobs((name,)), _answered(target, report, now)
+    if job is not None and (answer := _answer(job, now)):
+        return DeleteJobs((name,)), _answered(target, answer, now)
     due = target.status.next_validation_time
     is_due = due is None or due <= now
     stale = _sweep(seen, keep=name if is_due else "")
@@ -97,6 +96,13 @@ def next_validation(target: AnyTarget, seen: ObservedTarget, now: datetime) -> t
         repository_id=target.status.repository_id,
     )
     return StartValidation(name, run), target.status
+
+
+def _answer(job: JobFacts, now: datetime) -> RunReport | Refusal | None:
+    """What the Job found; None while it is at it."""
+    if job.outcome is not None:
+        return read_report(job, run_id=job.name, verb="target")
+    return refuse_lost_node(job.pods, now)
 
 
 def _opened(target: AnyTarget, seen: ObservedTarget, now: datetime) -> TargetStatus:
