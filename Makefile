@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup system fmt lint types layers crds test soak demo sandbox
+.PHONY: help setup system fmt lint types layers crds test soak demo sandbox bench
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -48,3 +48,6 @@ demo: setup system ## the main job, from policy to restored guest
 
 sandbox: setup system ## keep a cluster with Safehold and two guests running, and print how to reach it
 	@$(BIN)/python -m sandbox.demo --stage --state .sandbox/stage
+
+bench: setup ## Safehold beside restic and borg, about 15 minutes (BENCH_DISK=, ROWS=, ROUNDS=, RESTIC=)
+	@$(BIN)/python -m bench

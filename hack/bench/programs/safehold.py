@@ -1,0 +1,66 @@
+"""Safehold, through its own command line."""
+
+import json
+import sys
+from pathlib import Path
+
+from bench.measure import Command, run
+from bench.programs.base import DISK_NAME
+from bench.server import Footprint, Server
+
+_PROGRAM = str(Path(sys.executable).with_name("safehold"))
+
+
+class Safehold:
+    """The engine without Kubernetes, default settings."""
+
+    name = "safehold"
+
+    def __init__(self, server: Server, folder: Path) -> None:
+        self._server = server
+        self._key = folder / "safehold.key"
+        self._key.unlink(missing_ok=True)
+        run(Command(arguments=[_PROGRAM, "key", "new", "--output-file", str(self._key)]))
+        self.version = run(Command(arguments=[_PROGRAM, "--version"])).split()[-1]
+        usage = run(Command(arguments=[_PROGRAM, "volume", "restore", "--help"]))
+        self.restores_deltas = "--delta" in usage
+        self._prefix = "unused"
+
+    def start(self, repository: str) -> None:
+        """Nothing to do: the first backup lays it out."""
+        self._prefix = f"safehold/{repository}"
+
+    def backup(self, disk: Path, vm: str = "vm") -> Command:
+        """The same for a file and a device; disks of several VMs share what is equal."""
+        return self._command("volume", "backup", str(disk), vm=vm)
+
+    def restore(self, folder: Path, *, delta: bool = False) -> Command:
+        """Fills the file and reads it back, as it does for its users."""
+        options = ["--restore-point=latest", *(["--delta"] if delta else [])]
+        return self._command("volume", "restore", str(folder / DISK_NAME), *options)
+
+    def footprint(self) -> Footprint:
+        """Of all key domains."""
+        return self._server.footprint(self._prefix)
+
+    def _command(self, *arguments: str, vm: str = "vm") -> Command:
+        return Command(
+            arguments=[
+                _PROGRAM,
+                *arguments,
+                f"--repository=s3://{self._server.bucket}/{self._prefix}",
+                f"--endpoint-url={self._server.endpoint_url}",
+                f"--key-file={self._key}",
+                f"--vm={vm}",
+                "--volume=disk",
+                "--output=json",
+            ],
+            environment=self._server.environment(),
+        )
+
+
+def said(output: str) -> dict[str, object]:
+    """What a command of Safehold told about its run."""
+    told = json.loads(output.splitlines()[-1])
+    assert isinstance(told, dict)
+    return told

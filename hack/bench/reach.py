@@ -1,0 +1,161 @@
+"""What the engine has to reach, row by row (the design's numbers), and whether this run has."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.disk import MIB
+from bench.measure import cores
+from bench.results import Result, Results
+from bench.rows.clones import CLONES
+
+OURS, RIVAL = "safehold", "restic"
+_MEMORY_MIB = 200
+_BUSY = 0.85
+"""From this share on, a resource counts as what bounds a run."""
+LOADED_SHARE = 0.2
+"""From this share of the cores' time that others used, figures in seconds say little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A figure beside what it should be. `met` is None where there is no target."""
+
+    what: str
+    target: str
+    found: str
+    met: bool | None
+    bound: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """One figure: `value` computes it (None: not measured), and it is met on the right side of `limit`."""
+
+    what: str
+    row: str
+    text: str
+    value: Callable[[Results], float | None]
+    show: Callable[[float], str]
+    limit: float | None
+    at_least: bool = False
+
+
+def _times(value: float) -> str:
+    return f"{value:.2f} times"
+
+
+def _mib(value: float) -> str:
+    return f"{value:,.0f} MiB"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f} %"
+
+
+def _faster(what: str, row: str, limit: float | None) -> _Target:
+    text = f"at least {limit:g} times restic's speed" if limit else "stated only"
+    return _Target(f"{what}: speed", row, text, lambda all_: all_.ratio(row, OURS, RIVAL), _times, limit, at_least=True)
+
+
+def _stored(what: str, row: str, limit: float) -> _Target:
+    text = f"at most {limit:g} times restic's bytes"
+    return _Target(
+        f"{what}: stored",
+        row,
+        text,
+        lambda all_: _share(all_.stored(row, OURS), all_.stored(row, RIVAL)),
+        _times,
+        limit,
+    )
+
+
+def _share(part: float | None, whole: float | None) -> float | None:
+    return part / whole if part is not None and whole else None
+
+
+def _clones(results: Results) -> float | None:
+    """Stored for all clones, to what one takes and what each has of its own: 1 MiB that does not compress."""
+    golden = results.stored("golden", OURS)
+    added = [run.added.size_bytes for run in results.of("clones", OURS) if run.added]
+    return (golden + sum(added)) / (golden + CLONES * MIB) if golden and len(added) == CLONES else None
+
+
+def _peak(results: Results) -> float | None:
+    peaks = [run.usage.peak_bytes / MIB for run in results.runs if run.program == OURS]
+    return max(peaks, default=None)
+
+
+def _written(row: str) -> Callable[[Results], float | None]:
+    def share(results: Results) -> float | None:
+        runs = {each: [run.usage.disk_written_bytes for run in results.of(each, OURS)] for each in (row, "restore")}
+        return _share(min(runs[row], default=None), min(runs["restore"], default=None))
+
+    return share
+
+
+_TARGETS = [
+    _faster("Full backup", "full", 5),
+    _stored("Full backup", "full", 1.05),
+    _faster("Incremental by scan, scattered", "incremental", 7),
+    _stored("Incremental by scan, scattered", "incremental", 0.5),
+    _faster("Incremental by scan, in runs", "runs", None),
+    _faster("Nothing changed, by scan", "unchanged", 5),
+    _faster("Restore", "restore", 2.5),
+    _Target(
+        "Delta restore at 1 %: seconds",
+        "delta",
+        "at most 1.1 times an unchanged scan",
+        lambda all_: _share(all_.seconds("delta", OURS), all_.seconds("unchanged", OURS)),
+        _times,
+        1.1,
+    ),
+    _Target(
+        "Delta restore at 1 %: disk writes",
+        "delta",
+        "at most 2 % of a full restore's",
+        _written("delta"),
+        _percent,
+        0.02,
+    ),
+    _Target(
+        "Block device, cold",
+        "device-cold",
+        "at most 1.2 times the seconds of dd",
+        lambda all_: _share(all_.seconds("device-cold", OURS), all_.seconds("device-cold", "dd")),
+        _times,
+        1.2,
+    ),
+    _faster("Block device, warm, beside restic --stdin", "device-warm", None),
+    _Target("50 clones: stored", "clones", "at most 1.05 times one and what differs", _clones, _times, 1.05),
+    _Target("Memory, all rows", "", f"under {_MEMORY_MIB} MiB resident", _peak, _mib, _MEMORY_MIB),
+]
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """The figures that this run has measured."""
+    found = []
+    for target in _TARGETS:
+        value = target.value(results)
+        if value is not None:
+            met = None if target.limit is None else value >= target.limit if target.at_least else value <= target.limit
+            runs = results.of(target.row, OURS)
+            bound = bound_of(runs[-1], results) if runs else ""
+            found.append(Verdict(target.what, target.text, target.show(value), met, bound))
+    return found
+
+
+def bound_of(run: Result, results: Results) -> str:
+    """What kept the run from being faster, in one sentence from its own counters."""
+    usage = run.usage
+    if usage.others_share > LOADED_SHARE:
+        return f"Other programs: they took {usage.others_share:.0%} of the cores meanwhile."
+    capacity = usage.seconds * cores()
+    client, server = usage.cpu_seconds / capacity, usage.server_cpu_seconds / capacity
+    rate = (usage.disk_read_bytes + usage.disk_written_bytes) / usage.seconds / MIB
+    shares = f"{client:.0%} of the cores' time by the program, {server:.0%} by the S3 server"
+    if client + server + usage.others_share >= _BUSY:
+        return f"The processor: {shares}."
+    plain = [each.usage.disk_read_bytes / each.usage.seconds / MIB for each in results.of("device-cold", "dd")]
+    if plain and rate >= _BUSY * max(plain):
+        return f"The disk: {rate:,.0f} MiB/s, and dd reads {max(plain):,.0f} MiB/s."
+    return f"No single resource: {shares}; the disk moved {rate:,.0f} MiB/s."
