@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from sandbox.apiserver import EmbeddedApiServer, ServerSettings, running_api_server
+from sandbox.certificates import ServingFiles, serving_files
 
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -130,3 +131,9 @@ async def namespace(api: Api) -> str:
     name = f"t{next(_numbers)}"
     await api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     return name
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> ServingFiles:
+    """Certificate and key of the Service default/sub, and of loopback."""
+    return serving_files(tmp_path_factory.mktemp("pki"), "sub", ["sub.default.svc"])

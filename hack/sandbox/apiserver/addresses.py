@@ -1,28 +1,39 @@
-"""Where Services are, in a cluster without a network: the URL in an annotation of the Service."""
+"""Where webhooks and aggregated APIs are: behind Services of the type ExternalName, in a cluster without a network.
+
+The real server follows them as well: to the external name, at the port of the reference, under the Service's own name.
+"""
 
 import base64
+import functools
 import ssl
+from dataclasses import dataclass
 
 from sandbox.apiserver.objects import JsonObject
 from sandbox.apiserver.store import Store
 
-URL_ANNOTATION = "sandbox.safehold.dev/url"
-"""On a Service or APIService: where its requests go."""
+_HTTPS_PORT = 443
 
 
-def service_url(store: Store, reference: JsonObject) -> str | None:
-    """The URL behind a {namespace, name, path} reference, or None if the Service or its annotation is missing."""
-    service = store.get("", "services", reference.get("namespace"), reference.get("name") or "")
-    url = annotated_url(service) if service else None
-    return url + (reference.get("path") or "") if url else None
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A URL without a slash at its end, and the name that the server's certificate must be for (None: the URL's)."""
+
+    url: str
+    server_name: str | None = None
 
 
-def annotated_url(item: JsonObject) -> str | None:
-    """The URL that an object is annotated with, without a slash at its end."""
-    url = (item.get("metadata", {}).get("annotations") or {}).get(URL_ANNOTATION)
-    return str(url).rstrip("/") if url else None
+def backend_of(store: Store, reference: JsonObject) -> Backend | None:
+    """What is behind a {namespace, name, port, path} reference; None if no ExternalName Service is there."""
+    namespace, name = reference.get("namespace"), reference.get("name") or ""
+    service = store.get("", "services", namespace, name)
+    host = service["spec"].get("externalName") if service else None
+    if not host:
+        return None
+    url = f"https://{host}:{reference.get('port') or _HTTPS_PORT}{reference.get('path') or ''}"
+    return Backend(url.rstrip("/"), f"{name}.{namespace}.svc")
 
 
+@functools.lru_cache(maxsize=64)
 def trust_of(bundle: str | None) -> ssl.SSLContext | bool:
     """What to trust for a server with this caBundle (base64 of PEM); without one, what the machine trusts."""
     return ssl.create_default_context(cadata=base64.b64decode(bundle).decode()) if bundle else True

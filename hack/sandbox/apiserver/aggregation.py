@@ -1,7 +1,7 @@
 """Aggregated APIs: group versions that another server answers for, found through APIService objects.
 
-The address is the URL in the annotation `sandbox.safehold.dev/url` of the APIService or of the Service that it names.
-The user travels in X-Remote-* headers, as from the real aggregation layer.
+The server is behind the Service that the APIService names (see `addresses`). The user travels in X-Remote-* headers, as
+from the real aggregation layer.
 """
 
 import ssl
@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from sandbox.apiserver import statuses
-from sandbox.apiserver.addresses import annotated_url, service_url, trust_of
+from sandbox.apiserver.addresses import Backend, backend_of, trust_of
 from sandbox.apiserver.auth.users import UserInfo
 from sandbox.apiserver.calls import Call
 from sandbox.apiserver.control_plane import ControlPlane
@@ -54,19 +54,14 @@ class Aggregator:
         elif event.previous is None or event.previous.document["spec"] != spec:
             self._due[name] = self._plane.now()
 
-    def url_of(self, group: str, version: str) -> str | None:
-        """Where the group version's server is, or None if no APIService names one."""
-        service = self._plane.store.get(GROUP, _PLURAL, None, f"{version}.{group}")
-        return self._url(service) if service else None
-
-    def _url(self, service: JsonObject) -> str | None:
+    def _backend(self, service: JsonObject) -> Backend | None:
         reference = service["spec"].get("service")
-        return annotated_url(service) or (service_url(self._plane.store, reference) if reference else None)
+        return backend_of(self._plane.store, reference) if reference else None
 
     def is_aggregated(self, group: str, version: str) -> bool:
         """An APIService hands this group version to another server, reachable or not."""
         service = self._plane.store.get(GROUP, _PLURAL, None, f"{version}.{group}")
-        return bool(service) and bool((service or {})["spec"].get("service") or annotated_url(service or {}))
+        return bool(service and service["spec"].get("service"))
 
     def groups(self) -> dict[str, list[str]]:
         """Group → versions that are available."""
@@ -88,17 +83,19 @@ class Aggregator:
 
     async def proxy(self, call: Call) -> web.StreamResponse:
         """Pass the request on, and the answer back as it comes."""
-        url = self.url_of(call.info.group, call.info.version)
-        if url is None:
+        service = self._service(call)
+        backend = self._backend(service)
+        if backend is None:
             raise statuses.unavailable("service unavailable")
         headers = [item for item in call.http.headers.items() if _passes(item[0])]
         try:
             async with self._client().request(
                 call.http.method,
-                url + call.http.path_qs,
+                backend.url + call.http.path_qs,
                 headers=[*headers, *_user_headers(call.user)],
                 data=await call.http.read(),
-                ssl=_trust(self._service(call)),
+                ssl=_trust(service),
+                server_hostname=backend.server_name,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_PROBE_SECONDS),
                 allow_redirects=False,
             ) as upstream:
@@ -126,18 +123,17 @@ class Aggregator:
     async def _probe(self, service: JsonObject) -> bool:
         spec = service["spec"]
         key = (spec["group"], spec["version"])
-        url = self._url(service)
-        if not url and not spec.get("service"):
+        if not spec.get("service"):
             await self._report(
                 service, available=True, reason="Local", message="Local APIServices are always available"
             )
             return True
         before = self.resources.get(key)
         try:
-            self.resources[key] = await self._discover(service, url, key)
+            self.resources[key] = await self._discover(service, key)
         except (aiohttp.ClientError, TimeoutError, ValueError) as failure:
             self.resources.pop(key, None)
-            message = f"failing or missing response from {url}/apis/{key[0]}/{key[1]}: {failure}"
+            message = f"failing or missing response from /apis/{key[0]}/{key[1]}: {failure}"
             await self._report(service, available=False, reason="FailedDiscoveryCheck", message=message)
             return False
         finally:
@@ -146,13 +142,19 @@ class Aggregator:
         await self._report(service, available=True, reason="Passed", message="all checks passed")
         return True
 
-    async def _discover(self, service: JsonObject, url: str | None, key: tuple[str, str]) -> JsonObject:
-        if url is None:
-            raise ValueError("neither the APIService nor its Service is annotated with a URL")
-        timeout = aiohttp.ClientTimeout(total=_PROBE_SECONDS)
-        address = f"{url}/apis/{key[0]}/{key[1]}"
-        headers = {"Accept": "application/json"}
-        async with self._client().get(address, headers=headers, ssl=_trust(service), timeout=timeout) as response:
+    async def _discover(self, service: JsonObject, key: tuple[str, str]) -> JsonObject:
+        backend = self._backend(service)
+        if backend is None:
+            reference = service["spec"]["service"]
+            raise ValueError(f'service/{reference["name"]} in "{reference["namespace"]}" is not of type ExternalName')
+        address = f"{backend.url}/apis/{key[0]}/{key[1]}"
+        async with self._client().get(
+            address,
+            headers={"Accept": "application/json"},
+            ssl=_trust(service),
+            server_hostname=backend.server_name,
+            timeout=aiohttp.ClientTimeout(total=_PROBE_SECONDS),
+        ) as response:
             if response.status != 200:
                 raise ValueError(f"bad status from {address}: {response.status}")
             document: Any = await response.json(content_type=None)

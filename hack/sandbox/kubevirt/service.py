@@ -65,13 +65,14 @@ async def serve(cluster: Cluster, settings: Settings, ready: asyncio.Event | Non
         SnapshotController(cluster, caches, quiescing).run(),
         RestoreController(cluster, caches).run(),
     )
+    subresources = Subresources(cluster, hypervisor, quiescing)
     try:
-        async with serving(caches, Subresources(cluster, hypervisor, quiescing)) as url, asyncio.TaskGroup() as tasks:
+        async with serving(caches, subresources, settings.state / "pki") as endpoint, asyncio.TaskGroup() as tasks:
             for part in parts:
                 tasks.create_task(part)
             for informer in caches.all():
                 await informer.synced.wait()
-            await install_endpoints(cluster, url)
+            await install_endpoints(cluster, endpoint)
             if ready is not None:
                 ready.set()
     finally:

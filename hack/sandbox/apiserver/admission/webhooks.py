@@ -1,4 +1,4 @@
-"""Mutating and validating admission webhooks, at clientConfig.url or the URL that a Service is annotated with."""
+"""Mutating and validating admission webhooks, at clientConfig.url or behind clientConfig.service."""
 
 import asyncio
 import base64
@@ -11,7 +11,7 @@ import aiohttp
 import jsonpatch
 
 from sandbox.apiserver import statuses
-from sandbox.apiserver.addresses import service_url, trust_of
+from sandbox.apiserver.addresses import Backend, backend_of, trust_of
 from sandbox.apiserver.admission.operations import Operation
 from sandbox.apiserver.auth.aggregation import selects
 from sandbox.apiserver.objects import JsonObject
@@ -113,16 +113,20 @@ class WebhookCaller:
     async def _call(self, webhook: JsonObject, operation: Operation) -> _Answer:
         review = _review(operation)
         config = webhook["clientConfig"]
-        url = config.get("url") or service_url(self._store, config["service"])
-        if not url:
+        backend = Backend(config["url"]) if "url" in config else backend_of(self._store, config["service"])
+        if backend is None:
             service = config["service"]
-            raise _CallError(f'service "{service.get("namespace")}/{service.get("name")}" has no address')
+            raise _CallError(f'service "{service.get("namespace")}/{service.get("name")}" is not of type ExternalName')
         timeout = aiohttp.ClientTimeout(total=webhook.get("timeoutSeconds") or _DEFAULT_SECONDS)
         if self._session is None:
             self._session = aiohttp.ClientSession()
         try:
             async with self._session.post(
-                url, json=review, timeout=timeout, ssl=trust_of(config.get("caBundle"))
+                backend.url,
+                json=review,
+                timeout=timeout,
+                ssl=trust_of(config.get("caBundle")),
+                server_hostname=backend.server_name,
             ) as response:
                 if response.status != 200:
                     raise _CallError(
@@ -130,7 +134,7 @@ class WebhookCaller:
                     )
                 return _answer(await response.json(content_type=None), review["request"]["uid"])
         except (aiohttp.ClientError, TimeoutError, ValueError) as failure:
-            raise _CallError(f'Post "{url}": {failure or "context deadline exceeded"}') from failure
+            raise _CallError(f'Post "{backend.url}": {failure or "context deadline exceeded"}') from failure
 
 
 def _answer(body: Any, uid: str) -> _Answer:

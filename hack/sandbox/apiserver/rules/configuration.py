@@ -96,7 +96,10 @@ def _default_endpoints(item: JsonObject) -> None:
 
 
 def _validate_service(item: JsonObject, _old: JsonObject | None) -> list[FieldError]:
-    return one_of(item, "spec.type", "ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+    errors = one_of(item, "spec.type", "ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+    if item["spec"].get("type") == "ExternalName" and not item["spec"].get("externalName"):
+        errors.append(FieldError("spec.externalName", ErrorKind.REQUIRED))
+    return errors
 
 
 def _default_binding(item: JsonObject) -> None:
@@ -148,6 +151,10 @@ def _validate_webhooks(item: JsonObject, _old: JsonObject | None) -> list[FieldE
         if ("url" in config) == ("service" in config):
             detail = "exactly one of url or service is required"
             errors.append(FieldError(f"webhooks[{index}].clientConfig", ErrorKind.REQUIRED, detail=detail))
+        scheme = str(config.get("url", "https:")).partition(":")[0]
+        if scheme != "https":
+            detail = "'https' is the only allowed URL scheme; desired format: https://host[/path]"
+            errors.append(FieldError(f"webhooks[{index}].clientConfig.url", ErrorKind.INVALID, scheme, detail))
         if webhook.get("matchConditions"):
             # Ignoring them would call webhooks that the author excluded.
             detail = "this server does not evaluate match conditions"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 from contextlib import suppress
 
 from sandbox.cluster.client import Cluster, Object
 from sandbox.cluster.errors import AlreadyExistsError
-from sandbox.cluster.kinds import API_SERVICE, CLUSTER_ROLE, CRD, NODE, Kind
+from sandbox.cluster.kinds import API_SERVICE, CLUSTER_ROLE, CRD, NAMESPACE, NODE, SERVICE, Kind
 from sandbox.cluster.waiting import wait_until
 from sandbox.kubevirt.api.definitions import DEFINITIONS
+from sandbox.kubevirt.api.server import NAMESPACE as OWN_NAMESPACE
+from sandbox.kubevirt.api.server import SERVICE as SERVICE_NAME
+from sandbox.kubevirt.api.server import VALIDATION_PATH, Endpoint
 from sandbox.kubevirt.api.subresources import GROUP, VERSION
 from sandbox.kubevirt.names import NODE as NODE_NAME
 
@@ -19,8 +23,6 @@ _WEBHOOKS = Kind(
     "ValidatingWebhookConfiguration",
     namespaced=False,
 )
-_URL = "sandbox.safehold.dev/url"
-"""The embedded API server forwards the group of an APIService with this annotation to that URL."""
 _VALIDATED = (
     ("virtualmachine-validator.kubevirt.io", "kubevirt.io", "virtualmachines"),
     ("virtualmachinesnapshot-validator.snapshot.kubevirt.io", "snapshot.kubevirt.io", "virtualmachinesnapshots"),
@@ -38,10 +40,12 @@ async def install_kinds(cluster: Cluster) -> None:
         await wait_until(cluster, CRD, definition["metadata"]["name"], reached=_established)
 
 
-async def install_endpoints(cluster: Cluster, url: str) -> None:
+async def install_endpoints(cluster: Cluster, endpoint: Endpoint) -> None:
     """Points webhooks and the aggregated API to this process, and creates the node and the roles."""
-    await _apply(cluster, _WEBHOOKS, _webhook_configuration(url))
-    await _apply(cluster, API_SERVICE, _api_service(url))
+    await _apply(cluster, NAMESPACE, {"metadata": {"name": OWN_NAMESPACE}})
+    await _apply(cluster, SERVICE, _service())
+    await _apply(cluster, _WEBHOOKS, _webhook_configuration(endpoint))
+    await _apply(cluster, API_SERVICE, _api_service(endpoint))
     for role in _roles():
         await _apply(cluster, CLUSTER_ROLE, role)
     with suppress(AlreadyExistsError):
@@ -52,16 +56,32 @@ async def install_endpoints(cluster: Cluster, url: str) -> None:
 
 async def _apply(cluster: Cluster, kind: Kind, manifest: Object) -> None:
     body = {"apiVersion": kind.api_version, "kind": kind.kind, **manifest}
-    await cluster.patch(kind, manifest["metadata"]["name"], body, patch_type="apply")
+    metadata = manifest["metadata"]
+    await cluster.patch(kind, metadata["name"], body, metadata.get("namespace"), patch_type="apply")
 
 
-def _webhook_configuration(url: str) -> Object:
+def _service() -> Object:
+    """The way out of the cluster, to a process beside it: API servers follow external names without a network."""
+    metadata = {"name": SERVICE_NAME, "namespace": OWN_NAMESPACE}
+    return {"metadata": metadata, "spec": {"type": "ExternalName", "externalName": "localhost"}}
+
+
+def _reference(endpoint: Endpoint) -> Object:
+    return {"name": SERVICE_NAME, "namespace": OWN_NAMESPACE, "port": endpoint.port}
+
+
+def _bundle(endpoint: Endpoint) -> str:
+    return base64.b64encode(endpoint.authority.encode()).decode()
+
+
+def _webhook_configuration(endpoint: Endpoint) -> Object:
+    service = {**_reference(endpoint), "path": VALIDATION_PATH}
     return {
         "metadata": {"name": "virt-api-validator"},
         "webhooks": [
             {
                 "name": name,
-                "clientConfig": {"url": f"{url}/validate"},
+                "clientConfig": {"service": service, "caBundle": _bundle(endpoint)},
                 "rules": [
                     {
                         "apiGroups": [group],
@@ -79,16 +99,16 @@ def _webhook_configuration(url: str) -> Object:
     }
 
 
-def _api_service(url: str) -> Object:
+def _api_service(endpoint: Endpoint) -> Object:
     return {
-        "metadata": {"name": f"{VERSION}.{GROUP}", "annotations": {_URL: url}},
+        "metadata": {"name": f"{VERSION}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "version": VERSION,
             "groupPriorityMinimum": 1000,
             "versionPriority": 15,
-            "insecureSkipTLSVerify": True,
-            "service": {"name": "virt-api", "namespace": "kubevirt"},
+            "caBundle": _bundle(endpoint),
+            "service": _reference(endpoint),
         },
     }
 

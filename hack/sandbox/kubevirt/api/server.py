@@ -1,12 +1,16 @@
-"""KubeVirt's own HTTP endpoint: webhooks and subresources, on a port of loopback that the operating system chooses."""
+"""KubeVirt's own HTTPS endpoint: webhooks and subresources, on a port of loopback that the operating system chooses."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 from aiohttp import web
 
+from sandbox.certificates import serving_files
 from sandbox.cluster.client import Object
 from sandbox.kubevirt.api.admission import (
     Refusal,
@@ -18,10 +22,24 @@ from sandbox.kubevirt.api.admission import (
 from sandbox.kubevirt.api.subresources import Subresources
 from sandbox.kubevirt.caches import Caches
 
+SERVICE, NAMESPACE = "virt-api", "kubevirt"
+VALIDATION_PATH = "/validate"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the API server finds the webhooks and the aggregated API: the port, and the CA (PEM) to trust there."""
+
+    port: int
+    authority: str
+
 
 @asynccontextmanager
-async def serving(caches: Caches, subresources: Subresources) -> AsyncIterator[str]:
-    """Serves for the time of the context; yields the base URL."""
+async def serving(caches: Caches, subresources: Subresources, folder: Path) -> AsyncIterator[Endpoint]:
+    """Serves for the time of the context, with certificates in `folder`."""
+    files = serving_files(folder, SERVICE, [f"{SERVICE}.{NAMESPACE}.svc"])
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(files.certificate, files.key)
     app = web.Application()
     subresources.add_routes(app)
 
@@ -31,14 +49,13 @@ async def serving(caches: Caches, subresources: Subresources) -> AsyncIterator[s
         refusal = _check(asked["resource"]["resource"], asked, caches)
         return web.json_response(review_response(asked["uid"], refusal))
 
-    app.router.add_post("/validate", validate)
+    app.router.add_post(VALIDATION_PATH, validate)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
-        host, port = runner.addresses[0][:2]
-        yield f"http://{host}:{port}"
+        yield Endpoint(runner.addresses[0][1], files.authority)
     finally:
         await runner.cleanup()
 
