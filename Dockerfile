@@ -10,6 +10,8 @@ WORKDIR /src
 COPY pyproject.toml uv.lock README.md LICENSE ./
 RUN uv sync --frozen --no-dev --no-install-project
 COPY operator operator
+# The package carries the description of the format into every repository.
+COPY docs/format.md docs/format.md
 RUN uv sync --frozen --no-dev --no-editable
 
 FROM python:3.13-slim-bookworm

@@ -124,6 +124,7 @@ class _Run:
             name=volume.name,
             size_bytes=source.size_bytes,
             chunk_bytes=self._domain.geometry.chunk_bytes,
+            map_fanout=self._domain.geometry.map_fanout,
             levels=volume_map.levels,
             root=volume_map.root.hex(),
             mode=volume.mode,
@@ -197,7 +198,7 @@ class _Run:
         if volume is None or not volume.fits(self._domain.geometry):
             return None
         reader = ChunkReader(self._domain.store, self._domain.keys, self._key_set, ObjectType.MAP_PACK)
-        return MapReader(volume.map(), self._domain.geometry.map_fanout, reader, self._domain.index)
+        return MapReader(volume.map(), volume.map_fanout, reader, self._domain.index)
 
     def _engine_reason(self, previous: MapReader | None) -> str:
         if previous is None or self._parent is None:

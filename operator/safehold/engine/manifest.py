@@ -68,6 +68,7 @@ class StoredVolume(_Stored):
     name: str
     size_bytes: int = Field(gt=0)
     chunk_bytes: int = Field(gt=0)
+    map_fanout: int = Field(gt=1)
     levels: int = Field(ge=1)
     root: str = Field(pattern=rf"^[0-9a-f]{{{2 * ID_BYTES}}}$")
     mode: Literal["Block", "Filesystem"]

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from safehold.errors import PointError, UsageError
 
 README = "README.v1.md"
+FORMAT = "format.v1.md"
+RESCUE = "rescue.v1.py"
+PLAIN_TEXTS = ("README.", "format.", "rescue.")
+"""How the names of objects begin that are not sealed, in every version."""
+CHECKSUMS = "checksums/"
 REPOSITORY_SCOPE = "repository"
 _LAST_SEQUENCE = 999_999
 _DOMAIN = re.compile(r"target|namespace/[A-Za-z0-9][A-Za-z0-9.-]{0,62}")
@@ -44,6 +49,17 @@ def segments(scope: str) -> str:
 def segment(scope: str, segment_id: bytes) -> str:
     """An index segment; its id is its salt."""
     return segments(scope) + segment_id.hex()
+
+
+def checksums_of(texts: dict[str, bytes]) -> str:
+    """How the names begin of sealed checksums that were written with these plain-text objects."""
+    said = b"".join(hashlib.sha256(name.encode() + b"\0" + texts[name]).digest() for name in sorted(texts))
+    return f"{CHECKSUMS}{hashlib.sha256(said).digest()[:8].hex()}-"
+
+
+def new_checksums(beginning: str) -> str:
+    """A new name that begins so."""
+    return beginning + secrets.token_hex(8)
 
 
 def probe() -> str:

@@ -10,26 +10,13 @@ from safehold.engine.geometry import FORMAT_1, Geometry
 from safehold.engine.index import Index
 from safehold.engine.keyfile import RepositoryKey
 from safehold.engine.keys import KeyRing, find_key_ring, find_or_create_key_ring
+from safehold.engine.plaintext.objects import lay_out_texts
 from safehold.engine.points import Points
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import PointError, StoreError
 from safehold.reasons import Reason
 
 _SETTLE_SECONDS = 0.5
-README_TEXT = """\
-# A Safehold repository, format 1
-
-This folder holds backups of virtual machines, written by Safehold (https://safehold.dev), deduplicated, compressed and
-encrypted with AES-256-GCM. Nobody can read them without the repository key, which is not in here.
-
-- Do not change, rename or expire single objects: all of them may be needed by the newest restore point.
-- A lifecycle rule that aborts incomplete multipart uploads after some days is safe and saves money.
-- To restore a disk: safehold volume restore DISK --repository s3://BUCKET/PREFIX --restore-point latest --vm NAME
-  --volume NAME --key-file FILE
-
-The format is described in docs/format.md of Safehold's source. `points/` holds one small object per restore point,
-`packs/` the data, `index/` where in the packs it is, `keys/` the keys, wrapped with the repository key.
-"""
 
 
 def wait_for_others() -> None:
@@ -68,11 +55,11 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """An open repository. `id` stays the same as long as it lives, and tells a swapped bucket."""
+    """An open repository; `keys` are its own, beside those of its key domains."""
 
-    id: str
     store: ObjectStore
     key: RepositoryKey
+    keys: KeyRing
     geometry: Geometry
     settle: Callable[[], None]
 
@@ -89,8 +76,7 @@ class Repository:
         """Open the repository; with `create` lay it out where there is none. WrongKey for another's key."""
         if create:
             ring = find_or_create_key_ring(store, key, names.REPOSITORY_SCOPE, settle)
-            if next(store.list(names.README, limit=1), None) is None:
-                store.put(names.README, README_TEXT.encode())
+            lay_out_texts(store, ring)
         else:
             found = find_key_ring(store, key, names.REPOSITORY_SCOPE)
             if found is None:
@@ -100,7 +86,12 @@ class Repository:
                     reason=Reason.REPOSITORY_NOT_FOUND,
                 )
             ring = found
-        return cls(ring.elected.id.hex(), store, key, geometry, settle)
+        return cls(store, key, ring, geometry, settle)
+
+    @property
+    def id(self) -> str:
+        """Stays the same as long as the repository lives, and tells a swapped bucket."""
+        return self.keys.elected.id.hex()
 
     def domain(self, name: str, *, create: bool) -> Domain:
         """Open a key domain; with `create` make its keys where it has none."""

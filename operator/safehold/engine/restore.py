@@ -93,7 +93,7 @@ def verify(domain: Domain, manifest: Manifest, name: str, path: Path, *, stop: t
 def _map_reader(domain: Domain, manifest: Manifest, volume: StoredVolume) -> MapReader:
     keys = domain.keys.key_set(bytes.fromhex(manifest.key_set), manifest.point)
     reader = ChunkReader(domain.store, domain.keys, keys, ObjectType.MAP_PACK)
-    return MapReader(volume.map(), domain.geometry.map_fanout, reader, domain.index)
+    return MapReader(volume.map(), volume.map_fanout, reader, domain.index)
 
 
 class _Filling:

@@ -1,0 +1,1 @@
+"""What a repository holds unsealed: a README, the description of the format, the rescue program."""
