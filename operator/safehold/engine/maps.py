@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from safehold.engine.chunks import ID_BYTES, ZERO_ID
-from safehold.engine.index import Index
+from safehold.engine.index.lookup import Index
 from safehold.engine.reading import ChunkReader, read_all
 from safehold.errors import IntegrityError
 

@@ -4,6 +4,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 
 from safehold.errors import PointError, UsageError
 
@@ -15,6 +16,8 @@ PLAIN_TEXTS = ("README.", "format.", "rescue.")
 CHECKSUMS = "checksums/"
 REPOSITORY_SCOPE = "repository"
 _LAST_SEQUENCE = 999_999
+_LAST_SECOND = 9_999_999_999
+"""Of Unix time. What is subtracted from it sorts with the newest first, so that one LIST of a page finds that."""
 _DOMAIN = re.compile(r"target|namespace/[A-Za-z0-9][A-Za-z0-9.-]{0,62}")
 _POINT = re.compile(r"(?P<owner>[0-9a-f]{16})-(?P<sequence>\d{6})-(?P<unique>[0-9a-f]{16})")
 
@@ -46,9 +49,19 @@ def segments(scope: str) -> str:
     return f"index/{scope}/"
 
 
-def segment(scope: str, segment_id: bytes) -> str:
-    """An index segment; its id is its salt."""
-    return segments(scope) + segment_id.hex()
+def run_segments(scope: str) -> str:
+    """The folder of the segments that runs write, newest first."""
+    return segments(scope) + "runs/"
+
+
+def fold_segments(scope: str) -> str:
+    """The folder of the segments that maintenance makes of others, newest first."""
+    return segments(scope) + "folds/"
+
+
+def new_segment(folder: str, made: datetime) -> str:
+    """A name in one of the two folders that no other segment has. The time is an order for readers, nothing more."""
+    return f"{folder}{_LAST_SECOND - int(made.timestamp()):010d}-{secrets.token_hex(8)}"
 
 
 def checksums_of(texts: dict[str, bytes]) -> str:

@@ -49,6 +49,8 @@ class FinishedPack:
     key_set: bytes
     length: int
     chunks: list[PackedChunk]
+    lock_until: int = 0
+    """Seconds of Unix time until which the store refuses to delete the pack; 0 without a lock."""
 
 
 class UploadLanes:

@@ -11,10 +11,10 @@ from safehold.engine import names
 from safehold.engine.chunks import chunk_id as id_of
 from safehold.engine.chunks import decompress
 from safehold.engine.geometry import KIB, MIB
-from safehold.engine.index import Index
+from safehold.engine.index.lookup import Index
+from safehold.engine.index.segments import Location, PackRow
 from safehold.engine.keys import KeyRing, KeySet
 from safehold.engine.sealing import ObjectType, chunk_associated_data, nonce, object_cipher
-from safehold.engine.segments import Location, PackRow
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import IntegrityError, ObjectMissingError
 

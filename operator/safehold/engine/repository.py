@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from safehold.engine import names
 from safehold.engine.geometry import FORMAT_1, Geometry
-from safehold.engine.index import Index
+from safehold.engine.index.lookup import Index
 from safehold.engine.keyfile import RepositoryKey
 from safehold.engine.keys import KeyRing, find_key_ring, find_or_create_key_ring
 from safehold.engine.plaintext.objects import lay_out_texts

@@ -105,7 +105,7 @@ def seal_object(
 
 
 class SealedObject:
-    """Opens an object's frames, in any order."""
+    """Seals and opens an object's frames, in any order."""
 
     def __init__(self, name: str, header: Header, data_key: bytes) -> None:
         self.name = name
@@ -113,7 +113,11 @@ class SealedObject:
         self._packed = header.pack()
         self._cipher = object_cipher(data_key, header.type, header.salt)
 
-    def open_frame(self, frame: int, sealed: bytes) -> bytes:
+    def seal_frame(self, frame: int, plain: bytes) -> bytes:
+        """The frame's sealed bytes. The caller seals each frame number of an object once."""
+        return self._cipher.encrypt(nonce(frame), plain, _bound(self._packed, self.name, frame))
+
+    def open_frame(self, frame: int, sealed: bytes | memoryview) -> bytes:
         """The frame's plain bytes; IntegrityError names the object if a single bit differs."""
         try:
             return self._cipher.decrypt(nonce(frame), sealed, _bound(self._packed, self.name, frame))

@@ -1,0 +1,154 @@
+"""Which segments of a domain a run looks at, and how few requests that takes."""
+
+import threading
+from collections.abc import Iterable, Iterator
+
+from safehold.engine import names
+from safehold.engine.index.segment_reading import Segment, SegmentSource
+from safehold.engine.store.base import ObjectEntry
+from safehold.errors import ObjectMissingError
+
+_REUSE_REQUESTS = 12
+"""For all that finds chunks to reuse. What lies beyond may be uploaded again, and maintenance folds it."""
+_PAGE_ENTRIES = 1000
+
+
+class SegmentCatalogue:
+    """The segments that were opened, and those that the point which is read or made must name."""
+
+    def __init__(self, source: SegmentSource) -> None:
+        self._source = source
+        self._lock = threading.RLock()
+        self._opened: dict[str, Segment | None] = {}
+        self._named: dict[str, ObjectEntry] = {}
+        self._own: dict[str, ObjectEntry] = {}
+        self._folds: list[ObjectEntry] | None = None
+        self._others: list[Segment] | None = None
+        self._with_filter: set[str] = set()
+        self._requests = 0
+
+    @property
+    def named(self) -> list[ObjectEntry]:
+        """Followed, written and reused ones, without those that turned out to be gone: folds have what they listed."""
+        with self._lock:
+            return list(self._named.values())
+
+    @property
+    def own(self) -> list[ObjectEntry]:
+        """Those that this run has written."""
+        with self._lock:
+            return list(self._own.values())
+
+    def follow(self, entries: Iterable[ObjectEntry]) -> None:
+        """Look in these first."""
+        with self._lock:
+            self._named.update((entry.name, entry) for entry in entries)
+
+    def add_own(self, entry: ObjectEntry) -> None:
+        """Look in a segment that this run has just written, too."""
+        with self._lock:
+            self._named[entry.name] = self._own[entry.name] = entry
+
+    def reuse(self, segment: Segment) -> None:
+        """Name the segment, because chunks are reused from it. Folds are found without being named."""
+        if segment.name.startswith(names.run_segments(self._source.keys.scope)):
+            self.follow([segment.entry])
+
+    def is_own(self, segment: Segment) -> bool:
+        """Whether this run wrote it."""
+        return segment.name in self._own
+
+    def replace(self, entries: Iterable[ObjectEntry], merged: ObjectEntry) -> None:
+        """Name `merged` in place of the segments that were merged into it; it is the run's own if all of them were."""
+        with self._lock:
+            replaced = [entry.name for entry in entries]
+            is_own = all(name in self._own for name in replaced)
+            for name in replaced:
+                self._named.pop(name, None)
+                self._own.pop(name, None)
+            self._named[merged.name] = merged
+            if is_own:
+                self._own[merged.name] = merged
+
+    def lose(self, segment: Segment) -> None:
+        """A segment has disappeared while it was read: it was folded, and its time was over."""
+        with self._lock:
+            self._lose(segment.entry)
+
+    def open(self, entry: ObjectEntry) -> Segment | None:
+        """The open segment, or None if it is gone."""
+        with self._lock:
+            if entry.name not in self._opened:
+                self._requests += entry.name not in self._own
+                try:
+                    self._opened[entry.name] = Segment.open(self._source, entry)
+                except ObjectMissingError:
+                    self._lose(entry)
+            return self._opened[entry.name]
+
+    def for_locating(self) -> Iterator[Segment]:
+        """Named segments, then folds, at last everything that is listed now, each opened when it is its turn."""
+        seen = set()
+        for listing in (self._listed_named, self._listed_folds, self._listed_now):
+            for entry in sorted(listing(), key=_largest_first):
+                if entry.name not in seen:
+                    seen.add(entry.name)
+                    segment = self.open(entry)
+                    if segment is not None:
+                        yield segment
+
+    def for_reuse(self) -> list[Segment]:
+        """Named segments, folds and the largest of the newest run segments, with their filters, within the bound."""
+        with self._lock:
+            named = [segment for entry in self.named if (segment := self._filtered(entry))]
+            if self._others is None:
+                self._others = list(self._open_others())
+            return named + [segment for segment in self._others if self._is_other(segment)]
+
+    def _open_others(self) -> Iterator[Segment]:
+        folds = sorted(self._listed_folds(), key=_largest_first)
+        self._requests += 1
+        newest = list(self._source.store.list(names.run_segments(self._source.keys.scope), limit=_PAGE_ENTRIES))
+        for entry in [*folds, *sorted(newest, key=_largest_first)]:
+            if self._requests >= _REUSE_REQUESTS:
+                return
+            segment = self._filtered(entry)
+            if segment is not None:
+                yield segment
+
+    def _filtered(self, entry: ObjectEntry) -> Segment | None:
+        """The open segment with its filter, or with as much of that as the bound allows."""
+        segment = self.open(entry)
+        if segment is not None and entry.name not in self._with_filter:
+            self._with_filter.add(entry.name)
+            requests = segment.filter_requests
+            if entry.name not in self._own:
+                requests = min(requests, max(0, _REUSE_REQUESTS - self._requests))
+                self._requests += requests
+            segment.load_filter(requests)
+        return segment
+
+    def _is_other(self, segment: Segment) -> bool:
+        return segment.name not in self._named and self._opened[segment.name] is not None
+
+    def _listed_named(self) -> list[ObjectEntry]:
+        return self.named
+
+    def _listed_folds(self) -> list[ObjectEntry]:
+        with self._lock:
+            if self._folds is None:
+                self._requests += 1
+                self._folds = list(self._source.store.list(names.fold_segments(self._source.keys.scope)))
+            return self._folds
+
+    def _listed_now(self) -> list[ObjectEntry]:
+        return list(self._source.store.list(names.segments(self._source.keys.scope)))
+
+    def _lose(self, entry: ObjectEntry) -> None:
+        self._opened[entry.name] = None
+        self._named.pop(entry.name, None)
+        self._own.pop(entry.name, None)
+
+
+def _largest_first(entry: ObjectEntry) -> tuple[int, str]:
+    return -entry.size_bytes, entry.name

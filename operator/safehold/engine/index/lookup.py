@@ -1,0 +1,159 @@
+"""The index of a key domain: which chunks exist and where, with bounded memory (docs/format.md, section 7)."""
+
+import threading
+from collections.abc import Collection, Iterable
+
+from safehold.engine import names
+from safehold.engine.geometry import MIB, Geometry
+from safehold.engine.index.catalogue import SegmentCatalogue
+from safehold.engine.index.filters import FilterFile
+from safehold.engine.index.merging import merge_segments, worth_merging
+from safehold.engine.index.segment_reading import BlockCache, Segment, SegmentSource
+from safehold.engine.index.segment_writing import write_segment
+from safehold.engine.index.segments import Location, PackRow, rows_of
+from safehold.engine.keys import KeyRing
+from safehold.engine.packs import FinishedPack
+from safehold.engine.store.base import ObjectEntry, ObjectStore
+from safehold.errors import ObjectMissingError
+
+_CACHED_BLOCK_BYTES = 24 * MIB
+MOST_SEGMENTS = 4
+"""Run segments that a point names, so that the next run opens few. More are merged before the point is committed."""
+
+
+class Index:
+    """Finds chunks in the segments of a domain and in what this run has packed. Safe to ask from several threads.
+
+    It opens segments when it is asked first: those that it was told to follow (a point's own), then the folds, then
+    others. A run that finds nothing new opens its parent's segments only.
+    """
+
+    def __init__(self, store: ObjectStore, keys: KeyRing, geometry: Geometry) -> None:
+        self._geometry = geometry
+        self._source = SegmentSource(store, keys, geometry, FilterFile(), BlockCache(_CACHED_BLOCK_BYTES))
+        self._segments = SegmentCatalogue(self._source)
+        self._in_packs: set[bytes] = set()
+        self._waiting: list[FinishedPack] = []
+        self._reuse_lock = threading.Lock()
+        self._reused_packs: dict[bytes, PackRow] = {}
+        self._lock_until = 0
+        self._avoided: frozenset[bytes] = frozenset()
+
+    def follow(self, segments: Iterable[ObjectEntry]) -> None:
+        """Look in these run segments first: a point names those in which, with the folds, all of its chunks are."""
+        self._segments.follow(segments)
+
+    def reuse_only(self, *, locked_until: int = 0, avoid: Collection[bytes] = ()) -> None:
+        """Reuse chunks only of packs that are locked until then (Unix time), and of none in `avoid`."""
+        self._lock_until = locked_until
+        self._avoided = frozenset(avoid)
+
+    @property
+    def reused_packs(self) -> list[PackRow]:
+        """The packs whose chunks `known` and `claim` have called known: to be looked at again before the commit."""
+        with self._reuse_lock:
+            return list(self._reused_packs.values())
+
+    def claim(self, chunk_id: bytes) -> bool:
+        """True for the first who wants to pack the id in this run. Called by the packing thread only."""
+        if self.known([chunk_id]):
+            return False
+        self._in_packs.add(chunk_id)
+        return True
+
+    def known(self, chunk_ids: Iterable[bytes]) -> set[bytes]:
+        """Those of the ids that need not be packed again, as far as a bounded number of requests can tell."""
+        wanted = set(chunk_ids)
+        known = wanted & self._in_packs
+        missing = sorted(wanted - known)
+        if missing:
+            for segment in self._segments.for_reuse():
+                found = self._reusable(segment, self._find(segment, missing, filtered=True))
+                if found:
+                    known |= found
+                    missing = [chunk_id for chunk_id in missing if chunk_id not in found]
+        return known
+
+    def locate(self, chunk_ids: Collection[bytes]) -> dict[bytes, Location]:
+        """Where the ids are, wherever that is: in named segments, in the folds, at last in any segment there is."""
+        found: dict[bytes, Location] = {}
+        missing = sorted(set(chunk_ids))
+        for segment in self._segments.for_locating() if missing else ():
+            here = self._find(segment, missing, filtered=segment.is_filtered)
+            if here:
+                found |= here
+                missing = [chunk_id for chunk_id in missing if chunk_id not in here]
+                if not missing:
+                    break
+        return found
+
+    def add(self, packs: list[FinishedPack]) -> None:
+        """Take packs that are in the store; writes a segment when enough have come."""
+        for pack in packs:
+            self._waiting.append(pack)
+            entries = sum(len(waiting.chunks) for waiting in self._waiting)
+            covered = sum(waiting.length for waiting in self._waiting)
+            if entries >= self._geometry.segment_entries or covered >= self._geometry.segment_pack_bytes:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write a segment for the packs that no segment names yet."""
+        if not self._waiting:
+            return
+        packs = [PackRow.of(pack) for pack in self._waiting]
+        entry = write_segment(
+            self._source.store,
+            self._source.keys,
+            self._geometry,
+            self._new_name(),
+            rows_of(self._waiting),
+            packs,
+        )
+        self._segments.add_own(entry)
+        self._in_packs.difference_update(chunk.id for pack in self._waiting for chunk in pack.chunks)
+        self._waiting.clear()
+        # While a run goes on, so that its own chunks are found in few segments, however long it is.
+        self._merge(worth_merging(self._segments.own, 2 * MOST_SEGMENTS))
+
+    def segments(self) -> list[ObjectEntry]:
+        """What a manifest must name: what the run has written, its parent's that still exist, and those it reused from.
+
+        The smallest are merged into one where there are more than a few; what was merged stays for others to find.
+        """
+        self.flush()
+        self._merge(worth_merging(self._segments.named, MOST_SEGMENTS))
+        return sorted(self._segments.named, key=lambda entry: entry.name)
+
+    def _find(self, segment: Segment, chunk_ids: list[bytes], *, filtered: bool) -> dict[bytes, Location]:
+        try:
+            return segment.find(chunk_ids, filtered=filtered)
+        except ObjectMissingError:  # folded, and its grace is over: what it listed is found in the fold
+            self._segments.lose(segment)
+            return {}
+
+    def _reusable(self, segment: Segment, found: dict[bytes, Location]) -> set[bytes]:
+        reusable = {
+            chunk_id: place.pack
+            for chunk_id, place in found.items()
+            if place.pack.id not in self._avoided and self._is_locked(place.pack)
+        }
+        if reusable and not self._segments.is_own(segment):
+            with self._reuse_lock:
+                self._segments.reuse(segment)
+                self._reused_packs.update((pack.id, pack) for pack in reusable.values())
+        return set(reusable)
+
+    def _is_locked(self, pack: PackRow) -> bool:
+        return not self._lock_until or pack.lock_until >= self._lock_until
+
+    def _merge(self, entries: list[ObjectEntry]) -> None:
+        if not entries:
+            return
+        oldest_first = sorted(entries, key=lambda entry: entry.name, reverse=True)
+        opened = [segment for entry in oldest_first if (segment := self._segments.open(entry))]
+        if len(opened) > 1:
+            merged = merge_segments(self._source, opened, self._new_name())
+            self._segments.replace([segment.entry for segment in opened], merged)
+
+    def _new_name(self) -> str:
+        return names.new_segment(names.run_segments(self._source.keys.scope), self._source.store.time())
