@@ -71,6 +71,7 @@ def back_up(
             run.finish_packs()
         except InterruptedRunError:
             run.finish_packs()
+            domain.index.flush()
             raise
         except SafeholdError:
             run.abort()
@@ -95,6 +96,8 @@ class _Run:
         self._progress = progress
         self._sent_before = domain.store.bytes_sent()
         self._parent = domain.points.latest(request.owner)
+        if self._parent:
+            domain.index.follow(self._parent.segments)
         self._key_set = domain.keys.current
         self._data, self._nodes = (
             PackWriter(domain.store, domain.keys.scope, self._key_set, kind, lanes, domain.geometry)
@@ -142,12 +145,11 @@ class _Run:
         )
 
     def finish_packs(self) -> None:
-        """End the packs, wait until they are in the store, and name them in the index."""
+        """End the packs, wait until they are in the store, and tell them to the index."""
         for writer in (self._data, self._nodes):
             writer.close_pack()
         for writer in (self._data, self._nodes):
             self._domain.index.add(writer.uploaded(wait=True))
-        self._domain.index.flush()
 
     def abort(self) -> None:
         """Let the store drop what was not finished."""
@@ -155,8 +157,9 @@ class _Run:
             writer.abort()
 
     def commit(self, volumes: list[StoredVolume]) -> Manifest:
-        """Write the manifest: now the point exists."""
+        """Write the last index segment, then the manifest: now the point exists."""
         owner = self._request.owner
+        segments = self._domain.index.segments()
         sequence = self._parent.sequence + 1 if self._parent else 1
         place = PointName.new(names.owner_tag(*owner.identity), sequence, self._request.run_id)
         manifest = Manifest(
@@ -170,6 +173,7 @@ class _Run:
             owner=owner,
             capture=self._request.capture,
             volumes=self._with_overhead(volumes),
+            segments=segments,
         )
         self._domain.points.commit(manifest, self._request.machine)
         return manifest

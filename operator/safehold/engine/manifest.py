@@ -101,6 +101,8 @@ class Manifest(_Stored):
     owner: Owner
     capture: Capture | None = None
     volumes: list[StoredVolume]
+    segments: dict[str, int] = Field(default_factory=dict)
+    """Run segments that, with the folds, list all chunks of the point: the last words of their names, and lengths."""
     software: str = f"safehold {__version__}"
 
     def volume(self, name: str) -> StoredVolume | None:

@@ -53,6 +53,7 @@ def fill(
     Every chunk is verified before it is written. A device that was filled in part is no disk: the error says so.
     """
     volume = volume_of(manifest, name)
+    domain.index.follow(manifest.segments)
     with TargetVolume(path, volume.size_bytes, in_place=in_place) as target:
         try:
             _Filling(domain, manifest, volume, target, stop, progress).run()
@@ -67,6 +68,7 @@ def fill(
 def verify(domain: Domain, manifest: Manifest, name: str, path: Path, *, stop: threading.Event) -> None:
     """Read a disk and compare it with the point's map; VolumeError (VerificationFailed) says where it differs first."""
     volume = volume_of(manifest, name)
+    domain.index.follow(manifest.segments)
     keys = domain.keys.key_set(bytes.fromhex(manifest.key_set), manifest.point)
     with SourceVolume(path) as source:
         source.drop_cache()

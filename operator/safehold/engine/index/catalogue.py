@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from safehold.engine import names
 from safehold.engine.index.segment_reading import Segment, SegmentSource
-from safehold.engine.store.base import ObjectEntry
+from safehold.engine.index.segments import SegmentEntry
 from safehold.errors import ObjectMissingError
 
 _REUSE_REQUESTS = 12
@@ -20,34 +20,29 @@ class SegmentCatalogue:
         self._source = source
         self._lock = threading.RLock()
         self._opened: dict[str, Segment | None] = {}
-        self._named: dict[str, ObjectEntry] = {}
-        self._own: dict[str, ObjectEntry] = {}
-        self._folds: list[ObjectEntry] | None = None
+        self._named: dict[str, SegmentEntry] = {}
+        self._own: dict[str, SegmentEntry] = {}
+        self._folds: list[SegmentEntry] | None = None
         self._others: list[Segment] | None = None
         self._with_filter: set[str] = set()
         self._requests = 0
 
     @property
-    def named(self) -> list[ObjectEntry]:
+    def named(self) -> list[SegmentEntry]:
         """Followed, written and reused ones, without those that turned out to be gone: folds have what they listed."""
         with self._lock:
             return list(self._named.values())
 
     @property
-    def own(self) -> list[ObjectEntry]:
+    def own(self) -> list[SegmentEntry]:
         """Those that this run has written."""
         with self._lock:
             return list(self._own.values())
 
-    def follow(self, entries: Iterable[ObjectEntry]) -> None:
+    def follow(self, entries: Iterable[SegmentEntry]) -> None:
         """Look in these first."""
         with self._lock:
             self._named.update((entry.name, entry) for entry in entries)
-
-    def add_own(self, entry: ObjectEntry) -> None:
-        """Look in a segment that this run has just written, too."""
-        with self._lock:
-            self._named[entry.name] = self._own[entry.name] = entry
 
     def reuse(self, segment: Segment) -> None:
         """Name the segment, because chunks are reused from it. Folds are found without being named."""
@@ -58,24 +53,20 @@ class SegmentCatalogue:
         """Whether this run wrote it."""
         return segment.name in self._own
 
-    def replace(self, entries: Iterable[ObjectEntry], merged: ObjectEntry) -> None:
-        """Name `merged` in place of the segments that were merged into it; it is the run's own if all of them were."""
+    def replace(self, merged: Iterable[SegmentEntry], written: SegmentEntry) -> None:
+        """Name what this run has written in place of the segments that were merged into it, if any."""
         with self._lock:
-            replaced = [entry.name for entry in entries]
-            is_own = all(name in self._own for name in replaced)
-            for name in replaced:
-                self._named.pop(name, None)
-                self._own.pop(name, None)
-            self._named[merged.name] = merged
-            if is_own:
-                self._own[merged.name] = merged
+            for entry in merged:
+                self._named.pop(entry.name, None)
+                self._own.pop(entry.name, None)
+            self._named[written.name] = self._own[written.name] = written
 
     def lose(self, segment: Segment) -> None:
         """A segment has disappeared while it was read: it was folded, and its time was over."""
         with self._lock:
             self._lose(segment.entry)
 
-    def open(self, entry: ObjectEntry) -> Segment | None:
+    def open(self, entry: SegmentEntry) -> Segment | None:
         """The open segment, or None if it is gone."""
         with self._lock:
             if entry.name not in self._opened:
@@ -108,7 +99,7 @@ class SegmentCatalogue:
     def _open_others(self) -> Iterator[Segment]:
         folds = sorted(self._listed_folds(), key=_largest_first)
         self._requests += 1
-        newest = list(self._source.store.list(names.run_segments(self._source.keys.scope), limit=_PAGE_ENTRIES))
+        newest = self._list(names.run_segments(self._source.keys.scope), limit=_PAGE_ENTRIES)
         for entry in [*folds, *sorted(newest, key=_largest_first)]:
             if self._requests >= _REUSE_REQUESTS:
                 return
@@ -116,7 +107,7 @@ class SegmentCatalogue:
             if segment is not None:
                 yield segment
 
-    def _filtered(self, entry: ObjectEntry) -> Segment | None:
+    def _filtered(self, entry: SegmentEntry) -> Segment | None:
         """The open segment with its filter, or with as much of that as the bound allows."""
         segment = self.open(entry)
         if segment is not None and entry.name not in self._with_filter:
@@ -131,24 +122,27 @@ class SegmentCatalogue:
     def _is_other(self, segment: Segment) -> bool:
         return segment.name not in self._named and self._opened[segment.name] is not None
 
-    def _listed_named(self) -> list[ObjectEntry]:
+    def _listed_named(self) -> list[SegmentEntry]:
         return self.named
 
-    def _listed_folds(self) -> list[ObjectEntry]:
+    def _listed_folds(self) -> list[SegmentEntry]:
         with self._lock:
             if self._folds is None:
                 self._requests += 1
-                self._folds = list(self._source.store.list(names.fold_segments(self._source.keys.scope)))
+                self._folds = self._list(names.fold_segments(self._source.keys.scope))
             return self._folds
 
-    def _listed_now(self) -> list[ObjectEntry]:
-        return list(self._source.store.list(names.segments(self._source.keys.scope)))
+    def _listed_now(self) -> list[SegmentEntry]:
+        return self._list(names.segments(self._source.keys.scope))
 
-    def _lose(self, entry: ObjectEntry) -> None:
+    def _list(self, folder: str, limit: int | None = None) -> list[SegmentEntry]:
+        return [SegmentEntry(entry.name, entry.size_bytes) for entry in self._source.store.list(folder, limit=limit)]
+
+    def _lose(self, entry: SegmentEntry) -> None:
         self._opened[entry.name] = None
         self._named.pop(entry.name, None)
         self._own.pop(entry.name, None)
 
 
-def _largest_first(entry: ObjectEntry) -> tuple[int, str]:
+def _largest_first(entry: SegmentEntry) -> tuple[int, str]:
     return -entry.size_bytes, entry.name

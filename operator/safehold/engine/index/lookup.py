@@ -1,19 +1,18 @@
 """The index of a key domain: which chunks exist and where, with bounded memory (docs/format.md, section 7)."""
 
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from safehold.engine import names
 from safehold.engine.geometry import MIB, Geometry
 from safehold.engine.index.catalogue import SegmentCatalogue
 from safehold.engine.index.filters import FilterFile
-from safehold.engine.index.merging import merge_segments, worth_merging
+from safehold.engine.index.merging import RowSource, WaitingRows, merge_segments, worth_merging
 from safehold.engine.index.segment_reading import BlockCache, Segment, SegmentSource
-from safehold.engine.index.segment_writing import write_segment
-from safehold.engine.index.segments import Location, PackRow, rows_of
+from safehold.engine.index.segments import Location, PackRow, SegmentEntry
 from safehold.engine.keys import KeyRing
 from safehold.engine.packs import FinishedPack
-from safehold.engine.store.base import ObjectEntry, ObjectStore
+from safehold.engine.store.base import ObjectStore
 from safehold.errors import ObjectMissingError
 
 _CACHED_BLOCK_BYTES = 24 * MIB
@@ -39,9 +38,10 @@ class Index:
         self._lock_until = 0
         self._avoided: frozenset[bytes] = frozenset()
 
-    def follow(self, segments: Iterable[ObjectEntry]) -> None:
-        """Look in these run segments first: a point names those in which, with the folds, all of its chunks are."""
-        self._segments.follow(segments)
+    def follow(self, segments: Mapping[str, int]) -> None:
+        """Look first in the run segments that a manifest names: with the folds, they list all chunks of its point."""
+        folder = names.run_segments(self._source.keys.scope)
+        self._segments.follow(SegmentEntry(folder + word, size_bytes) for word, size_bytes in segments.items())
 
     def reuse_only(self, *, locked_until: int = 0, avoid: Collection[bytes] = ()) -> None:
         """Reuse chunks only of packs that are locked until then (Unix time), and of none in `avoid`."""
@@ -98,31 +98,20 @@ class Index:
 
     def flush(self) -> None:
         """Write a segment for the packs that no segment names yet."""
-        if not self._waiting:
-            return
-        packs = [PackRow.of(pack) for pack in self._waiting]
-        entry = write_segment(
-            self._source.store,
-            self._source.keys,
-            self._geometry,
-            self._new_name(),
-            rows_of(self._waiting),
-            packs,
-        )
-        self._segments.add_own(entry)
-        self._in_packs.difference_update(chunk.id for pack in self._waiting for chunk in pack.chunks)
-        self._waiting.clear()
-        # While a run goes on, so that its own chunks are found in few segments, however long it is.
-        self._merge(worth_merging(self._segments.own, 2 * MOST_SEGMENTS))
+        if self._waiting:
+            self._write([])
+            # While a run goes on, so that its own chunks are found in few segments, however long it is.
+            self._write(worth_merging(self._segments.own, 2 * MOST_SEGMENTS))
 
-    def segments(self) -> list[ObjectEntry]:
-        """What a manifest must name: what the run has written, its parent's that still exist, and those it reused from.
+    def segments(self) -> dict[str, int]:
+        """What a manifest must name: the run's segments, its parent's that still exist, and those it reused from.
 
-        The smallest are merged into one where there are more than a few; what was merged stays for others to find.
+        Writes what no segment names yet, merged with the smallest of the others where these are more than a few. What
+        was merged stays for others to find.
         """
-        self.flush()
-        self._merge(worth_merging(self._segments.named, MOST_SEGMENTS))
-        return sorted(self._segments.named, key=lambda entry: entry.name)
+        coming = [SegmentEntry("", 0)] if self._waiting else []
+        self._write([entry for entry in worth_merging([*self._segments.named, *coming], MOST_SEGMENTS) if entry.name])
+        return {entry.name.rpartition("/")[2]: entry.size_bytes for entry in self._segments.named}
 
     def _find(self, segment: Segment, chunk_ids: list[bytes], *, filtered: bool) -> dict[bytes, Location]:
         try:
@@ -146,14 +135,17 @@ class Index:
     def _is_locked(self, pack: PackRow) -> bool:
         return not self._lock_until or pack.lock_until >= self._lock_until
 
-    def _merge(self, entries: list[ObjectEntry]) -> None:
-        if not entries:
-            return
-        oldest_first = sorted(entries, key=lambda entry: entry.name, reverse=True)
+    def _write(self, merged: list[SegmentEntry]) -> None:
+        """Write one segment of the packs that wait and of what these segments list."""
+        oldest_first = sorted(merged, key=lambda entry: entry.name, reverse=True)
         opened = [segment for entry in oldest_first if (segment := self._segments.open(entry))]
-        if len(opened) > 1:
-            merged = merge_segments(self._source, opened, self._new_name())
-            self._segments.replace([segment.entry for segment in opened], merged)
+        if not self._waiting and len(opened) < 2:
+            return
+        sources: list[RowSource] = [*opened, WaitingRows(self._waiting)]
+        entry = merge_segments(self._source, sources, self._new_name())
+        self._segments.replace([segment.entry for segment in opened], entry)
+        self._in_packs.difference_update(chunk.id for pack in self._waiting for chunk in pack.chunks)
+        self._waiting.clear()
 
     def _new_name(self) -> str:
         return names.new_segment(names.run_segments(self._source.keys.scope), self._source.store.time())

@@ -26,11 +26,12 @@ from safehold.engine.index.segments import (
     Layout,
     Location,
     PackRow,
+    SegmentEntry,
     parse_trailer,
 )
 from safehold.engine.keys import KeyRing
-from safehold.engine.sealing import SealedObject
-from safehold.engine.store.base import ObjectEntry, ObjectStore
+from safehold.engine.sealing import HEADER_BYTES, SealedObject
+from safehold.engine.store.base import ObjectStore
 from safehold.errors import IntegrityError
 
 _FIRST_READ_BYTES = 256 * KIB
@@ -41,8 +42,6 @@ _BLOCKS_READ_BYTES = 4 * MIB
 _GAP_BYTES = 128 * KIB
 """Between two blocks, read in vain rather than asking twice."""
 _READERS = 8
-_STREAMED_BYTES = MIB
-"""Of blocks that are read with one request when all are wanted; a merge holds this of each segment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ class BlockCache:
 class Segment:
     """Finds ids in one segment. Safe to use from several threads."""
 
-    def __init__(self, source: SegmentSource, entry: ObjectEntry, sealed: SealedObject, front: Front) -> None:
+    def __init__(self, source: SegmentSource, entry: SegmentEntry, sealed: SealedObject, front: Front) -> None:
         self.entry = entry
         self.name = entry.name
         self._source = source
@@ -100,7 +99,7 @@ class Segment:
         self._filtered_blocks = 0
 
     @classmethod
-    def open(cls, source: SegmentSource, entry: ObjectEntry) -> Self:
+    def open(cls, source: SegmentSource, entry: SegmentEntry) -> Self:
         """Read a segment's end: one request, a second where its front is large. ObjectMissingError if it is gone."""
         start = max(0, entry.size_bytes - _FIRST_READ_BYTES)
         tail = source.store.get_range(entry.name, start, entry.size_bytes - start)
@@ -182,11 +181,16 @@ class Segment:
                     found[chunk_id] = location
         return found
 
-    def rows(self) -> Iterator[bytes]:
-        """All rows in the order of their ids, in flat memory."""
-        step = max(1, _STREAMED_BYTES // self.layout.block(0)[1])
+    def rows(self, read_bytes: int) -> Iterator[bytes]:
+        """All rows in the order of their ids, read `read_bytes` at a time."""
+        step = max(1, read_bytes // self.layout.block(0)[1])
         for first in range(0, self.layout.blocks, step):
-            for _, block in self._fetch(list(range(first, min(first + step, self.layout.blocks)))):
+            numbers = range(first, min(first + step, self.layout.blocks))
+            held = [self._source.blocks.get((self.name, number)) for number in numbers]
+            blocks = [block for block in held if block is not None]
+            if len(blocks) < len(numbers):
+                blocks = [block for _, block in self._fetch(list(numbers))]
+            for block in blocks:
                 for at in range(0, len(block), ROW_BYTES):
                     yield block[at : at + ROW_BYTES]
 
@@ -215,6 +219,8 @@ class Segment:
         if self.layout.entries and self.layout.filter_at >= start:
             self._keep_pages(0, view[self.layout.filter_at - start : self.layout.front_at - start])
         if start == 0:
+            if tail[:HEADER_BYTES] != self._sealed.header.pack():
+                raise IntegrityError(f"{self.name} is damaged", found="its header at the end differs")
             for number in range(self.layout.blocks):
                 at, size = self.layout.block(number)
                 self._source.blocks.put((self.name, number), self._open_block(number, view[at : at + size]))
@@ -284,7 +290,7 @@ class Segment:
         return self._sealed.open_frame(number + 1, sealed)
 
 
-def _whole(data: bytes, wanted: int, entry: ObjectEntry) -> bytes:
+def _whole(data: bytes, wanted: int, entry: SegmentEntry) -> bytes:
     if len(data) != wanted:
         raise IntegrityError(
             f"{entry.name} is truncated", expected=f"{entry.size_bytes} bytes", found=f"{wanted - len(data)} fewer"

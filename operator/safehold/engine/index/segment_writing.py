@@ -14,11 +14,12 @@ from safehold.engine.index.segments import (
     Front,
     Layout,
     PackRow,
+    SegmentEntry,
     pack_trailer,
 )
 from safehold.engine.keys import KeyRing
 from safehold.engine.sealing import Header, ObjectType, SealedObject, new_salt
-from safehold.engine.store.base import ObjectEntry, ObjectStore, PartialUpload
+from safehold.engine.store.base import ObjectStore, PartialUpload
 
 _HELD_FILTER_BYTES = MIB
 """A longer filter waits on disk until the blocks are written: 50 million chunks have 150 MB of it."""
@@ -26,7 +27,7 @@ _HELD_FILTER_BYTES = MIB
 
 def write_segment(
     store: ObjectStore, keys: KeyRing, geometry: Geometry, name: str, rows: Iterable[bytes], packs: list[PackRow]
-) -> ObjectEntry:
+) -> SegmentEntry:
     """Write the segment `name` of these rows, sorted by id, which may fill `packs` while they are taken.
 
     Nothing is left behind when the rows or the store fail: a segment exists whole or not at all.
@@ -51,7 +52,7 @@ class _Writing:
         self._block_entries = geometry.block_entries
         self._sending = sending
 
-    def run(self, rows: Iterable[bytes], packs: list[PackRow]) -> ObjectEntry:
+    def run(self, rows: Iterable[bytes], packs: list[PackRow]) -> SegmentEntry:
         self._sending.append(self._header)
         with SpooledTemporaryFile(max_size=_HELD_FILTER_BYTES) as fingerprints:
             entries, fences = self._write_blocks(rows, fingerprints)
@@ -62,7 +63,7 @@ class _Writing:
         length = self._sending.length + len(pack_trailer(self._header, 0, 0))
         self._sending.append(pack_trailer(self._header, length, len(sealed)))
         self._sending.finish()
-        return ObjectEntry(self._name, length)
+        return SegmentEntry(self._name, length)
 
     def _write_blocks(self, rows: Iterable[bytes], fingerprints: "SpooledTemporaryFile[bytes]") -> tuple[int, bytes]:
         fences = bytearray()

@@ -28,6 +28,14 @@ FRONT_FRAME = 0
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentEntry:
+    """A segment as listings and manifests tell it: enough to read its end."""
+
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class PackRow:
     """A pack as a segment names it. `lock_until` in seconds of Unix time, 0 without a lock."""
 
