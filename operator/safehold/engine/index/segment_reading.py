@@ -23,7 +23,6 @@ from safehold.engine.index.segments import (
     TRAILER_BYTES,
     ChunkRow,
     Front,
-    Layout,
     Location,
     PackRow,
     SegmentEntry,
@@ -93,7 +92,7 @@ class Segment:
         self._fences = array("Q", front.fences)
         if byteorder == "little":
             self._fences.byteswap()
-        self.layout = Layout(front.entries, source.geometry.block_entries)
+        self.layout = front.layout
         self.pack = lru_cache(maxsize=4096)(self._parse_pack)
         self._filter_start: int | None = None
         self._filtered_blocks = 0
@@ -112,7 +111,7 @@ class Segment:
             start = front_at
         sealed = SealedObject(entry.name, header, source.keys.data_key(header.key_set, entry.name))
         plain = sealed.open_frame(FRONT_FRAME, tail[front_at - start : front_at - start + front_bytes])
-        segment = cls(source, entry, sealed, Front.parse(entry.name, plain, source.geometry.block_entries))
+        segment = cls(source, entry, sealed, Front.parse(entry.name, plain))
         if segment.layout.front_at != front_at:
             raise IntegrityError(
                 f"{entry.name} has another length than its entries need",

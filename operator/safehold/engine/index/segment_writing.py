@@ -56,8 +56,9 @@ class _Writing:
         self._sending.append(self._header)
         with SpooledTemporaryFile(max_size=_HELD_FILTER_BYTES) as fingerprints:
             entries, fences = self._write_blocks(rows, fingerprints)
-            self._write_filter(Layout(entries, self._block_entries), fingerprints)
-        front = Front(entries, b"".join(pack.packed() for pack in packs), fences)
+            layout = Layout(entries, self._block_entries)
+            self._write_filter(layout, fingerprints)
+        front = Front(layout, b"".join(pack.packed() for pack in packs), fences)
         sealed = self._sealed.seal_frame(FRONT_FRAME, front.packed())
         self._sending.append(sealed)
         length = self._sending.length + len(pack_trailer(self._header, 0, 0))

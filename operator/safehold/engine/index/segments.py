@@ -8,7 +8,7 @@ from safehold.engine.packs import FinishedPack
 from safehold.engine.sealing import HEADER_BYTES, TAG_BYTES, Header, ObjectType
 from safehold.errors import IntegrityError
 
-_COUNTS = struct.Struct(">IQ")
+_COUNTS = struct.Struct(">IIQ")
 _PACK = struct.Struct(">32s16sQQI")
 _ROW = struct.Struct(">32sIIIII")
 _TRAILER = struct.Struct(">QQ8s")
@@ -148,23 +148,24 @@ class Layout:
 class Front:
     """What is held of an open segment: its packs, and the first bytes of each block's first id, as they are stored."""
 
-    entries: int
+    layout: Layout
     packs: bytes
     fences: bytes
 
     def packed(self) -> bytes:
         """The front's bytes."""
-        return _COUNTS.pack(len(self.packs) // _PACK.size, self.entries) + self.packs + self.fences
+        counts = _COUNTS.pack(len(self.packs) // _PACK.size, self.layout.block_entries, self.layout.entries)
+        return counts + self.packs + self.fences
 
     @classmethod
-    def parse(cls, name: str, data: bytes, block_entries: int) -> "Front":
+    def parse(cls, name: str, data: bytes) -> "Front":
         """The front of the segment `name`; IntegrityError if its counts do not add up."""
-        packs, entries = _COUNTS.unpack_from(data)
+        packs, block_entries, entries = _COUNTS.unpack_from(data)
+        layout = Layout(entries, block_entries)
         fences_at = _COUNTS.size + packs * _PACK.size
-        blocks = Layout(entries, block_entries).blocks
-        if len(data) != fences_at + blocks * FENCE_BYTES:
+        if block_entries == 0 or len(data) != fences_at + layout.blocks * FENCE_BYTES:
             raise IntegrityError(f"{name} has a front that does not add up", found=f"{len(data)} bytes")
-        return cls(entries, data[_COUNTS.size : fences_at], data[fences_at:])
+        return cls(layout, data[_COUNTS.size : fences_at], data[fences_at:])
 
 
 def pack_trailer(header: bytes, length: int, front_bytes: int) -> bytes:
