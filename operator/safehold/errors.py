@@ -6,6 +6,7 @@
     ├── KeyMaterialError        a repository key is malformed or is not the repository's
     ├── VolumeError             a disk could not be read or written to its end
     ├── InterruptedRunError     the program was told to stop before its work was done (retryable)
+    ├── ExpiredRunError         a run took so long that it may not commit any more (retryable)
     ├── IntegrityError          bytes are not what was written
     │   └── UnknownFormatError  bytes are of a format version that this release does not read
     ├── StoreError              the object store refused or failed
@@ -92,6 +93,13 @@ class InterruptedRunError(SafeholdError):
 
     retryable = True
     default_reason = Reason.INTERRUPTED
+
+
+class ExpiredRunError(SafeholdError):
+    """A run took longer than the collector waits for, so it must not write what others build on; a new run may."""
+
+    retryable = True
+    default_reason = Reason.RUN_EXPIRED
 
 
 class IntegrityError(SafeholdError):

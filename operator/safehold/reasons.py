@@ -88,6 +88,8 @@ class Reason(StrEnum):
     """The worker Job failed without a report; its log says more."""
     INTERRUPTED = "Interrupted"
     """The worker was told to stop (drain, eviction, deadline); its next attempt goes on where it ended."""
+    RUN_EXPIRED = "RunExpired"
+    """The run took longer than 48 hours, which the collector does not wait for; the next reuses what it sent."""
     REPORT_REJECTED = "ReportRejected"
     """The worker's report is not of this run or names other volumes."""
     TIMED_OUT = "TimedOut"

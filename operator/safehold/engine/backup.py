@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from safehold.engine import names
 from safehold.engine.chunks import ZERO_ID, chunk_id, compress
+from safehold.engine.footing import Footing
 from safehold.engine.manifest import BaseIdentity, Capture, Manifest, Owner, Statistics, StoredVolume
 from safehold.engine.maps import MapBuilder, MapCursor, MapReader, slots_of
 from safehold.engine.names import PointName
@@ -67,8 +68,7 @@ def back_up(
         run = _Run(domain, request, stack.enter_context(UploadLanes()), stop, progress)
         run.bytes_total = sum(source.size_bytes for source in sources.values())
         try:
-            stored = [run.store_volume(volume, sources[volume.name]) for volume in request.volumes]
-            run.finish_packs()
+            stored = run.store_volumes(request.volumes, sources)
         except InterruptedRunError:
             run.finish_packs()
             domain.index.flush()
@@ -95,6 +95,7 @@ class _Run:
         self._stop = stop
         self._progress = progress
         self._sent_before = domain.store.bytes_sent()
+        self._footing = Footing(domain.store, domain.keys, domain.index)
         self._parent = domain.points.latest(request.owner)
         if self._parent:
             domain.index.follow(self._parent.segments)
@@ -106,6 +107,15 @@ class _Run:
         self._stored = 0
         self._done = 0
         self.bytes_total = 0
+
+    def store_volumes(self, volumes: list[VolumeInput], sources: dict[str, SourceVolume]) -> list[StoredVolume]:
+        """Keep what is new of all volumes; again, where something that was reused has been condemned meanwhile."""
+        while True:
+            stored = [self.store_volume(volume, sources[volume.name]) for volume in volumes]
+            self.finish_packs()
+            if self._footing.still_holds(self._parent):
+                return stored
+            self._done = 0
 
     def store_volume(self, volume: VolumeInput, source: SourceVolume) -> StoredVolume:
         """Scan one volume and keep what is new of it and of its map."""
@@ -174,7 +184,9 @@ class _Run:
             capture=self._request.capture,
             volumes=self._with_overhead(volumes),
             segments=segments,
+            heeded=self._footing.heeded,
         )
+        self._footing.refuse_expired()
         self._domain.points.commit(manifest, self._request.machine)
         return manifest
 
@@ -198,6 +210,8 @@ class _Run:
         """The parent's map of the volume, where its ids can be compared with ours."""
         if self._parent is None or not self._domain.keys.names_alike(self._parent.key_set):
             return None
+        if not self._footing.bears(self._parent):
+            return None
         volume = self._parent.volume(name)
         if volume is None or not volume.fits(self._domain.geometry):
             return None
@@ -206,6 +220,8 @@ class _Run:
 
     def _engine_reason(self, previous: MapReader | None) -> str:
         if previous is None or self._parent is None:
+            if self._parent and not self._footing.bears(self._parent):
+                return "the earlier point needs what is being collected; everything was read"
             return "no earlier point to compare with; everything was read"
         return f"no changed-block information; everything was read and compared with {self._parent.point}"
 

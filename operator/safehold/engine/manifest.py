@@ -103,6 +103,8 @@ class Manifest(_Stored):
     volumes: list[StoredVolume]
     segments: dict[str, int] = Field(default_factory=dict)
     """Run segments that, with the folds, list all chunks of the point: the last words of their names, and lengths."""
+    heeded: list[str] = Field(default_factory=list)
+    """The condemned lists that there were when the point was committed: it needs nothing that they name."""
     software: str = f"safehold {__version__}"
 
     def volume(self, name: str) -> StoredVolume | None:

@@ -4,9 +4,9 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from safehold.errors import PointError, UsageError
+from safehold.errors import IntegrityError, PointError, UsageError
 
 README = "README.v1.md"
 FORMAT = "format.v1.md"
@@ -14,12 +14,15 @@ RESCUE = "rescue.v1.py"
 PLAIN_TEXTS = ("README.", "format.", "rescue.")
 """How the names of objects begin that are not sealed, in every version."""
 CHECKSUMS = "checksums/"
+KEYS = "keys/"
 REPOSITORY_SCOPE = "repository"
 _LAST_SEQUENCE = 999_999
 _LAST_SECOND = 9_999_999_999
 """Of Unix time. What is subtracted from it sorts with the newest first, so that one LIST of a page finds that."""
 _DOMAIN = re.compile(r"target|namespace/[A-Za-z0-9][A-Za-z0-9.-]{0,62}")
+_PACK_ID = re.compile(r"[0-9a-f]{64}")
 _POINT = re.compile(r"(?P<owner>[0-9a-f]{16})-(?P<sequence>\d{6})-(?P<unique>[0-9a-f]{16})")
+_POINT_OBJECT = re.compile(r"points/[^/]+/(?P<owner>[0-9a-f]{16})/(?P<order>\d{6})-(?P<unique>[0-9a-f]{16})")
 
 
 def scope_of_domain(domain: str) -> str:
@@ -27,6 +30,11 @@ def scope_of_domain(domain: str) -> str:
     if not _DOMAIN.fullmatch(domain):
         raise UsageError("The key domain is malformed", expected="target or namespace/<uid>", found=repr(domain))
     return domain.replace("/", "-")
+
+
+def domain_of_scope(scope: str) -> str:
+    """The key domain whose folder word this is."""
+    return scope.replace("namespace-", "namespace/", 1) if scope.startswith("namespace-") else scope
 
 
 def key_sets(scope: str) -> str:
@@ -75,6 +83,27 @@ def new_checksums(beginning: str) -> str:
     return beginning + secrets.token_hex(8)
 
 
+def condemned(scope: str) -> str:
+    """The folder of a domain's condemned lists."""
+    return f"condemned/{scope}/"
+
+
+def new_condemned(scope: str, made: datetime) -> str:
+    """A name that no other condemned list has; older ones sort first."""
+    return f"{condemned(scope)}{made.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}"
+
+
+def packs(scope: str) -> str:
+    """The folder of a domain's packs."""
+    return f"packs/{scope}/"
+
+
+def pack_of_object(name: str) -> bytes | None:
+    """The id of the pack that has this name, or None if it is not the name of a pack."""
+    folder, _, last = name.rpartition("/")
+    return bytes.fromhex(last) if _PACK_ID.fullmatch(last) and folder.endswith("/" + last[:2]) else None
+
+
 def probe() -> str:
     """A new name for what a check of the credentials writes."""
     return f"probes/{secrets.token_hex(8)}"
@@ -113,10 +142,13 @@ class PointName:
 
     @classmethod
     def of_object(cls, name: str) -> "PointName":
-        """The place that a manifest's object name tells."""
-        _, _, owner, last = name.split("/")
-        order, unique = last.split("-")
-        return cls(owner, _LAST_SEQUENCE - int(order), unique)
+        """The place that a manifest's object name tells; IntegrityError if it is no such name."""
+        match = _POINT_OBJECT.fullmatch(name)
+        if match is None:
+            raise IntegrityError(
+                f"{name} is not the name of a restore point", remedy="remove what does not belong here"
+            )
+        return cls(match["owner"], _LAST_SEQUENCE - int(match["order"]), match["unique"])
 
     @property
     def id(self) -> str:
@@ -126,6 +158,11 @@ class PointName:
     def manifest(self, scope: str) -> str:
         """The manifest's name; a newer point sorts before an older one."""
         return points(scope, self.owner) + f"{_LAST_SEQUENCE - self.sequence:06d}-{self.unique}"
+
+
+def all_points(scope: str) -> str:
+    """The folder of all points of a domain, each owner's newest first."""
+    return f"points/{scope}/"
 
 
 def points(scope: str, owner: str) -> str:

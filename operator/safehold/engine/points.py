@@ -30,6 +30,11 @@ class Points:
         for entry in self._store.list(names.points(self._keys.scope, names.owner_tag(*owner.identity))):
             yield PointName.of_object(entry.name)
 
+    def all(self) -> Iterator[PointName]:
+        """Every point of the domain: owner by owner, each owner's newest first."""
+        for entry in self._store.list(names.all_points(self._keys.scope)):
+            yield PointName.of_object(entry.name)
+
     def latest(self, owner: Owner) -> Manifest | None:
         """The owner's newest point: one LIST of one name."""
         folder = names.points(self._keys.scope, names.owner_tag(*owner.identity))

@@ -93,6 +93,11 @@ class Repository:
         """Stays the same as long as the repository lives, and tells a swapped bucket."""
         return self.keys.elected.id.hex()
 
+    def domains(self) -> list[str]:
+        """The names of all key domains, in order."""
+        scopes = {entry.name.split("/")[1] for entry in self.store.list(names.KEYS)}
+        return sorted(names.domain_of_scope(scope) for scope in scopes - {names.REPOSITORY_SCOPE})
+
     def domain(self, name: str, *, create: bool) -> Domain:
         """Open a key domain; with `create` make its keys where it has none."""
         scope = names.scope_of_domain(name)

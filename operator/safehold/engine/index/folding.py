@@ -18,10 +18,14 @@ MOST_SEGMENTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """What folding did: the segment that it wrote, and those that may be condemned because that has all they list."""
+    """What folding did: the segment that it wrote, if anything was left, and what may be condemned now.
 
-    written: SegmentEntry
+    `replaced` are the segments that the new one stands for, `unnamed` the packs that only these named.
+    """
+
+    written: SegmentEntry | None
     replaced: list[str]
+    unnamed: frozenset[bytes]
 
 
 def open_segments(domain: Domain) -> list[Segment]:
@@ -55,7 +59,22 @@ def fold(
     ]
     if not chosen or (len(chosen) == 1 and not gone_packs):
         return None
+    written = _merged(domain, chosen, gone_packs)
+    staying = [segment for segment in segments if segment not in chosen] + ([written] if written else [])
+    return Fold(
+        written.entry if written else None,
+        [segment.name for segment in chosen],
+        _packs_of(chosen) - _packs_of(staying),
+    )
+
+
+def _merged(domain: Domain, chosen: list[Segment], gone: frozenset[bytes]) -> Segment | None:
+    if _packs_of(chosen) <= gone:
+        return None
     name = names.new_segment(names.fold_segments(domain.keys.scope), domain.store.time())
     source = SegmentSource(domain.store, domain.keys, domain.geometry, FilterFile(), BlockCache(0))
-    written = merge_segments(source, chosen, name, gone=gone_packs)
-    return Fold(written, [segment.name for segment in chosen])
+    return Segment.open(source, merge_segments(source, chosen, name, gone=gone))
+
+
+def _packs_of(segments: list[Segment]) -> frozenset[bytes]:
+    return frozenset(pack.id for segment in segments for pack in segment.packs)

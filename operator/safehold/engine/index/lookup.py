@@ -1,7 +1,7 @@
 """The index of a key domain: which chunks exist and where, with bounded memory (docs/format.md, section 7)."""
 
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from safehold.engine import names
 from safehold.engine.geometry import MIB, Geometry
@@ -37,6 +37,11 @@ class Index:
         self._reused_packs: dict[bytes, PackRow] = {}
         self._lock_until = 0
         self._avoided: frozenset[bytes] = frozenset()
+        self._before_writing: Callable[[], None] = lambda: None
+
+    def guard(self, before_writing: Callable[[], None]) -> None:
+        """Ask before each segment is written: what it raises keeps others from building on a run that is too old."""
+        self._before_writing = before_writing
 
     def follow(self, segments: Mapping[str, int]) -> None:
         """Look first in the run segments that a manifest names: with the folds, they list all chunks of its point."""
@@ -50,7 +55,7 @@ class Index:
 
     @property
     def reused_packs(self) -> list[PackRow]:
-        """The packs whose chunks `known` and `claim` have called known: to be looked at again before the commit."""
+        """The packs whose chunks `known` and `claim` have found: to be looked at again before the commit."""
         with self._reuse_lock:
             return list(self._reused_packs.values())
 
@@ -126,9 +131,11 @@ class Index:
             for chunk_id, place in found.items()
             if place.pack.id not in self._avoided and self._is_locked(place.pack)
         }
-        if reusable and not self._segments.is_own(segment):
+        if reusable:
             with self._reuse_lock:
-                self._segments.reuse(segment)
+                if not self._segments.is_own(segment):
+                    self._segments.reuse(segment)
+                # Also from our own segments, into which those of others are merged.
                 self._reused_packs.update((pack.id, pack) for pack in reusable.values())
         return set(reusable)
 
@@ -142,7 +149,8 @@ class Index:
         if not self._waiting and len(opened) < 2:
             return
         sources: list[RowSource] = [*opened, WaitingRows(self._waiting)]
-        entry = merge_segments(self._source, sources, self._new_name())
+        self._before_writing()
+        entry = merge_segments(self._source, sources, self._new_name(), gone=self._avoided)
         self._segments.replace([segment.entry for segment in opened], entry)
         self._in_packs.difference_update(chunk.id for pack in self._waiting for chunk in pack.chunks)
         self._waiting.clear()
