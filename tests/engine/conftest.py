@@ -41,6 +41,8 @@ class FaultyStore:
         self.calls = 0
         self.bytes_read = 0
         self.bodies: list[tuple[str, bytes]] = []
+        self.reads: list[str] = []
+        """What was got or listed, in order."""
         self._fail_at = fail_at
         self._after_effect = after_effect
         self._lock = threading.Lock()
@@ -67,6 +69,7 @@ class FaultyStore:
 
     def get(self, name: str) -> bytes:
         """Count, then get."""
+        self.reads.append(name)
         self._guarded(lambda: None)
         data = self.store.get(name)
         self.bytes_read += len(data)
@@ -74,6 +77,7 @@ class FaultyStore:
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
         """Count, then get."""
+        self.reads.append(name)
         self._guarded(lambda: None)
         data = self.store.get_range(name, offset, length)
         self.bytes_read += len(data)
@@ -81,6 +85,7 @@ class FaultyStore:
 
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
         """Count, then list."""
+        self.reads.append(prefix)
         self._guarded(lambda: None)
         return self.store.list(prefix, limit=limit)
 
@@ -90,6 +95,7 @@ class FaultyStore:
 
     def unfinished_uploads(self, prefix: str) -> Iterator[UnfinishedUpload]:
         """Count, then list."""
+        self.reads.append(prefix)
         self._guarded(lambda: None)
         return self.store.unfinished_uploads(prefix)
 

@@ -8,8 +8,10 @@ from safehold.engine.index.segment_reading import Segment, SegmentSource
 from safehold.engine.index.segments import SegmentEntry
 from safehold.errors import ObjectMissingError
 
-_REUSE_REQUESTS = 12
-"""For all that finds chunks to reuse. What lies beyond may be uploaded again, and maintenance folds it."""
+_REUSE_REQUESTS = 9
+"""Of a run, for lists, fronts and filters; keys, points and condemned lists take as many again.
+
+What lies beyond may be uploaded again, and maintenance folds it."""
 _PAGE_ENTRIES = 1000
 
 
