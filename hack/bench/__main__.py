@@ -1,5 +1,7 @@
 """`python -m bench`: run the rows, print the report, and write it where it is kept."""
 
+import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,7 +18,7 @@ from bench.programs.borg import Borg
 from bench.programs.restic import Restic, find_restic
 from bench.programs.safehold import Safehold
 from bench.report import disk_text, markdown
-from bench.rows import clones, history, sparse
+from bench.rows import clones, history, maps, sparse
 from bench.rows.context import Context
 from bench.server import Server
 from sandbox.objectstore.server import running_object_store
@@ -25,6 +27,7 @@ _FAMILIES: list[tuple[list[str], Callable[[Context], None]]] = [
     (history.ROWS, history.measure_history),
     (clones.ROWS, clones.measure_clones),
     (sparse.ROWS, sparse.measure_sparse),
+    (maps.ROWS, maps.measure_maps),
 ]
 _ALL_ROWS = [row for rows, _ in _FAMILIES for row in rows]
 _REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
@@ -49,6 +52,7 @@ _REPORT = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 )
 def main(disk: Path | None, rows: str, rounds: int, folder: Path) -> None:
     """Measure Safehold beside restic, borg and dd. All rows together write docs/benchmarks.md."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the server and removes the repositories in order
     wanted = _chosen(rows)
     folder.mkdir(parents=True, exist_ok=True)
     console = Console()
@@ -99,7 +103,7 @@ def _context(
         folder=work,
         rounds=rounds,
         wanted=wanted,
-        say=lambda text: console.print(text, highlight=False),
+        say=lambda text: console.print(text, highlight=False, soft_wrap=True),
     )
 
 

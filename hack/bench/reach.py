@@ -9,6 +9,7 @@ from bench.results import Result, Results
 from bench.rows.clones import CLONES
 
 OURS, RIVAL = "safehold", "restic"
+_SPEED = ": speed"
 _MEMORY_MIB = 200
 _BUSY = 0.85
 """From this share on, a resource counts as what bounds a run."""
@@ -23,6 +24,8 @@ class Verdict:
     what: str
     target: str
     found: str
+    cpu: str
+    """The same in CPU seconds, for figures of speed."""
     met: bool | None
     bound: str
 
@@ -54,7 +57,7 @@ def _percent(value: float) -> str:
 
 def _faster(what: str, row: str, limit: float | None) -> _Target:
     text = f"at least {limit:g} times restic's speed" if limit else "stated only"
-    return _Target(f"{what}: speed", row, text, lambda all_: all_.ratio(row, OURS, RIVAL), _times, limit, at_least=True)
+    return _Target(what + _SPEED, row, text, lambda all_: all_.ratio(row, OURS, RIVAL), _times, limit, at_least=True)
 
 
 def _stored(what: str, row: str, limit: float) -> _Target:
@@ -93,6 +96,10 @@ def _written(row: str) -> Callable[[Results], float | None]:
     return share
 
 
+def _fact_share(row: str, part: str, whole: str) -> Callable[[Results], float | None]:
+    return lambda results: _share(results.fact(row, OURS, part), results.fact(row, OURS, whole))
+
+
 _TARGETS = [
     _faster("Full backup", "full", 5),
     _stored("Full backup", "full", 1.05),
@@ -127,6 +134,22 @@ _TARGETS = [
     ),
     _faster("Block device, warm, beside restic --stdin", "device-warm", None),
     _Target("50 clones: stored", "clones", "at most 1.05 times one and what differs", _clones, _times, 1.05),
+    _Target(
+        "Map of 1 TiB, 1 % changed in runs of 64 MiB",
+        "map-1TiB",
+        "at most 2 % of the map written",
+        _fact_share("map-1TiB", "written_in_runs_bytes", "map_bytes"),
+        _percent,
+        0.02,
+    ),
+    _Target(
+        "Map of 1 TiB, 1 % changed evenly",
+        "map-1TiB",
+        "map at most 2 % of the data written",
+        _fact_share("map-1TiB", "written_scattered_bytes", "data_scattered_bytes"),
+        _percent,
+        0.02,
+    ),
     _Target("Memory, all rows", "", f"under {_MEMORY_MIB} MiB resident", _peak, _mib, _MEMORY_MIB),
 ]
 
@@ -140,7 +163,9 @@ def verdicts(results: Results) -> list[Verdict]:
             met = None if target.limit is None else value >= target.limit if target.at_least else value <= target.limit
             runs = results.of(target.row, OURS)
             bound = bound_of(runs[-1], results) if runs else ""
-            found.append(Verdict(target.what, target.text, target.show(value), met, bound))
+            cpu = results.cpu_ratio(target.row, OURS, RIVAL) if target.what.endswith(_SPEED) else None
+            shown = _times(cpu) if cpu else ""
+            found.append(Verdict(target.what, target.text, target.show(value), shown, met, bound))
     return found
 
 

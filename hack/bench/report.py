@@ -13,8 +13,9 @@ settings, the order alternating from round to round. `BENCH_DISK=FILE` takes ano
 rows, `RESTIC=FILE` another restic, `ROUNDS=N` more rounds.
 
 - Runs are cold unless they are called warm: the page cache is dropped before each.
-- *CPU* is user and system time, of the program with its child processes, and of the S3 server. *Others* is the share
-  of all cores' time that went elsewhere, kernel threads included: seconds beside a large one say little.
+- *CPU* is user and system time, of the program with its child processes, and of the S3 server; *per GiB* that is
+  allocated of the disk. *Others* is the share of all cores' time that went elsewhere, kernel threads included: seconds
+  beside a large one say little.
 - *Peak* is the largest resident memory of a run. *Added* is what a run left in the repository.
 - restic and borg read a file because its time has changed, and read holes as zeros, from memory. restic reads a block
   device through `--stdin`. borg writes to a plain folder: it knows no S3. Restores of both are sparse (`--sparse`).
@@ -32,7 +33,10 @@ def markdown(results: Results, disk: str, machine: dict[str, str], versions: dic
         _table(["what", "is"], [[name, fact] for name, fact in facts.items()]),
         *([_warning(results)] if _warning(results) else []),
         "## Reach",
-        _table(["what", "reach", "found", "met", "bounded by"], [_verdict_line(each) for each in verdicts(results)]),
+        _table(
+            ["what", "reach", "found", "by CPU seconds", "met", "bounded by"],
+            [_verdict_line(each) for each in verdicts(results)],
+        ),
         "## All figures",
         _table(
             [
@@ -40,6 +44,7 @@ def markdown(results: Results, disk: str, machine: dict[str, str], versions: dic
                 "program",
                 "seconds (least / median)",
                 "CPU s",
+                "per GiB",
                 "server CPU s",
                 "others",
                 "peak MiB",
@@ -75,6 +80,7 @@ def _line(runs: list[Result]) -> list[str]:
         runs[0].program,
         f"{min(seconds):.2f} / {median(seconds):.2f}",
         f"{median(run.usage.cpu_seconds for run in runs):.2f}",
+        _per_gib(runs),
         f"{median(run.usage.server_cpu_seconds for run in runs):.2f}",
         f"{median(run.usage.others_share for run in runs):.0%}",
         f"{max(run.usage.peak_bytes for run in runs) / MIB:.0f}",
@@ -83,9 +89,14 @@ def _line(runs: list[Result]) -> list[str]:
     ]
 
 
+def _per_gib(runs: list[Result]) -> str:
+    costs = [run.usage.cpu_seconds / (run.data_bytes / GIB) for run in runs if run.data_bytes]
+    return f"{median(costs):.2f}" if costs else ""
+
+
 def _verdict_line(verdict: Verdict) -> list[str]:
     met = {None: "", True: "yes", False: "**no**"}[verdict.met]
-    return [verdict.what, verdict.target, verdict.found, met, verdict.bound]
+    return [verdict.what, verdict.target, verdict.found, verdict.cpu, met, verdict.bound]
 
 
 def _table(head: list[str], lines: Iterable[list[str]]) -> str:

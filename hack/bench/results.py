@@ -14,6 +14,8 @@ class Result:
     row: str
     program: str
     usage: Usage
+    data_bytes: int
+    """What is allocated of the disk in question, or all of a device: what CPU seconds per GiB refer to."""
     added: Footprint | None = None
     facts: dict[str, float] = field(default_factory=dict)
 
@@ -39,6 +41,11 @@ class Results:
     def fact(self, row: str, program: str, name: str) -> float | None:
         """A number of that row, median of the rounds."""
         return _median([run.facts[name] for run in self.of(row, program) if name in run.facts])
+
+    def cpu_ratio(self, row: str, program: str, other: str) -> float | None:
+        """How many times fewer CPU seconds `program` takes than `other`, the server's not counted."""
+        ours, theirs = (_median([run.usage.cpu_seconds for run in self.of(row, each)]) for each in (program, other))
+        return theirs / ours if ours and theirs else None
 
     def ratio(self, row: str, program: str, other: str) -> float | None:
         """How many times faster `program` is than `other`."""

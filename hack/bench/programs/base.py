@@ -21,8 +21,11 @@ class Program(Protocol):
     def start(self, repository: str) -> None:
         """Lay out a new, empty repository of this name and use it from now on."""
 
-    def backup(self, disk: Path) -> Command:
-        """Make a restore point of a file or a block device; it has to be read, whatever the program remembers of it."""
+    def backup(self, disk: Path, vm: str) -> Command:
+        """Make a restore point of a file or a block device; it has to be read, whatever is remembered of it.
+
+        `vm` is whose disk it is, for programs that follow the disks of several.
+        """
 
     def restore(self, folder: Path, *, delta: bool = False) -> Command:
         """Bring the newest point back as DISK_NAME in `folder`: new, or with `delta` over the one that is there."""

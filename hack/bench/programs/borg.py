@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from itertools import count
 from pathlib import Path
 
 from bench.measure import Command, run
@@ -22,7 +23,8 @@ class Borg:
         self._folder = folder
         self._libraries = unpack(kept / "borg", _PACKAGES) / "usr/lib/python3/dist-packages"
         self._repository = folder / "borg.unused"
-        self._points = 0
+        self._newest = ""
+        self._numbers = count(1)
         self.version = run(self._command("--version")).split()[-1]
 
     def start(self, repository: str) -> None:
@@ -32,23 +34,20 @@ class Borg:
         shutil.rmtree(self._repository, ignore_errors=True)
         run(self._command("init", "--encryption=repokey", str(self._repository)))
 
-    def backup(self, disk: Path) -> Command:
+    def backup(self, disk: Path, vm: str) -> Command:
         """A file as a file, which it reads as its time has changed."""
         os.utime(disk)
-        self._points += 1
-        return self._command("create", self._newest(), disk.name, folder=disk.parent)
+        self._newest = f"{self._repository}::{vm}-{next(self._numbers)}"
+        return self._command("create", self._newest, disk.name, folder=disk.parent)
 
     def restore(self, folder: Path, *, delta: bool = False) -> Command:
         """It extracts into the working folder."""
         assert not delta
-        return self._command("extract", "--sparse", self._newest(), DISK_NAME, folder=folder)
+        return self._command("extract", "--sparse", self._newest, DISK_NAME, folder=folder)
 
     def footprint(self) -> Footprint:
         """Of the folder."""
         return footprint_of_folder(self._repository)
-
-    def _newest(self) -> str:
-        return f"{self._repository}::{self._points}"
 
     def _command(self, *arguments: str, folder: Path | None = None) -> Command:
         environment = {

@@ -39,12 +39,12 @@ class Restic:
         self._prefix = f"restic/{repository}"
         run(self._command("init"))
 
-    def backup(self, disk: Path) -> Command:
+    def backup(self, disk: Path, vm: str) -> Command:
         """A file as a file, which it reads as its time has changed; a device through `--stdin`."""
         if disk.is_block_device():
-            return self._command("backup", "--stdin", "--stdin-filename", DISK_NAME, stdin=disk)
+            return self._command("backup", f"--host={vm}", "--stdin", "--stdin-filename", DISK_NAME, stdin=disk)
         os.utime(disk)
-        return self._command("backup", disk.name, folder=disk.parent)
+        return self._command("backup", f"--host={vm}", disk.name, folder=disk.parent)
 
     def restore(self, folder: Path, *, delta: bool = False) -> Command:
         """A file that exists it compares, and fetches what differs; `--sparse` then would not be faithful."""

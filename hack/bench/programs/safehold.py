@@ -30,8 +30,8 @@ class Safehold:
         """Nothing to do: the first backup lays it out."""
         self._prefix = f"safehold/{repository}"
 
-    def backup(self, disk: Path, vm: str = "vm") -> Command:
-        """The same for a file and a device; disks of several VMs share what is equal."""
+    def backup(self, disk: Path, vm: str) -> Command:
+        """The same for a file and a device."""
         return self._command("volume", "backup", str(disk), vm=vm)
 
     def restore(self, folder: Path, *, delta: bool = False) -> Command:

@@ -20,10 +20,9 @@ def measure_clones(context: Context) -> None:
     folder.mkdir(exist_ok=True)
     context.safehold.start("clones")
     disk = sparse_copy(image, folder / DISK_NAME)
-    context.take_backup("golden", context.safehold, context.safehold.backup(disk, vm="golden"))
+    context.take_backup("golden", context.safehold, disk, vm="golden")
     for number in range(1, CLONES + 1):
         sparse_copy(image, disk)
         Change(*_OWN, seed=100 + number).apply(disk)
-        command = context.safehold.backup(disk, vm=f"clone-{number}")
-        context.take_backup("clones", context.safehold, command, cold=False)
+        context.take_backup("clones", context.safehold, disk, vm=f"clone-{number}", cold=False)
     shutil.rmtree(folder)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.disk import allocated_bytes
 from bench.measure import Command, drop_caches, measure
 from bench.programs.base import Program
 from bench.programs.safehold import Safehold
@@ -25,19 +26,21 @@ class Context:
     say: Callable[[str], None]
     results: Results = field(default_factory=Results)
 
-    def take(self, row: str, name: str, command: Command, *, cold: bool = True) -> None:
+    def take(self, row: str, name: str, command: Command, disk: Path, *, cold: bool = True) -> None:
         """Run a command that leaves nothing in a repository, and note it if its row is wanted."""
         if cold:
             drop_caches()
-        self.note(Result(row=row, program=name, usage=measure(command, self.server.pid)))
+        usage = measure(command, self.server.pid)
+        self.note(Result(row=row, program=name, usage=usage, data_bytes=allocated_bytes(disk)))
 
-    def take_backup(self, row: str, program: Program, command: Command, *, cold: bool = True) -> None:
+    def take_backup(self, row: str, program: Program, disk: Path, *, vm: str = "vm", cold: bool = True) -> None:
         """Run a backup, and note with its cost what it has added to the repository."""
         before = program.footprint()
         if cold:
             drop_caches()
-        usage = measure(command, self.server.pid)
-        self.note(Result(row=row, program=program.name, usage=usage, added=program.footprint() - before))
+        usage = measure(program.backup(disk, vm), self.server.pid)
+        added = program.footprint() - before
+        self.note(Result(row=row, program=program.name, usage=usage, data_bytes=allocated_bytes(disk), added=added))
 
     def note(self, result: Result) -> None:
         """Keep a result of a row that is wanted, and tell it."""

@@ -35,13 +35,13 @@ class _Round:
     row: str = ""
 
     def back_up(self, program: Program) -> None:
-        self.context.take_backup(self.row, program, program.backup(self.disk))
+        self.context.take_backup(self.row, program, self.disk)
 
     def restore(self, program: Program) -> None:
         folder = self.restored(program)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        self.context.take(self.row, program.name, program.restore(folder))
+        self.context.take(self.row, program.name, program.restore(folder), self.disk)
         self._compare(program)
 
     def restore_delta(self, program: Program) -> None:
@@ -54,7 +54,7 @@ class _Round:
             sparse_copy(self.disk, target)
         count = max(1, int(self.disk.stat().st_size * _DELTA_SHARE) // _DELTA_RUN_BYTES)
         Change(count, _DELTA_RUN_BYTES, seed=4).apply(target)
-        self.context.take(self.row, program.name, program.restore(target.parent, delta=True))
+        self.context.take(self.row, program.name, program.restore(target.parent, delta=True), self.disk)
         self._compare(program)
 
     def back_up_device(self, program: Program) -> None:
@@ -64,7 +64,7 @@ class _Round:
         with loop_device(self.disk) as device:
             if self.row == "device-warm":
                 run(read_plainly(device))
-            self.context.take_backup(self.row, program, program.backup(device), cold=self.row == "device-cold")
+            self.context.take_backup(self.row, program, device, cold=self.row == "device-cold")
 
     def restored(self, program: Program) -> Path:
         return self.context.folder / f"{program.name}.restored"
@@ -125,9 +125,9 @@ def _carry_out(this: _Round, step: _Step) -> None:
 
 def _read(this: _Round) -> None:
     if this.row == "unchanged":
-        this.context.take(this.row, "dd", read_plainly(this.disk))
+        this.context.take(this.row, "dd", read_plainly(this.disk), this.disk)
         return
     with loop_device(this.disk) as device:
         if this.row == "device-warm":
             run(read_plainly(device))
-        this.context.take(this.row, "dd", read_plainly(device), cold=this.row == "device-cold")
+        this.context.take(this.row, "dd", read_plainly(device), device, cold=this.row == "device-cold")

@@ -27,7 +27,7 @@ def measure_sparse(context: Context) -> None:
         disk = _make(folder / DISK_NAME, *shape)
         context.safehold.start(name)
         for run in ("full", "unchanged"):
-            context.take_backup(f"{name}-{run}", context.safehold, context.safehold.backup(disk))
+            context.take_backup(f"{name}-{run}", context.safehold, disk)
         shutil.rmtree(folder)
 
 
