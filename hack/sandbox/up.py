@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,22 +17,15 @@ from typing import IO, Self
 
 import click
 
+from sandbox.program import Program, ProgramError, ended
+
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0
-_LOG_TAIL_LINES = 20
 SAFEHOLD_IMAGE = f"safehold@65532={sys.executable} -m safehold"
 
 
 class SandboxError(Exception):
-    """A part of the sandbox did not start or has ended; the message ends with the last lines of its log."""
-
-
-@dataclass(slots=True)
-class _Part:
-    name: str
-    process: Process
-    log: Path
-    drain: asyncio.Task[None] | None = None
+    """The sandbox cannot start."""
 
 
 @dataclass(slots=True)
@@ -52,7 +45,8 @@ class Sandbox:
     notes: list[str] = field(default_factory=list)
     """What this machine cannot play, in plain words."""
     s3_endpoint: str = ""
-    _parts: list[_Part] = field(default_factory=list)
+    _parts: dict[str, Program] = field(default_factory=dict)
+    _drains: list[asyncio.Task[None]] = field(default_factory=list)
     _lock: IO[str] | None = None
 
     @property
@@ -71,7 +65,7 @@ class Sandbox:
 
     def pid_of(self, part: str) -> int:
         """The process of a part."""
-        return next(running.process.pid for running in self._parts if running.name == part)
+        return self._parts[part].process.pid
 
     async def __aenter__(self) -> Self:
         self.state = self.state.resolve()
@@ -106,15 +100,8 @@ class Sandbox:
             self._lock.close()
 
     async def wait(self) -> None:
-        """Returns never: raises SandboxError as soon as a part ends by itself."""
-        waiting = {asyncio.create_task(part.process.wait()): part for part in self._parts}
-        try:
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in waiting:
-                task.cancel()
-        part = waiting[done.pop()]
-        raise SandboxError(_complaint(part, "has ended"))
+        """Returns never: raises ProgramError as soon as a part ends by itself."""
+        await ended(self._parts.values())
 
     async def _start_all(self) -> None:
         buckets = [word for bucket in self.buckets for word in ("--bucket", bucket)]
@@ -138,55 +125,36 @@ class Sandbox:
 
     async def _start(self, name: str, *arguments: str) -> str:
         """Starts a part and waits for its first line, which it prints once it serves; returns that line."""
-        folder, log = self.state / name, self.log_of(name)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        # A part must not outlive this process, however that ends; its own session keeps Ctrl-C away from it.
-        guard = ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
-        with log.open("ab") as errors:
-            process = await asyncio.create_subprocess_exec(
-                *guard,
-                *(sys.executable, "-m", "sandbox", name, "--state", str(folder), *arguments),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=PIPE,
-                stderr=errors,
-                start_new_session=True,
-            )
-        part = _Part(name, process, log)
-        self._parts.append(part)
-        assert process.stdout is not None
+        part = await Program.start(
+            f"the sandbox's part {name!r}",
+            (sys.executable, "-m", "sandbox", name, "--state", str(self.state / name), *arguments),
+            self.log_of(name),
+            stdout=PIPE,
+        )
+        self._parts[name] = part
+        output = part.process.stdout
+        assert output is not None
         try:
-            line = await asyncio.wait_for(process.stdout.readline(), _START_SECONDS)
+            line = await asyncio.wait_for(output.readline(), _START_SECONDS)
         except TimeoutError as error:
-            raise SandboxError(_complaint(part, f"was not ready after {_START_SECONDS:.0f} s")) from error
+            raise part.error(f"was not ready after {_START_SECONDS:.0f} s") from error
         if not line:
-            raise SandboxError(_complaint(part, "did not start"))
-        part.drain = asyncio.create_task(_append(process.stdout, log))
+            raise part.error("did not start")
+        self._drains.append(asyncio.create_task(_append(output, part.log)))
         return line.decode().strip()
 
     async def _stop_all(self) -> None:
         """Ends the parts, the last one started first."""
-        for part in reversed(self._parts):
-            with suppress(ProcessLookupError):
-                part.process.terminate()
-            try:
-                await asyncio.wait_for(part.process.wait(), _STOP_SECONDS)
-            except TimeoutError:
-                part.process.kill()
-                await part.process.wait()
-            if part.drain:
-                await part.drain
-        self._parts.clear()
+        while self._parts:
+            await self._parts.popitem()[1].stop(_STOP_SECONDS)
+        await asyncio.gather(*self._drains)
+        self._drains.clear()
 
 
 async def _append(stream: asyncio.StreamReader, log: Path) -> None:
     with log.open("ab", buffering=0) as file:
         while data := await stream.read(1 << 16):
             file.write(data)
-
-
-def _complaint(part: _Part, what: str) -> str:
-    lines = part.log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:] if part.log.exists() else []
-    return "\n".join([f"the sandbox's part {part.name!r} {what}; see {part.log}:", *lines])
 
 
 @click.command("up")
@@ -204,7 +172,7 @@ def command(state: Path, no_qemu: bool, buckets: tuple[str, ...], images: tuple[
     """All parts together, until Ctrl-C or SIGTERM."""
     try:
         asyncio.run(_stay_up(Sandbox(state, no_qemu=no_qemu, images=images, buckets=buckets)))
-    except SandboxError as error:
+    except (SandboxError, ProgramError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from sandbox.cluster.client import Cluster
 from sandbox.cluster.kinds import CONFIG_MAP, NODE, VIRTUAL_MACHINE, VOLUME_SNAPSHOT_CLASS
+from sandbox.program import ProgramError
 from sandbox.up import Sandbox, SandboxError
 
 
@@ -31,13 +32,13 @@ async def test_a_part_that_dies_is_told(tmp_path: Path) -> None:
     """When a part ends by itself, waiting for the sandbox fails with the part's name and log."""
     async with Sandbox(tmp_path, no_qemu=True) as sandbox:
         os.kill(sandbox.pid_of("csi"), signal.SIGKILL)
-        with pytest.raises(SandboxError, match=r"(?s)part 'csi' has ended; see .*csi\.log"):
+        with pytest.raises(ProgramError, match=r"(?s)part 'csi' has ended; see .*csi\.log"):
             await sandbox.wait()
 
 
 async def test_a_part_that_cannot_start_is_told(tmp_path: Path) -> None:
     """A wrong option ends the start with what the part said, and leaves nothing running."""
-    with pytest.raises(SandboxError, match=r"(?s)part 'csi' did not start.*--resync-seconds"):
+    with pytest.raises(ProgramError, match=r"(?s)part 'csi' did not start.*--resync-seconds"):
         async with Sandbox(tmp_path, no_qemu=True, resync_seconds=-1):
             pass
 

@@ -1,7 +1,6 @@
 """The parts of the server, put together."""
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from sandbox.apiserver.builtins import builtin_registry
 from sandbox.apiserver.crds import DefinitionObserver, DefinitionStatus
 from sandbox.apiserver.deletions import ObjectDeleter
 from sandbox.apiserver.journal import FileJournal
+from sandbox.apiserver.kubeconfig import admin_token
 from sandbox.apiserver.registry import Registry, Resource
 from sandbox.apiserver.requests import WriteRequest
 from sandbox.apiserver.store import Store, StoreEvent
@@ -59,7 +59,7 @@ class ControlPlane:
         self.journal.restore(self.store)
         self.registry: Registry = builtin_registry()
         self.definitions = DefinitionObserver(self.store, self.registry)
-        self.admin_token = _admin_token(state / "admin.token")
+        self.admin_token = admin_token(state / "admin.token")
         self.tokens = TokenIssuer(ISSUER, self.store, signing_key(state / "service-accounts.key"))
         self.authenticator = Authenticator({self.admin_token: ADMIN}, self.tokens)
         self.authorizer = Authorizer(self.store)
@@ -121,10 +121,3 @@ class ControlPlane:
         """Release files and connections."""
         await self.webhooks.close()
         self.journal.close()
-
-
-def _admin_token(path: Path) -> str:
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(32))
-    return path.read_text()

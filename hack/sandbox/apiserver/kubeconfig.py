@@ -1,6 +1,7 @@
-"""Kubeconfig files."""
+"""How the administrator reaches the server: kubeconfig and token, in the state directory."""
 
 import base64
+import secrets
 from pathlib import Path
 
 import yaml
@@ -21,3 +22,19 @@ def write_kubeconfig(path: Path, *, server: str, authority: str, token: str, use
     fresh.touch(mode=0o600)
     fresh.write_text(yaml.safe_dump(document, sort_keys=False))
     fresh.replace(path)
+
+
+def previous_port(path: Path) -> int:
+    """The port of the server in a kubeconfig of ours; 0 if there is none yet."""
+    if not path.exists():
+        return 0
+    server = yaml.safe_load(path.read_text())["clusters"][0]["cluster"]["server"]
+    return int(str(server).rpartition(":")[2])
+
+
+def admin_token(path: Path) -> str:
+    """The token in a file; made the first time, so that kubeconfigs outlive a restart."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(32))
+    return path.read_text()

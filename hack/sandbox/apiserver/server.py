@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-import yaml
 from aiohttp import web
 
 from sandbox.apiserver.aggregation import Aggregator
@@ -22,10 +21,10 @@ from sandbox.apiserver.controllers.garbage import GarbageCollector
 from sandbox.apiserver.controllers.loop import ControllerLoop
 from sandbox.apiserver.controllers.namespaces import NamespaceController
 from sandbox.apiserver.controllers.quotas import QuotaController
-from sandbox.apiserver.kubeconfig import write_kubeconfig
+from sandbox.apiserver.kubeconfig import previous_port, write_kubeconfig
 from sandbox.certificates import serving_files
+from sandbox.ports import LOOPBACK
 
-_HOST = "127.0.0.1"
 _START_SECONDS = 60
 SERVICE_NAMES = (
     "kubernetes",
@@ -83,7 +82,7 @@ class EmbeddedApiServer:
         await self._runner.setup()
         listener = self._listen()
         await web.SockSite(self._runner, listener, ssl_context=context).start()
-        self.url = f"https://{_HOST}:{listener.getsockname()[1]}"
+        self.url = f"https://{LOOPBACK}:{listener.getsockname()[1]}"
         self.token = plane.admin_token
         write_kubeconfig(
             self.kubeconfig, server=self.url, authority=files.authority, token=self.token, user="kubernetes-admin"
@@ -92,7 +91,7 @@ class EmbeddedApiServer:
 
     def _listen(self) -> socket.socket:
         """The port asked for; else the one of the last run, so that clients survive a restart; else any."""
-        wanted = self._port or _previous_port(self.kubeconfig)
+        wanted = self._port or previous_port(self.kubeconfig)
         try:
             return _bound_socket(wanted)
         except OSError:
@@ -119,18 +118,11 @@ def _bound_socket(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((_HOST, port))
+        listener.bind((LOOPBACK, port))
     except OSError:
         listener.close()
         raise
     return listener
-
-
-def _previous_port(kubeconfig: Path) -> int:
-    if not kubeconfig.exists():
-        return 0
-    server = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
-    return int(str(server).rpartition(":")[2])
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from sandbox.demo.errors import StoryError
 from sandbox.demo.report import Report
 from sandbox.demo.story import BUCKET, MANIFESTS, Story
 from sandbox.guest.machine import qemu_installed
+from sandbox.program import ProgramError
 from sandbox.up import Sandbox, SandboxError
 
 
@@ -35,7 +36,7 @@ def main(state: Path, keep: bool, stage: bool) -> None:
         sys.exit("The demo needs real guests: install qemu-system-x86 (make system, as root).")
     try:
         asyncio.run(_run(state, report, keep=keep or stage, stage=stage))
-    except (StoryError, SandboxError) as error:
+    except (StoryError, SandboxError, ProgramError) as error:
         report.line(f"FAILED: {error}")
         sys.exit(1)
     except (KeyboardInterrupt, asyncio.CancelledError):

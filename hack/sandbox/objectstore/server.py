@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sandbox.objectstore.identities import Credentials, Identities
+from sandbox.ports import LOOPBACK, free_ports
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -26,7 +26,6 @@ _START_SECONDS = 60
 _STOP_SECONDS = 3
 """Asked to stop, it waits for idle connections of clients; what was written is in the kernel by then."""
 _POLL_SECONDS = 0.1
-_HOST = "127.0.0.1"
 _PORTS = tuple(f"{part}.port{kind}" for part in ("s3", "master", "volume", "filer") for kind in ("", ".grpc"))
 
 
@@ -106,15 +105,15 @@ def running_object_store(folder: Path, port: int | None = None) -> Iterator[Obje
     folder.mkdir(parents=True, exist_ok=True)
     identities = Identities(folder / "identities.json")
     identities.admin()
-    port = port or _free_ports(1)[0]
+    port = port or free_ports(1)[0]
     with ExitStack() as stack:
         log = stack.enter_context((folder / "weed.log").open("ab"))
-        ports = dict(zip(_PORTS, [port, *_free_ports(len(_PORTS) - 1)], strict=True))
+        ports = dict(zip(_PORTS, [port, *free_ports(len(_PORTS) - 1)], strict=True))
         process = subprocess.Popen(_command(folder, identities.path, ports), stdout=log, stderr=log)
         stack.callback(_stop, process)
         stack.enter_context(_ended_with_us(process))
-        master_url = f"http://{_HOST}:{ports['master.port']}"
-        store = ObjectStore(f"http://{_HOST}:{port}", master_url, identities, process)
+        master_url = f"http://{LOOPBACK}:{ports['master.port']}"
+        store = ObjectStore(f"http://{LOOPBACK}:{port}", master_url, identities, process)
         store.wait_until_ready()
         yield store
 
@@ -129,8 +128,8 @@ def _command(folder: Path, identities: Path, ports: dict[str, int]) -> list[str]
         weed,
         "server",
         f"-dir={data}",
-        f"-ip={_HOST}",
-        f"-ip.bind={_HOST}",
+        f"-ip={LOOPBACK}",
+        f"-ip.bind={LOOPBACK}",
         "-filer",
         "-s3",
         f"-s3.config={identities}",
@@ -144,14 +143,6 @@ def _command(folder: Path, identities: Path, ports: dict[str, int]) -> list[str]
         "-volume.preStopSeconds=0",
         *(f"-{name}={number}" for name, number in ports.items()),
     ]
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((_HOST, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
 
 
 @contextmanager
