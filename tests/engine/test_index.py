@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from safehold.engine.index.folding import fold
 from safehold.engine.index.lookup import MOST_SEGMENTS, Index
-from safehold.engine.packs import FinishedPack, PackedChunk
+from safehold.engine.contents import FinishedPack, PackedChunk
 from safehold.errors import IntegrityError, KeyMaterialError, StoreUnavailableError
 
 if TYPE_CHECKING:

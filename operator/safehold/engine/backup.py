@@ -11,16 +11,17 @@ from typing import Literal
 from pydantic import JsonValue
 
 from safehold.engine import names
-from safehold.engine.chunks import ZERO_ID, chunk_id, compress
+from safehold.engine.chunks import ZERO_ID, chunk_id
 from safehold.engine.footing import Footing
+from safehold.engine.frames import Frame, FrameKind
+from safehold.engine.lanes import UploadLanes
 from safehold.engine.manifest import BaseIdentity, Capture, Manifest, Owner, Statistics, StoredVolume
 from safehold.engine.maps import MapBuilder, MapCursor, MapReader, slots_of
 from safehold.engine.names import PointName
-from safehold.engine.packs import PackWriter, UploadLanes
+from safehold.engine.packs import RunPacks
 from safehold.engine.reading import ChunkReader
 from safehold.engine.repository import Domain
 from safehold.engine.scan import Batch, ScanPlan, scan
-from safehold.engine.sealing import ObjectType
 from safehold.engine.volumes import SourceVolume
 from safehold.errors import InterruptedRunError, SafeholdError, UsageError
 
@@ -100,10 +101,8 @@ class _Run:
         if self._parent:
             domain.index.follow(self._parent.segments)
         self._key_set = domain.keys.current
-        self._data, self._nodes = (
-            PackWriter(domain.store, domain.keys.scope, self._key_set, kind, lanes, domain.geometry)
-            for kind in (ObjectType.DATA_PACK, ObjectType.MAP_PACK)
-        )
+        self._node_key = self._key_set.node_key
+        self._packs = RunPacks(domain.store, domain.keys.scope, self._key_set, lanes, domain.geometry)
         self._stored = 0
         self._done = 0
         self.bytes_total = 0
@@ -156,15 +155,12 @@ class _Run:
 
     def finish_packs(self) -> None:
         """End the packs, wait until they are in the store, and tell them to the index."""
-        for writer in (self._data, self._nodes):
-            writer.close_pack()
-        for writer in (self._data, self._nodes):
-            self._domain.index.add(writer.uploaded(wait=True))
+        self._packs.close()
+        self._domain.index.add(self._packs.uploaded(wait=True))
 
     def abort(self) -> None:
         """Let the store drop what was not finished."""
-        for writer in (self._data, self._nodes):
-            writer.abort()
+        self._packs.abort()
 
     def commit(self, volumes: list[StoredVolume]) -> Manifest:
         """Write the last index segment, then the manifest: now the point exists."""
@@ -200,9 +196,10 @@ class _Run:
     def _scan_plan(self, previous: MapReader | None) -> ScanPlan:
         return ScanPlan(
             chunk_bytes=self._domain.geometry.chunk_bytes,
+            batch_chunks=self._domain.geometry.frame_chunks,
             id_key=self._key_set.id_key,
             previous=MapCursor(previous),
-            known=self._domain.index.known,
+            claim=self._domain.index.claim,
             stop=self._stop,
         )
 
@@ -215,7 +212,7 @@ class _Run:
         volume = self._parent.volume(name)
         if volume is None or not volume.fits(self._domain.geometry):
             return None
-        reader = ChunkReader(self._domain.store, self._domain.keys, self._key_set, ObjectType.MAP_PACK)
+        reader = ChunkReader(self._domain.store, self._domain.keys, self._key_set, FrameKind.NODES)
         return MapReader(volume.map(), volume.map_fanout, reader, self._domain.index)
 
     def _engine_reason(self, previous: MapReader | None) -> str:
@@ -226,20 +223,17 @@ class _Run:
         return f"no changed-block information; everything was read and compared with {self._parent.point}"
 
     def _take(self, batch: Batch, builder: MapBuilder) -> None:
-        for chunk in batch.new:
-            # Two batches that were read at the same time may both hold a new chunk: only the first is kept.
-            if self._domain.index.claim(chunk.id):
-                self._stored += self._data.append(chunk.id, chunk.body, chunk.length)
+        if batch.frame:
+            self._stored += self._packs.add_chunks(batch.frame)
         if batch.ids:
             builder.append(batch.ids)
         else:
             builder.append_zeros(batch.slots)
-        self._domain.index.add(self._data.uploaded())
-        self._domain.index.add(self._nodes.uploaded())
+        self._domain.index.add(self._packs.uploaded())
 
     def _store_node(self, node: bytes, previous: MapReader | None) -> bytes:
-        node_id = chunk_id(node, self._key_set.node_key)
+        node_id = chunk_id(node, self._node_key)
         unchanged = previous is not None and previous.has_node(node_id)
-        if not unchanged and node_id != ZERO_ID and self._domain.index.claim(node_id):
-            self._stored += self._nodes.append(node_id, compress(node), len(node))
+        if not unchanged and node_id != ZERO_ID and self._domain.index.claim([node_id]):
+            self._stored += self._packs.add_node(Frame.of(FrameKind.NODES, [(node_id, len(node))], node))
         return node_id

@@ -153,13 +153,14 @@ class MapCursor:
             joined[at * ID_BYTES : at * ID_BYTES + len(ids)] = ids
         return bytes(joined)
 
-    def count_data(self, first: int, count: int) -> int:
-        """How many of `count` chunks from `first` are not zeros; costs what the map holds there, not the count."""
-        return sum(
-            ids[at : at + ID_BYTES] != ZERO_ID
-            for _, ids in self._overlaps(first, count)
-            for at in range(0, len(ids), ID_BYTES)
-        )
+    def data_slots(self, first: int, count: int) -> list[int]:
+        """Which of `count` chunks from `first` are not zeros; costs what the map holds there, not the count."""
+        return [
+            first + at + number
+            for at, ids in self._overlaps(first, count)
+            for number in range(len(ids) // ID_BYTES)
+            if ids[number * ID_BYTES : (number + 1) * ID_BYTES] != ZERO_ID
+        ]
 
     def _overlaps(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
         end = first + count

@@ -7,12 +7,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from safehold.engine.chunks import ID_BYTES, ZERO_ID
+from safehold.engine.frames import FrameKind
 from safehold.engine.manifest import Manifest, StoredVolume
 from safehold.engine.maps import MapCursor, MapReader
 from safehold.engine.reading import ChunkReader, PackRange, locate_all, plan_ranges
 from safehold.engine.repository import Domain
-from safehold.engine.scan import ScanPlan, scan
-from safehold.engine.sealing import ObjectType
+from safehold.engine.scan import ScanPlan, claim_nothing, scan
 from safehold.engine.volumes import Extent, SourceVolume, TargetVolume
 from safehold.errors import InterruptedRunError, PointError, SafeholdError, VolumeError
 from safehold.reasons import Reason
@@ -74,9 +74,10 @@ def verify(domain: Domain, manifest: Manifest, name: str, path: Path, *, stop: t
         source.drop_cache()
         plan = ScanPlan(
             chunk_bytes=volume.chunk_bytes,
+            batch_chunks=domain.geometry.frame_chunks,
             id_key=keys.id_key,
             previous=MapCursor(_map_reader(domain, manifest, volume)),
-            known=set,
+            claim=claim_nothing,
             stop=stop,
             limit_bytes=volume.size_bytes,
         )
@@ -94,7 +95,7 @@ def verify(domain: Domain, manifest: Manifest, name: str, path: Path, *, stop: t
 
 def _map_reader(domain: Domain, manifest: Manifest, volume: StoredVolume) -> MapReader:
     keys = domain.keys.key_set(bytes.fromhex(manifest.key_set), manifest.point)
-    reader = ChunkReader(domain.store, domain.keys, keys, ObjectType.MAP_PACK)
+    reader = ChunkReader(domain.store, domain.keys, keys, FrameKind.NODES)
     return MapReader(volume.map(), volume.map_fanout, reader, domain.index)
 
 
@@ -117,7 +118,7 @@ class _Filling:
         self._progress = progress
         self._map = _map_reader(domain, manifest, volume)
         keys = domain.keys.key_set(bytes.fromhex(manifest.key_set), manifest.point)
-        self._reader = ChunkReader(domain.store, domain.keys, keys, ObjectType.DATA_PACK)
+        self._reader = ChunkReader(domain.store, domain.keys, keys, FrameKind.CHUNKS, compute_ids=False)
 
     def run(self) -> None:
         with ThreadPoolExecutor(_READERS, thread_name_prefix="restore") as executor:

@@ -1,54 +1,67 @@
-"""Reading a volume with all cores: chunks are named, compared with the parent's map, and compressed if they are new."""
+"""Reading a volume with all cores: chunks are named, compared with a map, and compressed if they are new."""
 
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from safehold.engine.chunks import ID_BYTES, ZERO_ID, chunk_id, compress
+from safehold.engine.chunks import ID_BYTES, ZERO_ID, chunk_id
+from safehold.engine.frames import Frame, FrameKind
 from safehold.engine.maps import MapCursor, slots_of
 from safehold.engine.volumes import SourceVolume
 from safehold.errors import InterruptedRunError
 
-_BATCH_CHUNKS = 8
-"""2 MiB at a time: large enough for the disk and the thread switch, small enough to hold many."""
+_HOLE_SLOTS = 64 * 1024
+"""A larger hole becomes several batches, so that what differs in one is a list of bounded length."""
 _MOST_THREADS = 8
 _per_thread = threading.local()
 
-
-@dataclass(frozen=True, slots=True)
-class NewChunk:
-    """A chunk that the parent does not have, ready to be sealed."""
-
-    id: bytes
-    body: bytes | bytearray
-    length: int
+Claim = Callable[[list[bytes]], set[bytes]]
+"""Asked for each changed chunk, by several threads: those that are to be packed. Each id is given to one of them."""
 
 
-@dataclass(frozen=True, slots=True)
+def claim_nothing(_: list[bytes]) -> set[bytes]:
+    """For who only compares."""
+    return set()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What became of neighbouring chunks; `ids` is empty for a hole of `slots` chunks."""
+    """What became of neighbouring chunks, from the slot `first` on."""
 
+    first: int
     slots: int
     ids: bytes
-    new: list[NewChunk]
-    bytes_read: int
-    bytes_changed: int
+    """Joined; empty for a hole."""
+    changed: Sequence[int] = ()
+    """The slots whose ids differ from those of the map."""
+    bytes_read: int = 0
+    bytes_changed: int = 0
+    frame: Frame | None = None
+    """The changed chunks that were claimed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanPlan:
-    """How to scan: the cut, the keys, the parent's map, and who knows which chunks exist already."""
+    """How to scan: the cut, the key, the map to compare with, and who decides which chunks are packed."""
 
     chunk_bytes: int
+    batch_chunks: int
     id_key: bytes
     previous: MapCursor
-    known: Callable[[list[bytes]], set[bytes]]
+    claim: Claim
     stop: threading.Event
     limit_bytes: int | None = None
     """Look no further, where the disk is larger than what it is compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    first: int
+    count: int
+    is_data: bool
 
 
 def worker_threads() -> int:
@@ -67,15 +80,14 @@ def scan(volume: SourceVolume, plan: ScanPlan) -> Iterator[Batch]:
     pending: deque[Future[Batch] | Batch] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="scan") as executor:
         try:
-            for first, count, is_data in _pieces(volume, plan.chunk_bytes, size_bytes):
+            for piece in _pieces(volume, plan, size_bytes):
                 if plan.stop.is_set():
                     raise InterruptedRunError("The run was told to stop")
-                if is_data:
-                    previous = plan.previous.ids(first, count)
-                    pending.append(executor.submit(_read_batch, volume, plan, (first, count, size_bytes), previous))
+                if piece.is_data:
+                    previous = plan.previous.ids(piece.first, piece.count)
+                    pending.append(executor.submit(_read_batch, volume, plan, piece, size_bytes, previous))
                 else:
-                    changed = plan.previous.count_data(first, count) * plan.chunk_bytes
-                    pending.append(Batch(count, b"", [], 0, changed))
+                    pending.append(_hole(plan, piece, size_bytes))
                 while len(pending) > 2 * threads or (pending and not isinstance(pending[0], Future)):
                     yield _result(pending.popleft())
             while pending:
@@ -88,66 +100,83 @@ def _result(item: Future[Batch] | Batch) -> Batch:
     return item if isinstance(item, Batch) else item.result()
 
 
-def _pieces(volume: SourceVolume, chunk_bytes: int, size_bytes: int) -> Iterator[tuple[int, int, bool]]:
-    """First chunk, number of chunks, and whether there may be data: the extents, widened to whole chunks."""
+def _pieces(volume: SourceVolume, plan: ScanPlan, size_bytes: int) -> Iterator[_Piece]:
+    """The extents, widened to whole chunks, and the holes between them."""
     position = 0
-    slots = slots_of(size_bytes, chunk_bytes)
+    slots = slots_of(size_bytes, plan.chunk_bytes)
     for extent in volume.data_extents():
-        first = max(extent.offset // chunk_bytes, position)
-        last = min(slots_of(extent.end, chunk_bytes), slots)
-        if first > position:
-            yield position, first - position, False
-        for start in range(first, last, _BATCH_CHUNKS):
-            yield start, min(_BATCH_CHUNKS, last - start), True
+        first = max(extent.offset // plan.chunk_bytes, position)
+        last = min(slots_of(extent.end, plan.chunk_bytes), slots)
+        yield from _cut(position, first, _HOLE_SLOTS, is_data=False)
+        yield from _cut(first, last, plan.batch_chunks, is_data=True)
         position = max(position, last)
-    if position < slots:
-        yield position, slots - position, False
+    yield from _cut(position, slots, _HOLE_SLOTS, is_data=False)
 
 
-def _read_batch(volume: SourceVolume, plan: ScanPlan, piece: tuple[int, int, int], previous: bytes) -> Batch:
-    first, count, size_bytes = piece
-    offset = first * plan.chunk_bytes
-    total = min(count * plan.chunk_bytes, size_bytes - offset)
-    chunks = _buffers(plan.chunk_bytes, count, total)
-    volume.read_into(list(chunks), offset)
-    zeros = _zeros(plan.chunk_bytes)
-    ids = [
-        ZERO_ID
-        if chunk == (zeros if len(chunk) == len(zeros) else zeros[: len(chunk)])
-        else chunk_id(chunk, plan.id_key)
-        for chunk in chunks
-    ]
-    changed = [n for n, i in enumerate(ids) if i != previous[n * ID_BYTES : (n + 1) * ID_BYTES]]
+def _cut(first: int, end: int, most: int, *, is_data: bool) -> Iterator[_Piece]:
+    for start in range(first, end, most):
+        yield _Piece(start, min(most, end - start), is_data)
+
+
+def _hole(plan: ScanPlan, piece: _Piece, size_bytes: int) -> Batch:
+    changed = plan.previous.data_slots(piece.first, piece.count)
     return Batch(
-        slots=count,
-        ids=b"".join(ids),
-        new=_new_chunks(plan, {ids[n]: chunks[n] for n in changed if ids[n] != ZERO_ID}),
-        bytes_read=total,
-        bytes_changed=sum(len(chunks[n]) for n in changed),
+        first=piece.first,
+        slots=piece.count,
+        ids=b"",
+        changed=changed,
+        bytes_changed=_bytes_of(changed, plan.chunk_bytes, size_bytes),
     )
 
 
-def _new_chunks(plan: ScanPlan, changed: dict[bytes, bytearray]) -> list[NewChunk]:
-    if not changed:
-        return []
-    known = plan.known(list(changed))
-    return [NewChunk(i, compress(chunk), len(chunk)) for i, chunk in changed.items() if i not in known]
+def _read_batch(volume: SourceVolume, plan: ScanPlan, piece: _Piece, size_bytes: int, previous: bytes) -> Batch:
+    offset = piece.first * plan.chunk_bytes
+    content = _buffer(plan)[: min(piece.count * plan.chunk_bytes, size_bytes - offset)]
+    volume.read_into([content], offset)
+    chunks = [content[at : at + plan.chunk_bytes] for at in range(0, len(content), plan.chunk_bytes)]
+    ids = [ZERO_ID if _is_zeros(chunk) else chunk_id(chunk, plan.id_key) for chunk in chunks]
+    joined = b"".join(ids)
+    different: list[int] = []
+    if joined != previous:
+        different = [n for n, each in enumerate(ids) if each != previous[n * ID_BYTES : (n + 1) * ID_BYTES]]
+    changed = [piece.first + n for n in different]
+    return Batch(
+        first=piece.first,
+        slots=piece.count,
+        ids=joined,
+        changed=changed,
+        bytes_read=len(content),
+        bytes_changed=_bytes_of(changed, plan.chunk_bytes, size_bytes),
+        frame=_new_frame(plan, {ids[n]: chunks[n] for n in different if ids[n] != ZERO_ID}, content),
+    )
 
 
-def _buffers(chunk_bytes: int, count: int, total: int) -> list[bytearray]:
-    """Buffers of the calling thread, one per chunk: the next batch fills them again, so nothing may keep them."""
-    if getattr(_per_thread, "chunk_bytes", None) != chunk_bytes:
-        _per_thread.buffers = [bytearray(chunk_bytes) for _ in range(_BATCH_CHUNKS)]
-        _per_thread.chunk_bytes = chunk_bytes
-    buffers: list[bytearray] = _per_thread.buffers[:count]
-    last = total - (count - 1) * chunk_bytes
-    if last != chunk_bytes:
-        buffers[-1] = bytearray(last)
-    return buffers
+def _new_frame(plan: ScanPlan, changed: dict[bytes, memoryview], content: memoryview) -> Frame | None:
+    claimed = plan.claim(list(changed)) if changed else set()
+    if not claimed:
+        return None
+    new = [(each, chunk) for each, chunk in changed.items() if each in claimed]
+    named = [(each, len(chunk)) for each, chunk in new]
+    is_whole = sum(length for _, length in named) == len(content)
+    return Frame.of(FrameKind.CHUNKS, named, content if is_whole else b"".join(chunk for _, chunk in new))
 
 
-def _zeros(chunk_bytes: int) -> bytes:
-    if len(getattr(_per_thread, "zeros", b"")) != chunk_bytes:
-        _per_thread.zeros = bytes(chunk_bytes)
-    zeros: bytes = _per_thread.zeros
-    return zeros
+def _bytes_of(slots: Iterable[int], chunk_bytes: int, size_bytes: int) -> int:
+    return sum(min(chunk_bytes, size_bytes - slot * chunk_bytes) for slot in slots)
+
+
+def _buffer(plan: ScanPlan) -> memoryview:
+    """A buffer of the calling thread: its next batch fills it again, so nothing may keep a part of it."""
+    size = plan.batch_chunks * plan.chunk_bytes
+    if len(getattr(_per_thread, "buffer", b"")) != size:
+        _per_thread.buffer = memoryview(bytearray(size))
+    buffer: memoryview = _per_thread.buffer
+    return buffer
+
+
+def _is_zeros(chunk: memoryview) -> bool:
+    # A bytearray compares with any buffer by memcmp; a memoryview would do it byte by byte.
+    if len(getattr(_per_thread, "zeros", b"")) != len(chunk):
+        _per_thread.zeros = bytearray(len(chunk))
+    zeros: bytearray = _per_thread.zeros
+    return zeros == chunk

@@ -18,15 +18,13 @@ SALT_BYTES = 32
 _HEADER = struct.Struct(">8sHHIQ16s32s")
 HEADER_BYTES = _HEADER.size
 _FRAME_NUMBER = struct.Struct(">I")
-_CHUNK_AAD = struct.Struct(">8sHH32sI")
 
 
 class ObjectType(IntEnum):
     """What a sealed object is; part of its key and of its associated data."""
 
     KEY_SET = 1
-    DATA_PACK = 2
-    MAP_PACK = 3
+    PACK = 2
     SEGMENT = 4
     POINT = 5
     CONDEMNED = 7
@@ -80,11 +78,6 @@ def object_cipher(data_key: bytes, object_type: ObjectType, salt: bytes) -> AESG
 def nonce(frame: int) -> bytes:
     """The nonce of an object's n-th frame."""
     return frame.to_bytes(12)
-
-
-def chunk_associated_data(object_type: ObjectType, chunk_id: bytes, length: int) -> bytes:
-    """What a chunk in a pack is bound to."""
-    return _CHUNK_AAD.pack(MAGIC, VERSION, object_type, chunk_id, length)
 
 
 def seal_object(

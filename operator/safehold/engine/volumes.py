@@ -74,7 +74,7 @@ class SourceVolume:
             position = min(os.lseek(self._descriptor, start, os.SEEK_HOLE), self.size_bytes)
             yield Extent(start, position - start)
 
-    def read_into(self, buffers: list[bytearray | memoryview], offset: int) -> None:
+    def read_into(self, buffers: list[memoryview], offset: int) -> None:
         """Fill the buffers, one after the other, from `offset`. Called by several threads."""
         wanted = sum(len(buffer) for buffer in buffers)
         try:
@@ -97,8 +97,8 @@ class SourceVolume:
         os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _behind(buffers: list[bytearray | memoryview], taken: int) -> list[bytearray | memoryview]:
-    rest: list[bytearray | memoryview] = []
+def _behind(buffers: list[memoryview], taken: int) -> list[memoryview]:
+    rest: list[memoryview] = []
     for buffer in buffers:
         if taken < len(buffer):
             rest.append(memoryview(buffer)[taken:])
@@ -134,7 +134,7 @@ class TargetVolume:
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
 
-    def write(self, content: bytes, offset: int) -> None:
+    def write(self, content: bytes | memoryview, offset: int) -> None:
         """Write all of it. Called by several threads."""
         view = memoryview(content)
         try:

@@ -11,7 +11,7 @@ from safehold.engine.index.merging import RowSource, WaitingRows, merge_segments
 from safehold.engine.index.segment_reading import BlockCache, Segment, SegmentSource
 from safehold.engine.index.segments import Location, PackRow, SegmentEntry
 from safehold.engine.keys import KeyRing
-from safehold.engine.packs import FinishedPack
+from safehold.engine.contents import FinishedPack
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import ObjectMissingError
 
@@ -31,6 +31,7 @@ class Index:
         self._geometry = geometry
         self._source = SegmentSource(store, keys, geometry, FilterFile(), BlockCache(_CACHED_BLOCK_BYTES))
         self._segments = SegmentCatalogue(self._source)
+        self._claiming = threading.Lock()
         self._in_packs: set[bytes] = set()
         self._waiting: list[FinishedPack] = []
         self._reuse_lock = threading.Lock()
@@ -59,12 +60,14 @@ class Index:
         with self._reuse_lock:
             return list(self._reused_packs.values())
 
-    def claim(self, chunk_id: bytes) -> bool:
-        """True for the first who wants to pack the id in this run. Called by the packing thread only."""
-        if self.known([chunk_id]):
-            return False
-        self._in_packs.add(chunk_id)
-        return True
+    def claim(self, chunk_ids: Iterable[bytes]) -> set[bytes]:
+        """Those of the ids that the caller has to pack: nobody has them, and nobody else in this run claimed them."""
+        wanted = set(chunk_ids)
+        wanted -= self.known(wanted)
+        with self._claiming:
+            wanted -= self._in_packs
+            self._in_packs |= wanted
+        return wanted
 
     def known(self, chunk_ids: Iterable[bytes]) -> set[bytes]:
         """Those of the ids that need not be packed again, as far as a bounded number of requests can tell."""
@@ -152,7 +155,8 @@ class Index:
         self._before_writing()
         entry = merge_segments(self._source, sources, self._new_name(), gone=self._avoided)
         self._segments.replace([segment.entry for segment in opened], entry)
-        self._in_packs.difference_update(chunk.id for pack in self._waiting for chunk in pack.chunks)
+        with self._claiming:
+            self._in_packs.difference_update(chunk.id for pack in self._waiting for chunk in pack.chunks)
         self._waiting.clear()
 
     def _new_name(self) -> str:

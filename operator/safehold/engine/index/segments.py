@@ -4,7 +4,7 @@ import struct
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from safehold.engine.packs import FinishedPack
+from safehold.engine.contents import FinishedPack
 from safehold.engine.sealing import HEADER_BYTES, TAG_BYTES, Header, ObjectType
 from safehold.errors import IntegrityError
 
