@@ -22,6 +22,7 @@ from safehold.errors import StoreUnavailableError
 CHUNK = 512
 TINY = Geometry(
     chunk_bytes=CHUNK,
+    frame_bytes=4 * CHUNK,
     map_fanout=4,
     pack_bytes=8 * CHUNK,
     part_bytes=3 * CHUNK,

@@ -126,7 +126,7 @@ def test_a_stopped_run_is_continued_by_the_next(laboratory: Laboratory, noise: N
     manifest = laboratory.back_up(disk, run_id="run")
     assert laboratory.restored(manifest) == content
     kept = sum(len(laboratory.store.objects[name]) for name in laboratory.objects("packs/"))
-    assert kept < 160 * (CHUNK + 16) * 1.25
+    assert kept < 160 * (CHUNK + 80) * 1.25
     assert manifest.volumes[0].statistics.bytes_stored <= kept - sent
     assert (sent > 0) == (looks > 4)
 

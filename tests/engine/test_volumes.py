@@ -42,7 +42,7 @@ def test_a_disk_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> Non
     with SourceVolume(path) as volume:
         os.truncate(path, 500)
         with pytest.raises(VolumeError, match="ended while it was read: expected 1000 bytes, found 500"):
-            volume.read_into([bytearray(600), bytearray(400)], 0)
+            volume.read_into([memoryview(bytearray(600)), memoryview(bytearray(400))], 0)
 
 
 @pytest.mark.parametrize(

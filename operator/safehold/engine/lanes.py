@@ -15,6 +15,8 @@ _WORTH_A_LANE = 1.1
 """How much faster it must go with one lane more to keep it."""
 _ROUNDS = 2
 """Bodies per lane that are sent before a rate is believed."""
+_PATIENCE = 8
+"""Rates to see before a lane that was in vain is tried again."""
 
 
 class LaneCount:
@@ -27,11 +29,11 @@ class LaneCount:
     def __init__(self, *, first: int = FIRST_LANES, most: int = MOST_LANES) -> None:
         self.lanes = first
         self._most = most
-        self._best_rate = 0.0
+        self._rates: dict[int, float] = {}
+        self._patience = 0
         self._since: float | None = None
         self._bytes = 0
         self._bodies = 0
-        self._rests = 0
 
     def sent(self, size_bytes: int, began: float, now: float) -> None:
         """A body of this size was sent between these seconds."""
@@ -44,16 +46,14 @@ class LaneCount:
             self._since, self._bytes, self._bodies = now, 0, 0
 
     def _judge(self, rate: float) -> None:
-        if self._rests > 0:
-            self._rests -= 1
-            self._best_rate = max(self._best_rate, rate)
-        elif rate > _WORTH_A_LANE * self._best_rate:
-            self._best_rate = rate
-            self.lanes = min(self.lanes + 1, self._most)
-        else:
-            self.lanes = max(self.lanes - 1, 1)
-            self._best_rate = rate
-            self._rests = 2 * _ROUNDS
+        self._rates[self.lanes] = rate
+        if rate <= _WORTH_A_LANE * self._rates.get(self.lanes - 1, 0):
+            self.lanes -= 1
+            self._patience = _PATIENCE
+        elif self._patience > 0:
+            self._patience -= 1
+        elif self.lanes < self._most:
+            self.lanes += 1
 
 
 class UploadLanes:
