@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from safehold.engine.contents import FinishedPack, PackedChunk
 from safehold.engine.index.folding import fold
 from safehold.engine.index.lookup import MOST_SEGMENTS, Index
-from safehold.engine.contents import FinishedPack, PackedChunk
 from safehold.errors import IntegrityError, KeyMaterialError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -102,12 +102,12 @@ def test_a_run_sees_its_own_chunks_before_and_after_a_segment_is_written(laborat
     """Claimed chunks are known at once, also across the moment in which their segment is written."""
     index = index_of(laboratory)
     chunk_ids = some_ids(10)
-    assert all(index.claim(chunk_id) for chunk_id in chunk_ids)
+    assert index.claim(chunk_ids) == set(chunk_ids)
     assert index.known(chunk_ids) == set(chunk_ids)
     index.add([pack_of(chunk_ids)])
     index.flush()
     assert index.known(chunk_ids) == set(chunk_ids)
-    assert not any(index.claim(chunk_id) for chunk_id in chunk_ids)
+    assert index.claim(chunk_ids) == set()
 
 
 def test_segments_are_closed_by_entries(laboratory: Laboratory) -> None:

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from safehold.engine import names
+from safehold.engine.contents import FinishedPack
 from safehold.engine.geometry import MIB, Geometry
 from safehold.engine.index.catalogue import SegmentCatalogue
 from safehold.engine.index.filters import FilterFile
@@ -11,7 +12,6 @@ from safehold.engine.index.merging import RowSource, WaitingRows, merge_segments
 from safehold.engine.index.segment_reading import BlockCache, Segment, SegmentSource
 from safehold.engine.index.segments import Location, PackRow, SegmentEntry
 from safehold.engine.keys import KeyRing
-from safehold.engine.contents import FinishedPack
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import ObjectMissingError
 

@@ -48,9 +48,12 @@ except ImportError as problem:
     sys.exit(f"{problem.name} is missing; run: python3 -m pip install zstandard cryptography")
 
 MAGIC, END, VERSION, TAG_BYTES, ID_BYTES = b"SAFEHOLD", b"SAFEHEND", 1, 16, 32
-KEY_SET, DATA_PACK, MAP_PACK, SEGMENT, POINT = 1, 2, 3, 4, 5
+KEY_SET, PACK, SEGMENT, POINT = 1, 2, 4, 5
+CHUNKS, NODES = 1, 2  # kinds of frames in packs
 HEADER = struct.Struct(">8sHHIQ16s32s")
-BOUND_CHUNK = struct.Struct(">8sHH32sI")
+BOUND_FRAME = struct.Struct(">8sHH")
+FRAME_COUNT = struct.Struct(">H")
+FRAME_CHUNK = struct.Struct(">32sI")
 FRONT_COUNTS = struct.Struct(">IIQ")
 PACK_ROW = struct.Struct(">32s16sQQI")
 ROW = struct.Struct(">32sIIIII")
@@ -363,14 +366,32 @@ class Chunks:
         start, last = group[0][0], group[-1][0]
         name = f"packs/{self.domain.scope}/{start.pack[:1].hex()}/{start.pack.hex()}"
         data = self.domain.store.read(name, start.offset, last.offset + last.stored - start.offset)
-        cipher = object_cipher(self.domain.data_key(start.key_set, name), kind, start.pack)
-        for place, chunk_id in group:
-            sealed = data[place.offset - start.offset :][: place.stored]
-            bound = BOUND_CHUNK.pack(MAGIC, VERSION, kind, chunk_id, place.length)
-            body = opened(name, cipher, place.frame, sealed, bound)
-            if len(body) != place.length:
-                body = zstandard.ZstdDecompressor().decompress(body, max_output_size=place.length)
-            take(chunk_id, body)
+        cipher = object_cipher(self.domain.data_key(start.key_set, name), PACK, start.pack)
+        wanted = {chunk_id for _, chunk_id in group}
+        for number, offset, stored in sorted({(place.frame, place.offset, place.stored) for place, _ in group}):
+            sealed = data[offset - start.offset :][:stored]
+            for chunk_id, content in _unpacked(
+                opened(name, cipher, number, sealed, BOUND_FRAME.pack(MAGIC, VERSION, kind))
+            ):
+                if chunk_id in wanted:
+                    wanted.discard(chunk_id)
+                    take(chunk_id, content)
+        if wanted:
+            raise RescueError(f"{name} lacks chunks that the index says it holds")
+
+
+def _unpacked(frame: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The ids and contents of the chunks in a frame of a pack (section 5)."""
+    (count,) = FRAME_COUNT.unpack_from(frame)
+    body_at = FRAME_COUNT.size + count * FRAME_CHUNK.size
+    chunks = list(FRAME_CHUNK.iter_unpack(frame[FRAME_COUNT.size : body_at]))
+    body, size = frame[body_at:], sum(length for _, length in chunks)
+    if len(body) != size:
+        body = zstandard.ZstdDecompressor().decompress(body, max_output_size=size)
+    at = 0
+    for chunk_id, length in chunks:
+        yield chunk_id, body[at : at + length]
+        at += length
 
 
 def _near(first: Place, last: Place, place: Place) -> bool:
@@ -387,7 +408,7 @@ def leaves(chunks: Chunks, volume: Any) -> Iterator[tuple[int, bytes]]:
             return
         children = [node[at : at + ID_BYTES] for at in range(0, len(node), ID_BYTES)]
         nodes: dict[bytes, bytes] = {}
-        chunks.each(set(children) - {ZERO_ID}, MAP_PACK, nodes.__setitem__)
+        chunks.each(set(children) - {ZERO_ID}, NODES, nodes.__setitem__)
         for number, child in enumerate(children):
             if child != ZERO_ID:
                 yield from below(nodes[child], level - 1, first + number * volume["map_fanout"] ** (level - 1))
@@ -417,10 +438,10 @@ def restore(chunks: Chunks, volume: Any, disk: Path) -> None:
                 if (chunk_id := node[at : at + ID_BYTES]) != ZERO_ID:
                     window.setdefault(chunk_id, []).append(first + at // ID_BYTES)
             if len(window) >= WINDOW_CHUNKS:
-                chunks.each(window.keys(), DATA_PACK, write)
+                chunks.each(window.keys(), CHUNKS, write)
                 window.clear()
                 print(f"{first * volume['chunk_bytes'] / volume['size_bytes']:.0%}", end="\r", file=sys.stderr)
-        chunks.each(window.keys(), DATA_PACK, write)
+        chunks.each(window.keys(), CHUNKS, write)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
