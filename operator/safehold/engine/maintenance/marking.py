@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from safehold.engine.chunks import ID_BYTES, ZERO_ID
+from safehold.engine.frames import FrameKind
 from safehold.engine.maintenance.manifests import read_manifests
 from safehold.engine.maintenance.partitions import Partitions
 from safehold.engine.maintenance.progress import Advance, silent
@@ -14,7 +15,6 @@ from safehold.engine.manifest import Manifest
 from safehold.engine.names import PointName
 from safehold.engine.reading import ChunkReader, PackRange, plan_ranges
 from safehold.engine.repository import Domain
-from safehold.engine.sealing import ObjectType
 from safehold.errors import IntegrityError
 
 _WINDOW_NODES = 8192
@@ -105,9 +105,7 @@ class _Walk:
         self._marks.newest.setdefault(name.owner, name.id)
         key_set = self._domain.keys.key_set(bytes.fromhex(manifest.key_set), manifest.point)
         if key_set.id_key not in self._readers:
-            self._readers[key_set.id_key] = ChunkReader(
-                self._domain.store, self._domain.keys, key_set, ObjectType.MAP_PACK
-            )
+            self._readers[key_set.id_key] = ChunkReader(self._domain.store, self._domain.keys, key_set, FrameKind.NODES)
         for volume in manifest.volumes:
             root = bytes.fromhex(volume.root)
             if root != ZERO_ID:
@@ -145,7 +143,7 @@ class _Walk:
 
     def _read_range(self, reader: ChunkReader, wanted: PackRange) -> Sequence[bytes]:
         try:
-            return [content for _, content in reader.read(wanted)]
+            return [bytes(content) for _, content in reader.read(wanted)]
         except IntegrityError as problem:
             if len(wanted.chunks) == 1:
                 self._lose(wanted.chunks[0][0], problem)
