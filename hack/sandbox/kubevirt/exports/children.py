@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
+from sandbox.certificates import ServingFiles
 from sandbox.cluster.client import Object, Objects, timestamp
 from sandbox.cluster.metadata import controller_reference
 from sandbox.cluster.quantity import format_bytes, parse_quantity
-from sandbox.kubevirt.exports.certificates import ServerCertificate
 from sandbox.kubevirt.exports.source import Source, restored_claim_name
 from sandbox.kubevirt.exports.statuses import expiry, service_name
 from sandbox.kubevirt.names import CONTENT_TYPE, EXPORT_SERVICE, NODE
@@ -103,7 +103,7 @@ def pod_of(export: Object, source: Source, token_secret: str, certificate_secret
     }
 
 
-def certificate_secret_of(pod: Object, name: str, issued: ServerCertificate) -> Object:
+def certificate_secret_of(pod: Object, name: str, files: ServingFiles) -> Object:
     """The pod's TLS Secret, which dies with it."""
     return {
         "metadata": {
@@ -112,7 +112,7 @@ def certificate_secret_of(pod: Object, name: str, issued: ServerCertificate) -> 
             "ownerReferences": [controller_reference(pod)],
         },
         "type": "kubernetes.io/tls",
-        "stringData": {"tls.crt": issued.certificate, "tls.key": issued.key},
+        "stringData": {"tls.crt": files.certificate.read_text(), "tls.key": files.key.read_text()},
     }
 
 

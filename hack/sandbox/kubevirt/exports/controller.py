@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sandbox.certificates import ServingFiles
 from sandbox.cluster.client import Cluster, Object
 from sandbox.cluster.controller import Controller
 from sandbox.cluster.errors import AlreadyExistsError
@@ -33,7 +34,6 @@ from sandbox.cluster.metadata import controller_uid, is_deleting, labels_of
 from sandbox.guest.errors import GuestError
 from sandbox.kubevirt.caches import Caches
 from sandbox.kubevirt.exports import children
-from sandbox.kubevirt.exports.certificates import ServerCertificate
 from sandbox.kubevirt.exports.manifests import data_volumes, exported_machine
 from sandbox.kubevirt.exports.observation import observe
 from sandbox.kubevirt.exports.server import PulledPoint, Served
@@ -108,7 +108,7 @@ class ExportController:
         look = _Look(export, await observe(self._cluster, self._caches, export))
         pod = None if look.source.refusal else await self._bring_up(look)
         base = self._servers.base(look.uid) if pod is not None else None
-        links = internal_links(base, self._servers.authority.certificate, look.source) if base else None
+        links = internal_links(base, self._files(look).authority, look.source) if base else None
         token_secret = children.token_secret_name(export) if pod or export["spec"].get("tokenSecretRef") else None
         status = export_status(export, look.source, pod, links, token_secret, now)
         if status != export.get("status"):
@@ -125,13 +125,13 @@ class ExportController:
             with suppress(AlreadyExistsError):
                 await self._cluster.create(SECRET, made)
         manifests = await self._create_manifests(look) if source.machine is not None else None
-        pod, certificate = await self._pod(look)
+        pod = await self._pod(look)
         for claim in source.claims.values():
             if (claim.get("status") or {}).get("phase") != "Bound":
                 await select_node(self._cluster, self._caches, claim)
         token = await self._token(export)
         if (pod.get("status") or {}).get("phase") == "Pending" and source.bound and token:
-            await self._servers.start(look.uid, self._served(look, token, manifests), certificate)
+            await self._servers.start(look.uid, self._served(look, token, manifests), self._files(look))
             status = children.pod_status(pod, "Running", datetime.now(UTC))
             pod = await self._cluster.update_status(POD, {**pod, "status": status})
         return pod
@@ -148,27 +148,29 @@ class ExportController:
         assert look.source.machine is not None
         machine = exported_machine(look.source.machine)
         volumes = data_volumes(look.source, look.namespace)
-        wanted = children.manifest_map_of(look.export, machine, volumes, self._servers.authority.certificate)
+        wanted = children.manifest_map_of(look.export, machine, volumes, self._files(look).authority)
         words = "Created exporter data manifest {}"
         made = await self._make(CONFIG_MAP, wanted, look.export, "DataManifestCreated", words)
         return dict(made["data"])
 
-    async def _pod(self, look: _Look) -> tuple[Object, ServerCertificate]:
-        """The pod, and a certificate, which is issued anew where the process that had the old one has ended."""
+    async def _pod(self, look: _Look) -> Object:
+        """The pod, made anew where the process that served for the old one has ended."""
         name = service_name(look.export)
         pod = await self._cluster.get(POD, name, look.namespace)
         if pod is not None and (self._servers.base(look.uid) is None) and pod["status"].get("phase") == "Running":
             await self._cluster.delete(POD, name, look.namespace, grace_seconds=0)
             pod = None
-        issued = self._servers.authority.issue(name, look.namespace, datetime.now(UTC))
         if pod is None:
             secret_name = f"secret-{secrets.token_hex(5)}"
             token_secret = children.token_secret_name(look.export)
             wanted = children.pod_of(look.export, look.source, token_secret, secret_name)
             pod = await self._make(POD, wanted, look.export, "ExporterPodCreated", "Created exporter pod {}")
-            await self._cluster.create(SECRET, children.certificate_secret_of(pod, secret_name, issued))
+            await self._cluster.create(SECRET, children.certificate_secret_of(pod, secret_name, self._files(look)))
             await self._event(look.export, "SecretCreated", "Created exporter pod secret")
-        return pod, issued
+        return pod
+
+    def _files(self, look: _Look) -> ServingFiles:
+        return self._servers.files(look.uid, service_name(look.export), look.namespace)
 
     async def _token(self, export: Object) -> str | None:
         """The token, byte for byte; None while its Secret is missing, as a pod that cannot mount it waits."""

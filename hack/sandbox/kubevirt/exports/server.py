@@ -15,10 +15,10 @@ from typing import Protocol
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from sandbox.certificates import ServingFiles
 from sandbox.guest.errors import GuestError
 from sandbox.guest.nbd import ALLOCATION, NbdClient
 from sandbox.kubevirt.exports import contents, manifests
-from sandbox.kubevirt.exports.certificates import ServerCertificate
 from sandbox.kubevirt.exports.extent_map import extent_page
 from sandbox.kubevirt.machines.disks import DISK_IMAGE
 
@@ -63,8 +63,10 @@ class ExportServer:
         self._served = served
         self._runner: web.AppRunner | None = None
 
-    async def start(self, certificate: ServerCertificate, scratch: Path) -> None:
-        """Listens on a free port of loopback. The key lies in `scratch` only while it is loaded."""
+    async def start(self, files: ServingFiles) -> None:
+        """Listens on a free port of loopback."""
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(files.certificate, files.key)
         app = web.Application(middlewares=[_as_the_real_one(self._served.token)])
         app.router.add_get("/exportready", _ready)
         app.router.add_route("*", f"/volumes/{{claim}}/{DISK_IMAGE}", self._raw)
@@ -79,7 +81,7 @@ class ExportServer:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         self._runner = runner
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=_context(certificate, scratch)).start()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
         host, port = runner.addresses[0][:2]
         self.base = f"https://{host}:{port}"
 
@@ -205,19 +207,6 @@ def _number(request: web.Request, name: str, default: int) -> int:
 def _end(offset: int, length: int, size_bytes: int) -> int:
     """No length, or one that is too long, means up to the end."""
     return size_bytes if length == 0 else min(size_bytes, offset + length)
-
-
-def _context(certificate: ServerCertificate, scratch: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    scratch.mkdir(parents=True, exist_ok=True)
-    both = scratch / "server.pem"
-    try:
-        both.touch(mode=0o600)
-        both.write_text(certificate.key + certificate.certificate)
-        context.load_cert_chain(both)
-    finally:
-        both.unlink(missing_ok=True)
-    return context
 
 
 async def _ready(_: web.Request) -> web.Response:
