@@ -44,7 +44,7 @@ async def test_a_tampered_snapshot_is_not_read(world: World) -> None:
             "squatted": "is not the run's own",
             "disowned": "does not belong to the VirtualMachineSnapshot",
             "replaced": "is of claim None",
-            "robbed": "is gone",
+            "robbed": "somebody deleted VolumeSnapshot",
         }.items():
             found = await world.ended(VM_BACKUP, name, forger.name)
             assert_refused(found, "SnapshotNotTrusted", remedy)
