@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup system fmt lint types layers crds test soak demo sandbox bench
+.PHONY: help setup system fmt lint types layers crds vectors test soak demo sandbox bench
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ layers: setup ## import-linter
 crds: setup ## generate crds/, the reference pages and the protobuf messages
 	@$(BIN)/python hack/gen_crds.py && $(BIN)/python hack/gen_reference.py && $(BIN)/python hack/gen_reasons_doc.py
 	@$(BIN)/python hack/gen_snapshot_metadata.py
+
+vectors: setup ## make the test vectors of the repository's format again
+	@$(BIN)/python hack/gen_vectors.py
 
 test: setup system lint types layers ## every check and every test
 	@$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/e2e

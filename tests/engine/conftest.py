@@ -214,3 +214,22 @@ def noise() -> Callable[[int], bytes]:
 def faulty() -> type[FaultyStore]:
     """The double that fails."""
     return FaultyStore
+
+
+class StopAfter(threading.Event):
+    """An event that is set when it was looked at so often."""
+
+    def __init__(self, looks: int) -> None:
+        super().__init__()
+        self._left = looks
+
+    def is_set(self) -> bool:
+        """Look, and count."""
+        self._left -= 1
+        return self._left < 0
+
+
+@pytest.fixture
+def stop_after() -> type[StopAfter]:
+    """The event that stops a run."""
+    return StopAfter

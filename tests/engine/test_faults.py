@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from safehold.engine.sealing import HEADER_BYTES
 from safehold.errors import InterruptedRunError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import FaultyStore, Laboratory
+    from tests.engine.conftest import FaultyStore, Laboratory, StopAfter
 
 CHUNK = 512
 Noise = Callable[[int], bytes]
@@ -101,26 +100,15 @@ def test_a_failed_run_aborts_its_uploads(laboratory: Laboratory, faulty: type[Fa
     assert begun > 10
 
 
-class StopAfter(threading.Event):
-    """An event that is set when it was looked at so often."""
-
-    def __init__(self, looks: int) -> None:
-        super().__init__()
-        self._left = looks
-
-    def is_set(self) -> bool:
-        """Look, and count."""
-        self._left -= 1
-        return self._left < 0
-
-
 @pytest.mark.parametrize("looks", [0, 1, 5, 12])
-def test_a_stopped_run_is_continued_by_the_next(laboratory: Laboratory, noise: Noise, looks: int) -> None:
+def test_a_stopped_run_is_continued_by_the_next(
+    laboratory: Laboratory, stop_after: type[StopAfter], noise: Noise, looks: int
+) -> None:
     """There is no point yet, but what was sent is named in the index and is not sent again."""
     content = noise(160 * CHUNK)
     disk = laboratory.disk(content)
     with pytest.raises(InterruptedRunError):
-        laboratory.back_up(disk, run_id="run", stop=StopAfter(looks))
+        laboratory.back_up(disk, run_id="run", stop=stop_after(looks))
     assert laboratory.objects("points/") == []
     sent = sum(len(laboratory.store.objects[name]) for name in laboratory.objects("packs/"))
     manifest = laboratory.back_up(disk, run_id="run")
@@ -132,10 +120,10 @@ def test_a_stopped_run_is_continued_by_the_next(laboratory: Laboratory, noise: N
 
 
 def test_a_store_that_fails_while_a_run_is_stopped_is_reported(
-    laboratory: Laboratory, faulty: type[FaultyStore], noise: Noise
+    laboratory: Laboratory, faulty: type[FaultyStore], stop_after: type[StopAfter], noise: Noise
 ) -> None:
     """The failure is told, not the stop: the next attempt has to send more than it would think."""
     calls = calls_of(laboratory, faulty, noise(60 * CHUNK))
     store = faulty(laboratory.store, fail_at=calls // 3)
     with pytest.raises(StoreUnavailableError):
-        laboratory.back_up(laboratory.disk(noise(200 * CHUNK)), store=store, stop=StopAfter(20))
+        laboratory.back_up(laboratory.disk(noise(200 * CHUNK)), store=store, stop=stop_after(20))

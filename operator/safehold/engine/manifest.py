@@ -12,7 +12,8 @@ from safehold.engine.maps import VolumeMap, slots_of
 
 
 class _Stored(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A later release may say more; what changes the meaning of the rest gets another format version.
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class Owner(_Stored):
@@ -34,7 +35,7 @@ class Capture(_Stored):
     """How the point in time was cut, as it was observed."""
 
     time: datetime
-    consistency: Literal["Crash", "Offline", "Filesystem", "Application"]
+    consistency: Literal["Crash", "Filesystem", "Application"]
     indications: list[str]
     frozen_millis: int | None = None
     frozen_observation: Literal["Observed", "UpperBound"] | None = None
@@ -105,7 +106,7 @@ class Manifest(_Stored):
     """Run segments that, with the folds, list all chunks of the point: the last words of their names, and lengths."""
     heeded: list[str] = Field(default_factory=list)
     """The condemned lists that there were when the point was committed: it needs nothing that they name."""
-    software: str = f"safehold {__version__}"
+    software: str = Field(default_factory=lambda: f"safehold {__version__}")
 
     def volume(self, name: str) -> StoredVolume | None:
         """The volume of that name."""

@@ -286,10 +286,10 @@ class Segment:
     def __init__(self, domain: Domain, name: str) -> None:
         self.store, self.name = domain.store, name
         tail = self.store.read(name, -HEADER.size - SEGMENT_END.size)
-        header = Header.parse(name, tail, SEGMENT)
-        length, front_bytes, magic = SEGMENT_END.unpack_from(tail, HEADER.size)
-        if magic != END:
+        if tail[-len(END) :] != END or len(tail) != HEADER.size + SEGMENT_END.size:
             raise RescueError(f"{name} is truncated: it does not end with {END.decode()}")
+        header = Header.parse(name, tail, SEGMENT)
+        length, front_bytes, _ = SEGMENT_END.unpack_from(tail, HEADER.size)
         self.sealed = Sealed(name, header, domain.data_key(header.key_set, name))
         front = self.sealed.open(0, self.store.read(name, length - len(tail) - front_bytes, front_bytes))
         packs, self.block_rows, self.rows = FRONT_COUNTS.unpack_from(front)
@@ -337,7 +337,6 @@ class Chunks:
         first = [name for name in there if name in named or name.startswith(f"{folder}folds/")]
         self.unread = [name for name in there if name not in first][::-1] + first[::-1]
         self.segments: list[Segment] = []
-        self.pool = ThreadPoolExecutor(READERS)
 
     def each(self, chunk_ids: Collection[bytes], kind: int, take: Callable[[bytes, bytes], None]) -> None:
         """Give every chunk's id and verified content to `take`, which several threads call."""
@@ -349,8 +348,10 @@ class Chunks:
                 groups[-1].append((place, chunk_id))
             else:
                 groups.append([(place, chunk_id)])
-        for _ in self.pool.map(lambda group: self._read(group, kind, take), groups):
-            pass
+        # Left only when no thread is at work any more: what `take` writes to may be closed next.
+        with ThreadPoolExecutor(READERS) as pool:
+            for _ in pool.map(lambda group: self._read(group, kind, take), groups):
+                pass
 
     def _place(self, chunk_id: bytes) -> Place:
         for segment in self.segments:
@@ -370,9 +371,8 @@ class Chunks:
         wanted = {chunk_id for _, chunk_id in group}
         for number, offset, stored in sorted({(place.frame, place.offset, place.stored) for place, _ in group}):
             sealed = data[offset - start.offset :][:stored]
-            for chunk_id, content in _unpacked(
-                opened(name, cipher, number, sealed, BOUND_FRAME.pack(MAGIC, VERSION, kind))
-            ):
+            plain = opened(name, cipher, number, sealed, BOUND_FRAME.pack(MAGIC, VERSION, kind))
+            for chunk_id, content in _unpacked(plain):
                 if chunk_id in wanted:
                     wanted.discard(chunk_id)
                     take(chunk_id, content)
@@ -516,7 +516,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{arguments.disk} is whole: every byte of it was verified before it was written.")
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """0 when it is done, 1 when it cannot be done, 2 for a wrong command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repository", required=True, metavar="DIRECTORY|s3://BUCKET/PREFIX", help="where it is")
@@ -531,7 +531,7 @@ def main() -> int:
     restoring.add_argument("disk", metavar="DISK", type=Path)
     restoring.add_argument("--volume", metavar="NAME", help="which disk, where the point has several")
     try:
-        run(parser.parse_args())
+        run(parser.parse_args(words))
     except (RescueError, OSError) as problem:
         print(f"Error: {problem}", file=sys.stderr)
         return 1

@@ -1,1 +1,0 @@
-"""VirtualMachineBackup and VirtualMachineBackupTracker: backups of running guests by QEMU's own change tracking."""

@@ -1,1 +1,0 @@
-"""VirtualMachineExport: volumes, manifests and backups over HTTPS, guarded by a token."""
