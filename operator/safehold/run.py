@@ -92,7 +92,7 @@ class Capture(_Message):
     """How the point in time was cut, as it was observed."""
 
     time: datetime
-    consistency: Literal["Crash", "Filesystem", "Application"]
+    consistency: Literal["Crash", "Offline", "Filesystem", "Application"]
     indications: list[str]
     frozen_millis: int | None = None
     frozen_observation: Literal["Observed", "UpperBound"] | None = None
@@ -149,13 +149,14 @@ class TargetRun(_Message):
 
 
 class ForgetRun(_Message):
-    """Take one restore point out of the repository's catalogue."""
+    """Take one restore point out of the repository's catalogue; one that is not there is no failure."""
 
     verb: Literal["forget"] = "forget"
     run_id: str
     repository: RepositoryPlace
     key_domain: str
-    restore_point: str
+    restore_point: str | None
+    """None: what the backup with this run id has committed, if it did before it was stopped."""
     owner: Owner
 
 

@@ -5,14 +5,17 @@ from functools import partial
 from typing import Any
 
 import pytest
-from tests.controller.conftest import SHOP, served
+from tests.controller.conftest import NOW, SHOP, served
 
+from safehold.api.vmbackup import VMBackupStatus
 from safehold.controller import policies
-from safehold.controller.complaints import complain
+from safehold.controller.complaints import complain, under_complaint
 from safehold.controller.memo import Operator
 from safehold.controller.queue import SILENT_RETRIES, Complain, Key, Reconcile, WorkQueue
 from safehold.errors import ClusterUnavailableError, ForbiddenError, SafeholdError
 from safehold.kube.kinds import BACKUP_POLICY, BACKUP_TARGET, VM_BACKUP, Kind
+from safehold.plan.conditions import conditions_for
+from safehold.reasons import Reason
 
 TARGET_REF = {"kind": "BackupTarget", "name": "own"}
 POLICY = {"schedule": "0 3 * * *", "targetRef": TARGET_REF}
@@ -84,6 +87,23 @@ async def test_what_is_forbidden_is_told_at_once(operator: Operator) -> None:
         "Stalled": "False",
     }
     assert conditions["Ready"]["reason"] == "Forbidden"
+
+
+def test_a_complaint_stands_until_the_step_is_done() -> None:
+    """A step that is tried again and again does not make the conditions go back and forth."""
+    fine, stuck = (
+        VMBackupStatus(
+            conditions=conditions_for("InProgress", [], generation=1, now=NOW, reason=reason, message=message)
+        )
+        for reason, message in (
+            (Reason.RUNNING, "starts the worker"),
+            (Reason.FORBIDDEN, "refused (it is tried again)"),
+        )
+    )
+    decided = fine.model_copy(update={"job_name": "job"})
+    kept = under_complaint(stuck, decided)
+    assert (kept.conditions, kept.job_name) == (stuck.conditions, "job")
+    assert under_complaint(fine, decided) == decided
 
 
 async def test_a_defect_is_told_without_what_it_saw() -> None:

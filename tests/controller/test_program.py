@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import (
     BACKUP_POLICY,
     BACKUP_TARGET,
+    EVENT,
     VM,
     VM_BACKUP,
     VM_SNAPSHOT,
@@ -26,6 +28,14 @@ from safehold.kube.kinds import (
 )
 
 FINALIZER = "safehold.dev/finalizer"
+_KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: silent
+clusters: [{{name: silent, cluster: {{server: "{server}"}}}}]
+users: [{{name: silent, user: {{}}}}]
+contexts: [{{name: silent, context: {{cluster: silent, user: silent}}}}]
+"""
 TARGET_REF = {"kind": "BackupTarget", "name": "own"}
 TARGET_SPEC = {
     "s3": {"bucket": "backups", "endpoint": "https://s3.example.org"},
@@ -107,12 +117,41 @@ async def test_finalizers_are_there_only_while_they_are_needed(cluster: Cluster,
         await until(cluster, BACKUP_POLICY, "daily", lambda found: phase(found) != "None")
         for kind, name in ((BACKUP_POLICY, "daily"), (BACKUP_TARGET, "own")):
             assert finalizers(await cluster.get(kind, name, SHOP)) == []
+        for kind, name in ((BACKUP_POLICY, "daily"), (VM_BACKUP, "refused"), (VM_BACKUP, "waiting")):
+            assert "annotations" not in (await cluster.read(kind, name, SHOP))["metadata"]
         await cluster.delete(VM_BACKUP, "waiting", SHOP)
         await until(cluster, VM_BACKUP, "waiting", lambda found: found is None)
     told = await asyncio.to_thread(log.read_text)
     assert process.returncode == 0, told
     assert "Traceback" not in told
     assert "failed temporarily" not in told
+
+
+async def test_a_target_tells_of_its_transitions(cluster: Cluster, tmp_path: Path) -> None:
+    """What a check found is an Event: once, however often the same is found again."""
+    await cluster.create(BACKUP_TARGET, {"metadata": {"name": "own", "namespace": SHOP}, "spec": TARGET_SPEC})
+    async with controller(tmp_path / "admin.kubeconfig", tmp_path / "controller.log"):
+        await until(cluster, BACKUP_TARGET, "own", lambda found: phase(found) == "Unavailable")
+        await cluster.merge_patch(BACKUP_TARGET, "own", SHOP, {"spec": {"accessMode": "ReadOnly"}})
+        await until(cluster, BACKUP_TARGET, "own", _is_observed)
+        told = [event for event in await cluster.list(EVENT, SHOP) if event["involvedObject"]["name"] == "own"]
+    assert [(event["reason"], event["type"]) for event in told] == [("Unavailable", "Warning")]
+    assert "Secret shop/key" in told[0]["message"]
+
+
+def _is_observed(found: Manifest | None) -> bool:
+    return bool(found) and (found or {})["status"].get("observedGeneration") == (found or {})["metadata"]["generation"]
+
+
+async def test_a_signal_before_kopf_listens_ends_the_program(tmp_path: Path) -> None:
+    """As a container's first process it would ignore it, and hold its pod up for the whole grace period."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        kubeconfig = tmp_path / "silent.kubeconfig"
+        kubeconfig.write_text(_KUBECONFIG.format(server=address))
+        async with controller(kubeconfig, tmp_path / "controller.log") as process:
+            await asyncio.wait_for(asyncio.to_thread(silent.accept), 30)
+        assert process.returncode == 128 + signal.SIGTERM
 
 
 async def test_what_happened_while_the_controller_was_down_is_caught_up(cluster: Cluster, tmp_path: Path) -> None:

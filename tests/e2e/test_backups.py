@@ -3,6 +3,8 @@
 from tests.e2e.namespace import Tenant
 from tests.e2e.verdicts import assert_ready
 
+from sandbox.cluster.kinds import VIRTUAL_MACHINE_INSTANCE, VM_SNAPSHOT
+
 
 async def test_second_backup_moves_what_changed_and_both_restore(tenant: Tenant) -> None:
     """The second backup is incremental; in place the VM's disks become byte for byte those of the first or second."""
@@ -30,3 +32,17 @@ async def test_second_backup_moves_what_changed_and_both_restore(tenant: Tenant)
     assert_ready(await tenant.restored("to-first", {"backup": "first"}))
     assert await tenant.digests("orders") == before
     await tenant.left_nothing()
+
+
+async def test_a_stopped_vm_is_captured_offline(tenant: Tenant) -> None:
+    """Nobody writes to its disks, so it satisfies what is demanded of running ones; at Ready its snapshot is gone."""
+    world = tenant.world
+    await tenant.machine("orders")
+    halt = '{"spec": {"runStrategy": "Halted"}}'
+    await tenant.kubectl.run("patch", "virtualmachine", "orders", "-n", tenant.name, "--type=merge", f"--patch={halt}")
+    await world.until_gone(VIRTUAL_MACHINE_INSTANCE, "orders", tenant.name)
+    found = await tenant.backed_up("off", "orders", consistency={"level": "Filesystem"})
+    assert await world.cluster.list(VM_SNAPSHOT, tenant.name) == []
+    assert_ready(found)
+    assert found["status"]["consistency"]["reached"] == "Offline"
+    assert "frozenMillis" not in found["status"]["consistency"]

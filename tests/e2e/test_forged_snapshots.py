@@ -15,39 +15,41 @@ from tests.e2e.world import World
 from safehold.plan.names import snapshot_name
 from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import VM_SNAPSHOT, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
-from sandbox.demo.kubectl import condition
 
 _RBAC = "rbac.authorization.k8s.io"
 
 
 async def test_a_tampered_snapshot_is_not_read(world: World) -> None:
-    """A snapshot of another VM, one torn from KubeVirt's, and one replaced by a victim's are not backed up."""
+    """A snapshot of another VM, one torn from KubeVirt's, one replaced by a victim's and one deleted end their runs."""
     async with world.tenant("victim") as victim, world.tenant("forger") as forger:
         await _may_edit_snapshots(forger)
         await victim.machine("orders")
-        for vm in ("squatted", "disowned", "replaced"):
+        for vm in ("squatted", "disowned", "replaced", "robbed"):
             await forger.machine(vm)
         await _take_snapshot(victim, "nightly", "orders")
         spied = await _content_of(victim)
         before = stored_objects(world)
 
         async with world.controller_stopped():
-            await forger.apply(*(forger.backup(vm, vm) for vm in ("squatted", "disowned", "replaced")))
+            await forger.apply(*(forger.backup(vm, vm) for vm in ("squatted", "disowned", "replaced", "robbed")))
             await _squat(forger, "squatted", of_vm="disowned")
             disowned = await _squat(forger, "disowned", of_vm="disowned")
             await _edit_volume_snapshots(forger, disowned, {"metadata": {"ownerReferences": None}})
             replaced = await _squat(forger, "replaced", of_vm="replaced")
             await _replace_volume_snapshots(forger, replaced, spied["metadata"]["name"])
+            for found in await _volume_snapshots(forger, await _squat(forger, "robbed", of_vm="robbed")):
+                name = found["metadata"]["name"]
+                await forger.kubectl.run("delete", "volumesnapshot", name, "--namespace", forger.name)
         for name, remedy in {
             "squatted": "is not the run's own",
             "disowned": "does not belong to the VirtualMachineSnapshot",
+            "replaced": "is of claim None",
+            "robbed": "somebody deleted VolumeSnapshot",
         }.items():
             found = await world.ended(VM_BACKUP, name, forger.name)
             assert_refused(found, "SnapshotNotTrusted", remedy)
             assert "restorePoint" not in found["status"]
-        waiting = await world.until(VM_BACKUP, "replaced", forger.name, _waits_for_snapshot)
-        assert not waiting["status"].get("handles")
-        await forger.kubectl.run("delete", "vmbackups.safehold.dev", "replaced", "--namespace", forger.name)
+            assert not found["status"].get("handles")
 
         assert stored_objects(world) == before
         untouched = await _content_of(victim)
@@ -85,10 +87,6 @@ async def _take_snapshot(tenant: Tenant, name: str, vm: str) -> Object:
 
 def _is_ready(snapshot: Object) -> bool:
     return (snapshot.get("status") or {}).get("readyToUse") is True
-
-
-def _waits_for_snapshot(backup: Object) -> bool:
-    return "waits for the snapshot" in condition(backup, "Ready").get("message", "")
 
 
 async def _edit_volume_snapshots(tenant: Tenant, snapshot: Object, patch: Object) -> None:

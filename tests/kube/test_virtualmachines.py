@@ -64,6 +64,26 @@ def test_claims_and_memory_dumps_are_told_apart() -> None:
     assert memory_dumps_of(vm) == {"dump"}
 
 
+async def test_disks_of_the_instance_alone_and_crashes_are_seen(cluster: Cluster, namespace: str) -> None:
+    """A volume that was hot-plugged without the VM's knowledge counts while it runs; so does a failed start."""
+    vm = machine(CLAIM)
+    vm["metadata"]["namespace"] = namespace
+    del vm["status"]
+    await cluster.create(VM, vm)
+    hot = {"name": "extra", "persistentVolumeClaim": {"claimName": "db-extra", "hotpluggable": True}}
+    spec = {"domain": {"devices": {}}, "volumes": [CLAIM, hot, {"name": "init", "cloudInitNoCloud": {"userData": ""}}]}
+    await cluster.create(VMI, {"metadata": {"name": "db", "namespace": namespace}, "spec": spec})
+    running = await observe_machine(cluster, namespace, "db")
+    assert running is not None
+    assert (running.unsaved_disks, running.crashed) == (("extra",), False)
+    await cluster.merge_patch(VMI, "db", namespace, {"status": {"phase": "Failed"}})
+    failure = {"status": {"startFailure": {"consecutiveFailCount": 1}}}
+    await cluster.merge_patch(VM, "db", namespace, failure, subresource="status")
+    failed = await observe_machine(cluster, namespace, "db")
+    assert failed is not None
+    assert (failed.unsaved_disks, failed.crashed) == ((), True)
+
+
 async def test_a_machine_is_observed_with_its_guest(cluster: Cluster, namespace: str) -> None:
     """The freeze state is the VMI's; a halted VM has none."""
     assert await observe_machine(cluster, namespace, "db") is None

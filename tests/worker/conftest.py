@@ -112,10 +112,10 @@ class Jobs:
             {"run_id": "check", "repository": self.place().model_dump(), "access_mode": access_mode}
         )
 
-    def forget(self, point: str, *, owner: Owner | None = None) -> ForgetRun:
-        """A run that takes the point out of the catalogue."""
+    def forget(self, point: str | None, *, owner: Owner | None = None, run_id: str = "forget") -> ForgetRun:
+        """A run that takes the point out of the catalogue; None: that of the backup with this run id."""
         return ForgetRun(
-            run_id="forget",
+            run_id=run_id,
             repository=self.place(),
             key_domain="namespace/ns-uid",
             restore_point=point,

@@ -114,6 +114,20 @@ def test_forgetting_succeeds_twice_and_the_point_is_gone(jobs: Jobs, disk: Path,
     assert (gone.code, gone.report.reason) == (EXIT_REFUSED, Reason.POINT_NOT_FOUND)
 
 
+def test_what_a_run_committed_is_forgotten_by_the_run(jobs: Jobs, disk: Path, tmp_path: Path) -> None:
+    """Where nobody was told of a point, its run names it; a run without one, and another run's point, are let be."""
+    kept, lost = (jobs.run(jobs.backup(run, root=disk)).report.restore_point for run in ("run-1", "run-2"))
+    assert kept is not None
+    assert lost is not None
+    assert [jobs.run(jobs.forget(None, run_id=run)).report.restore_point for run in ("run-2", "run-2", "run-3")] == [
+        lost,
+        None,
+        None,
+    ]
+    assert jobs.run(jobs.restore("run-4", lost, root=tmp_path / "lost")).report.reason == Reason.POINT_NOT_FOUND
+    assert jobs.run(jobs.restore("run-5", kept, root=tmp_path / "kept")).code == 0
+
+
 def test_a_target_is_laid_out_once_and_recognised(jobs: Jobs) -> None:
     """The repository's id is the same every time, and another prefix is another repository."""
     made, again = (jobs.run(jobs.target()).report for _ in range(2))

@@ -66,6 +66,11 @@ class Sockets:
         return self.folder / "qmp"
 
     @property
+    def blocks(self) -> Path:
+        """QEMU's NBD server, while a backup is being pulled."""
+        return self.folder / "nbd"
+
+    @property
     def acknowledged(self) -> Path:
         """File with a line "SERIAL COUNTER" per commit that the guest's ledger acknowledged."""
         return self.folder / "acknowledged"

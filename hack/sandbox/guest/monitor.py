@@ -43,16 +43,23 @@ class Monitor:
 
         It is what libvirt reports as the channel's state, from which KubeVirt derives AgentConnected.
         """
-        ports = await self._execute("query-chardev")
+        ports = await self.execute("query-chardev")
         return any(port["label"] == "agent" and port["frontend-open"] for port in ports)
 
     async def pause(self) -> None:
         """Stops the guest's CPUs."""
-        await self._execute("stop")
+        await self.execute("stop")
 
     async def resume(self) -> None:
         """Lets the guest's CPUs run again."""
-        await self._execute("cont")
+        await self.execute("cont")
+
+    async def execute(self, command: str, arguments: dict[str, Any] | None = None) -> Any:
+        """Any QMP command's return value; GuestError in QEMU's words if it is refused or QEMU has ended."""
+        try:
+            return await self._client.execute(command, arguments)
+        except (ExecuteError, QMPError, OSError, EOFError) as error:
+            raise GuestError(f"QEMU did not carry out {command}: {error}") from error
 
     async def close(self) -> None:
         """Ends the connection; a connection that QEMU ended already is fine."""
@@ -60,9 +67,3 @@ class Monitor:
             await self._client.disconnect()
         except (QMPError, OSError, EOFError):
             return
-
-    async def _execute(self, command: str) -> Any:
-        try:
-            return await self._client.execute(command)
-        except (ExecuteError, QMPError, OSError, EOFError) as error:
-            raise GuestError(f"QEMU did not carry out {command}: {error}") from error

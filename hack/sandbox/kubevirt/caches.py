@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from sandbox.cluster import kinds
 from sandbox.cluster.client import Cluster, Object
 from sandbox.cluster.informer import Informer
+from sandbox.kubevirt.configuration import Configuration
 from sandbox.kubevirt.volumes import snapshot_class
 
 
@@ -20,6 +21,11 @@ class Caches:
     snapshots: Informer
     contents: Informer
     restores: Informer
+    exports: Informer
+    backups: Informer
+    trackers: Informer
+    configurations: Informer
+    namespaces: Informer
     pods: Informer
     claims: Informer
     volumes: Informer
@@ -36,6 +42,11 @@ class Caches:
             snapshots=Informer(cluster, kinds.VM_SNAPSHOT),
             contents=Informer(cluster, kinds.VM_SNAPSHOT_CONTENT),
             restores=Informer(cluster, kinds.VM_RESTORE),
+            exports=Informer(cluster, kinds.VM_EXPORT),
+            backups=Informer(cluster, kinds.VM_BACKUP),
+            trackers=Informer(cluster, kinds.VM_BACKUP_TRACKER),
+            configurations=Informer(cluster, kinds.KUBEVIRT),
+            namespaces=Informer(cluster, kinds.NAMESPACE),
             pods=Informer(cluster, kinds.POD),
             claims=Informer(cluster, kinds.PERSISTENT_VOLUME_CLAIM),
             volumes=Informer(cluster, kinds.PERSISTENT_VOLUME),
@@ -58,6 +69,15 @@ class Caches:
         """The VolumeSnapshotClass with which a claim's volume can be snapshotted, if there is one."""
         storage_class = self.storage_classes.get(claim["spec"].get("storageClassName") or "")
         return snapshot_class(claim, storage_class, self.volume_snapshot_classes.list())
+
+    @property
+    def configuration(self) -> Configuration:
+        """KubeVirt's configuration as last seen."""
+        return Configuration.of(self.configurations.list())
+
+    def tracks_blocks(self, vm: Object) -> bool:
+        """True if the labels of the VM or its namespace ask for changed block tracking, whatever the gates say."""
+        return self.configuration.selects(vm, self.namespaces.get(vm["metadata"]["namespace"]))
 
     def claims_named(self, names: list[str], namespace: str) -> dict[str, Object]:
         """Those of the claims that exist, by name."""

@@ -50,3 +50,9 @@ def with_condition(conditions: Objects, changed: Object, now: str) -> Objects:
 def without_condition(conditions: Objects, condition_type: str) -> Objects:
     """The list without the condition of that type."""
     return [item for item in conditions if item["type"] != condition_type]
+
+
+def with_meta_condition(conditions: Objects, changed: Object, now: str) -> Objects:
+    """As with_condition, for the kinds that use Kubernetes' own conditions, which have no lastProbeTime."""
+    found = with_condition(conditions, changed, now)
+    return [{field: value for field, value in item.items() if field != "lastProbeTime"} for item in found]

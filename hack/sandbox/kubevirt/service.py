@@ -16,7 +16,12 @@ from sandbox.guest.machine import qemu_installed
 from sandbox.kubevirt.api.installation import install_endpoints, install_kinds
 from sandbox.kubevirt.api.server import serving
 from sandbox.kubevirt.api.subresources import Subresources
+from sandbox.kubevirt.backups.controller import BackupController
+from sandbox.kubevirt.backups.jobs import BackupJobs
+from sandbox.kubevirt.backups.trackers import TrackerController
 from sandbox.kubevirt.caches import Caches
+from sandbox.kubevirt.exports.controller import ExportController
+from sandbox.kubevirt.exports.serving import ExportServers
 from sandbox.kubevirt.machines.hypervisor import Hypervisor
 from sandbox.kubevirt.machines.vm_controller import VirtualMachineController
 from sandbox.kubevirt.machines.vmi_controller import InstanceController
@@ -58,12 +63,17 @@ async def serve(cluster: Cluster, settings: Settings, ready: asyncio.Event | Non
     caches = Caches.of(cluster)
     hypervisor = Hypervisor(settings.state, settings.image)
     quiescing = Quiescing(cluster, hypervisor)
+    jobs = BackupJobs(cluster, hypervisor, quiescing)
+    servers = ExportServers(settings.state / "exports")
     parts = (
         caches.run(),
         InstanceController(cluster, caches, hypervisor, settings.volumes).run(),
         VirtualMachineController(cluster, caches).run(),
         SnapshotController(cluster, caches, quiescing).run(),
         RestoreController(cluster, caches).run(),
+        ExportController(cluster, caches, servers, settings.volumes, jobs.pulled).run(),
+        BackupController(cluster, caches, jobs, settings.volumes).run(),
+        TrackerController(cluster, caches, jobs).run(),
     )
     subresources = Subresources(cluster, hypervisor, quiescing)
     try:
@@ -76,6 +86,8 @@ async def serve(cluster: Cluster, settings: Settings, ready: asyncio.Event | Non
             if ready is not None:
                 ready.set()
     finally:
+        await jobs.close()
+        await servers.close()
         await hypervisor.close()
 
 

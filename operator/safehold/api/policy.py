@@ -26,7 +26,7 @@ class Consistency(ApiModel):
     level: ConsistencyLevel = "Crash"
     """The least that is accepted.
 
-    Crash: as after a power cut. Filesystem: the guest agent froze the file systems.
+    Crash: as after a power cut. Filesystem: the guest agent froze the file systems, or the VM was stopped.
     """
     on_failure: Literal["Fail"] = "Fail"
     """What happens when a capture is weaker than `level`. Fail: the backup fails before a byte is moved."""

@@ -26,7 +26,7 @@ from safehold.api.base import (
 from safehold.api.policy import Consistency, DeletionPolicy
 from safehold.api.references import TargetKind, TargetRef
 
-ReachedLevel = Literal["Crash", "Filesystem", "Application"]
+ReachedLevel = Literal["Crash", "Offline", "Filesystem", "Application"]
 FrozenObservation = Literal["Observed", "UpperBound"]
 SnapshotDeletionPolicy = Literal["Retain", "Delete"]
 
@@ -75,7 +75,7 @@ class ReachedConsistency(ApiModel):
     """How well quiesced the capture is, as it was observed."""
 
     reached: ReachedLevel
-    """Crash: no freeze. Filesystem: the guest agent froze the file systems."""
+    """Crash: no freeze. Offline: the VM was stopped. Filesystem: the guest agent froze the file systems."""
     reason: Sentence
     """Why not better, or how it was reached."""
     frozen_millis: Count | None = None

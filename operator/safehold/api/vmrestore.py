@@ -132,6 +132,12 @@ class OwnerRecord(ApiModel):
     """Whether the owner waits for the claim when it is deleted in the foreground."""
 
 
+RECORDED_BYTES = 4096
+"""Of a claim's annotations, keys and values together: a status has to hold them for every volume of a VM."""
+RECORDED_ANNOTATIONS = 64
+AnnotationKey = Annotated[str, Field(max_length=317)]
+
+
 class ClaimRecord(ApiModel):
     """What the claim of the same name is created with again after a swap."""
 
@@ -141,10 +147,14 @@ class ClaimRecord(ApiModel):
         default_factory=dict
     )
     """Its labels."""
-    annotations: Annotated[dict[str, Annotated[str, Field(max_length=262144)]], Field(max_length=256)] = Field(
-        default_factory=dict
-    )
+    annotations: Annotated[
+        dict[str, Annotated[str, Field(max_length=RECORDED_BYTES)]], Field(max_length=RECORDED_ANNOTATIONS)
+    ] = Field(default_factory=dict)
     """Its annotations, without those that bind it to its volume."""
+    left_out_annotations: Annotated[list[AnnotationKey], Field(max_length=RECORDED_ANNOTATIONS)] = Field(
+        default_factory=list
+    )
+    """Annotations that are too large to be recorded; the new claim does not have them."""
     owner_references: Annotated[list[OwnerRecord], Field(max_length=16)] = Field(default_factory=list)
     """Its owners."""
 

@@ -14,10 +14,10 @@ from functools import partial
 import kopf
 from prometheus_client import CollectorRegistry, start_http_server
 
-from safehold.api import GROUP
 from safehold.controller import policies, restores, targets, watches
 from safehold.controller.backups import BackupReconciler, backup_rules
 from safehold.controller.complaints import complain
+from safehold.controller.kopf_storage import NoDiffBase, NoProgress
 from safehold.controller.memo import Operator
 from safehold.controller.queue import Reconcile, WorkQueue
 from safehold.controller.settings import ControllerSettings
@@ -30,7 +30,7 @@ from safehold.kube.client import Cluster
 from safehold.kube.freezes import FreezeWatches
 from safehold.kube.kinds import NAMESPACE, VM_BACKUP
 from safehold.kube.targets import api_server_addresses
-from safehold.plan.names import MANAGED_BY, MANAGER
+from safehold.plan.names import FINALIZER, MANAGED_BY, MANAGER
 from safehold.plan.target.endpoint import EndpointRules
 
 logger = logging.getLogger(__name__)
@@ -187,10 +187,9 @@ def _kopf_settings(settings: ControllerSettings) -> kopf.OperatorSettings:
     """Each with its reason."""
     kopf_settings = kopf.OperatorSettings()
     persistence = kopf_settings.persistence
-    persistence.finalizer = f"{GROUP}/finalizer"
-    # In annotations, not in the status: that has a strict schema, and is ours to apply.
-    persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
-    persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, key="last-handled-configuration")
+    persistence.finalizer = FINALIZER
+    persistence.progress_storage = NoProgress()
+    persistence.diffbase_storage = NoDiffBase()
     # Only what carries our label: otherwise every Job and snapshot of the cluster would be pulled in.
     ours = f"{MANAGED_BY}={MANAGER}"
     kopf_settings.watching.label_selectors["jobs.batch"] = ours

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from safehold.api.base import Failure
 from safehold.api.vmbackup import VMBackup
+from safehold.controller.complaints import under_complaint
 from safehold.controller.memo import Operator
 from safehold.controller.metrics import Metrics
 from safehold.controller.queue import Key
@@ -14,6 +15,7 @@ from safehold.errors import SafeholdError
 from safehold.kube.backup_steps import BackupHands
 from safehold.kube.backups import BackupObserver
 from safehold.kube.events import emit
+from safehold.kube.finalizers import remove_finalizer
 from safehold.kube.kinds import VM_BACKUP
 from safehold.kube.status import apply_status
 from safehold.plan.backup.reconcile import needs_slot, next_step, stage_of
@@ -60,7 +62,8 @@ class BackupReconciler:
         else:
             self.slots.give(key)
         decision = next_step(backup, facts, self.rules, now)
-        await self._apply(backup, decision)
+        begun = under_complaint(backup.status, decision.status) if decision.steps else decision.status
+        await self._apply(backup, replace(decision, status=begun))
         for step in decision.steps:
             try:
                 await self.hands.carry_out(step)
@@ -69,8 +72,10 @@ class BackupReconciler:
                     raise
                 # The cluster will not take the step however often it is asked: the run fails, and cleans up.
                 return await self._give_up(backup, decision, error)
+        await apply_status(self.operator.cluster, backup, begun, decision.status)
         if decision.released:
             self.operator.released.add(backup.metadata.uid)
+            await remove_finalizer(self.operator.cluster, VM_BACKUP, backup)
         if is_finished(decision.status.conditions):
             self.slots.give(key)
         return decision

@@ -1,6 +1,6 @@
 """Why an object does not come further, in its conditions: people look there, and not into the controller's log."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from safehold.api import (
     BackupPolicy,
@@ -10,6 +10,7 @@ from safehold.api import (
     VMBackup,
     VMRestore,
 )
+from safehold.api.base import Status
 from safehold.controller.memo import Operator
 from safehold.controller.queue import Key
 from safehold.errors import SafeholdError
@@ -35,7 +36,23 @@ _MODELS: dict[Kind, type[AnyResource]] = {
     BACKUP_TARGET: BackupTarget,
     CLUSTER_BACKUP_TARGET: ClusterBackupTarget,
 }
+_SENTENCE_CHARACTERS = 960
+"""Of an error's own words, so that what follows them is never cut."""
 _KINDS = {kind.plural: kind for kind in _MODELS}
+
+
+_AGAIN = "(it is tried again)"
+AnyStatus = TypeVar("AnyStatus", bound=Status)
+
+
+def under_complaint(observed: AnyStatus, decided: AnyStatus) -> AnyStatus:
+    """The decided status to set before its step is tried again: a complaint stands until the step is done.
+
+    Otherwise the conditions would go back and forth with every try.
+    """
+    if not any(condition.message.endswith(_AGAIN) for condition in observed.conditions):
+        return decided
+    return decided.model_copy(update={"conditions": observed.conditions})
 
 
 async def complain(operator: Operator, plural: str, key: Key, error: SafeholdError) -> None:
@@ -57,7 +74,7 @@ async def complain(operator: Operator, plural: str, key: Key, error: SafeholdErr
             generation=resource.metadata.generation,
             now=operator.now(),
             reason=error.reason,
-            message=f"{error} (it is tried again)",
+            message=f"{str(error)[:_SENTENCE_CHARACTERS]} {_AGAIN}",
         )
     }
     if isinstance(resource, BackupTarget | ClusterBackupTarget):

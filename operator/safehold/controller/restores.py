@@ -1,13 +1,17 @@
 """Reconciles of VMRestore: observe, decide, apply the status, carry out; until there is something to wait for."""
 
-from dataclasses import dataclass
+import asyncio
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 
 from safehold.api import VMRestore
 from safehold.api.vmrestore import VMRestoreStatus
+from safehold.controller.complaints import under_complaint
 from safehold.controller.memo import Operator
 from safehold.controller.queue import Key, Reconcile
 from safehold.errors import ForbiddenError, NamespaceEndingError, SafeholdError
 from safehold.kube.events import emit
+from safehold.kube.finalizers import remove_finalizer
 from safehold.kube.kinds import VM_RESTORE
 from safehold.kube.restore_steps import RestoreHands
 from safehold.kube.restores import RestoreObserver
@@ -41,6 +45,11 @@ class RestoreReconciler:
 
     operator: Operator
     observer: RestoreObserver
+    _admission: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from looking at the other restores of a VM until this one's claim to it is in its status.
+
+    Times are whole seconds, so two restores may each take themselves for the first; one after the other they do not.
+    """
 
     async def reconcile(self, key: Key) -> float | None:
         """Bring one VMRestore as far as it goes now; answers when to look again."""
@@ -48,7 +57,9 @@ class RestoreReconciler:
             found = await self.operator.cluster.get(VM_RESTORE, key[1], key[0])
             if found is None:
                 return None
-            again = await self._pass(VMRestore.model_validate(found))
+            restore = VMRestore.model_validate(found)
+            async with self._admission if _is_to_be_admitted(restore) else nullcontext():
+                again = await self._pass(restore)
             if again != 0:
                 return again
         return self.operator.settings.poll_seconds
@@ -56,7 +67,8 @@ class RestoreReconciler:
     async def _pass(self, restore: VMRestore) -> float | None:
         look = await self.observer.observe(restore, self.operator.now())
         decision = next_step(look)
-        await self._apply(restore, decision.status)
+        begun = under_complaint(restore.status, decision.status)
+        await self._apply(restore, begun)
         try:
             await self._hands(look).carry_out(decision.step)
         except NamespaceEndingError:
@@ -64,11 +76,13 @@ class RestoreReconciler:
         except SafeholdError as error:
             if error.retryable:
                 raise
-            return await self._refused(look, decision.status, error)
+            return await self._refused(look, begun, error)
+        await apply_status(self.operator.cluster, restore, begun, decision.status)
         match decision.step:
             case Finished():
                 if look.deleting:
                     self.operator.released.add(look.uid)
+                    await remove_finalizer(self.operator.cluster, VM_RESTORE, restore)
                 return None
             case Wait():
                 return min(_PAUSE_SECONDS, self.operator.settings.poll_seconds)
@@ -107,3 +121,7 @@ class RestoreReconciler:
             warning=status.failure is not None,
             now=self.operator.now(),
         )
+
+
+def _is_to_be_admitted(restore: VMRestore) -> bool:
+    return restore.spec.target.mode == "InPlace" and restore.status.backup is not None and restore.status.vm is None

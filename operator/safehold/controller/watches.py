@@ -84,7 +84,7 @@ def restore_holds(body: Mapping[str, Any], **_: Any) -> bool:
 @kopf.on.delete(GROUP, VERSION, "vmbackups", when=backup_holds)
 @kopf.on.delete(GROUP, VERSION, "vmrestores", when=restore_holds)
 async def object_deleted(uid: str, memo: Operator, **_: Any) -> None:
-    """Keep Kopf's finalizer until the reconcile, which sees the deletion too, has cleaned up."""
+    """Keep the finalizer; the reconcile, which sees the deletion too, takes it off once it has cleaned up."""
     if uid not in memo.released:
         raise kopf.TemporaryError(_CLEANING_UP, delay=CLEANUP_POLL_SECONDS)
 

@@ -35,7 +35,7 @@ class Capture(_Stored):
     """How the point in time was cut, as it was observed."""
 
     time: datetime
-    consistency: Literal["Crash", "Filesystem", "Application"]
+    consistency: Literal["Crash", "Offline", "Filesystem", "Application"]
     indications: list[str]
     frozen_millis: int | None = None
     frozen_observation: Literal["Observed", "UpperBound"] | None = None

@@ -13,6 +13,7 @@ from safehold.kube.machines import kept_machine_bytes
 from safehold.kube.snapshots import observe_snapshot, read_content, read_volume_snapshot
 from safehold.kube.targets import read_secrets, resolve_target
 from safehold.kube.virtualmachines import observe_machine
+from safehold.plan.backup.ending import wants_forgetting
 from safehold.plan.backup.facts import BackupFacts, HoldFacts, MachineFacts
 from safehold.plan.backup.reconcile import stage_of
 from safehold.plan.names import job_name, machine_secret_name
@@ -95,8 +96,7 @@ class BackupObserver:
         return replace(facts, leftovers=leftovers, machine=await self._machine(backup))
 
     async def _finished(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
-        wanted = backup.spec.deletion_policy == "Delete" and backup.status.restore_point
-        if backup.metadata.deletion_timestamp is None or not wanted or facts.namespace_ending:
+        if backup.metadata.deletion_timestamp is None or not wants_forgetting(backup) or facts.namespace_ending:
             return facts
         name = job_name("forget", backup.metadata.name, backup.metadata.uid)
         job = await observe_job(self.cluster, self.operator_namespace, name, run_id=backup.metadata.uid)

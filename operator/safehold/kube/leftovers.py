@@ -1,6 +1,7 @@
 """What runs left in the cluster, found by the labels that everything of a run carries."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.kube.claims import clone_facts
@@ -86,9 +87,10 @@ def _names(found: list[Manifest]) -> list[str]:
 
 def _snapshot_ref(found: Manifest) -> VMSnapshotRef:
     metadata = found["metadata"]
+    deletion = metadata.get("deletionTimestamp")
     return VMSnapshotRef(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
-        deleting="deletionTimestamp" in metadata,
+        deleted_at=datetime.fromisoformat(deletion) if deletion else None,
     )

@@ -14,7 +14,7 @@ from safehold.kube.kinds import NAMESPACE, SECRET, SERVICE_ACCOUNT, STORAGE_CLAS
 from safehold.kube.restorable import RESTORABLE
 from safehold.kube.storage import observe_claim, observe_handover
 from safehold.kube.targets import read_namespace, read_secrets, resolve_target
-from safehold.kube.virtualmachines import claims_of
+from safehold.kube.virtualmachines import ENDED, claims_of
 from safehold.plan.conditions import is_finished
 from safehold.plan.names import RESTORED_BY, job_name
 from safehold.plan.refusal import Refusal
@@ -27,9 +27,6 @@ from safehold.plan.storage import Claim
 from safehold.plan.target.endpoint import EndpointRules
 from safehold.plan.target.use import TargetFacts
 from safehold.plan.tenancy import NamespaceFacts
-
-ENDED = ("Succeeded", "Failed")
-"""Phases of a VMI that runs no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

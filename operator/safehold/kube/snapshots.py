@@ -12,14 +12,14 @@ from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, ContentFact
 
 
 async def observe_snapshot(cluster: Cluster, namespace: str, name: str) -> SnapshotFacts | None:
-    """A VirtualMachineSnapshot with all that it captured; the parts only once it can be read."""
+    """A VirtualMachineSnapshot with what it captured; claims and contents only once it can be read."""
     found = await cluster.get(VM_SNAPSHOT, name, namespace)
     if found is None:
         return None
     status: Manifest = found.get("status") or {}
     capture = None
-    if status.get("readyToUse") and status.get("virtualMachineSnapshotContentName"):
-        capture = await _observe_capture(cluster, namespace, status["virtualMachineSnapshotContentName"])
+    if content := status.get("virtualMachineSnapshotContentName"):
+        capture = await _observe_capture(cluster, namespace, content, ready=bool(status.get("readyToUse")))
     indications = status.get("indications") or [entry["indication"] for entry in status.get("sourceIndications") or []]
     return SnapshotFacts(
         name=name,
@@ -97,7 +97,7 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-async def _observe_capture(cluster: Cluster, namespace: str, name: str) -> CaptureFacts | None:
+async def _observe_capture(cluster: Cluster, namespace: str, name: str, *, ready: bool) -> CaptureFacts | None:
     found = await cluster.get(VM_SNAPSHOT_CONTENT, name, namespace)
     if found is None:
         return None
@@ -105,7 +105,7 @@ async def _observe_capture(cluster: Cluster, namespace: str, name: str) -> Captu
     cut = (found.get("status") or {}).get("creationTime")
     dumps = memory_dumps_of(machine)
     backups = [backup for backup in found["spec"].get("volumeBackups") or [] if backup["volumeName"] not in dumps]
-    volumes = [await _observe_volume(cluster, namespace, backup) for backup in backups]
+    volumes = [await _observe_volume(cluster, namespace, backup, ready=ready) for backup in backups]
     return CaptureFacts(
         uid=found["metadata"]["uid"],
         vm_uid=machine["metadata"].get("uid") or "",
@@ -115,17 +115,17 @@ async def _observe_capture(cluster: Cluster, namespace: str, name: str) -> Captu
     )
 
 
-async def _observe_volume(cluster: Cluster, namespace: str, backup: Manifest) -> CapturedVolume:
+async def _observe_volume(cluster: Cluster, namespace: str, backup: Manifest, *, ready: bool) -> CapturedVolume:
     claim = backup["persistentVolumeClaim"]["metadata"]
     snapshot_name = backup.get("volumeSnapshotName") or ""
     snapshot = await read_volume_snapshot(cluster, snapshot_name, namespace) if snapshot_name else None
-    content = await read_content(cluster, snapshot.content) if snapshot and snapshot.content else None
+    content = await read_content(cluster, snapshot.content) if ready and snapshot and snapshot.content else None
     return CapturedVolume(
         name=backup["volumeName"],
         claim_name=claim["name"],
         claim_uid=claim.get("uid") or "",
         snapshot_name=snapshot_name,
-        claim=await observe_claim(cluster, namespace, claim["name"]),
+        claim=await observe_claim(cluster, namespace, claim["name"]) if ready else None,
         snapshot=snapshot,
         content=content,
     )

@@ -6,16 +6,25 @@ from datetime import datetime
 
 from safehold.api import BackupTarget, ClusterBackupTarget
 from safehold.kube.client import Cluster, Manifest
+from safehold.kube.events import emit
 from safehold.kube.job_facts import observe_job
 from safehold.kube.jobs import WorkerJob, WorkerPod, delete_job, start_job
 from safehold.kube.kinds import JOB
 from safehold.kube.status import OWN_KINDS, apply_status
 from safehold.kube.targets import RepositorySecrets, read_secrets
+from safehold.plan.conditions import READY, is_true
 from safehold.plan.names import OWNER_UID, children_of, owner_labels
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.endpoint import EndpointRules
 from safehold.plan.target.use import AnyTarget, describe
-from safehold.plan.target.validation import DeleteJobs, LookAgain, ObservedTarget, StartValidation, next_validation
+from safehold.plan.target.validation import (
+    DeleteJobs,
+    LookAgain,
+    ObservedTarget,
+    StartValidation,
+    is_transition,
+    next_validation,
+)
 
 CHECK_DEADLINE_SECONDS = 120
 """A check moves a few kilobytes; an endpoint that swallows packets is given up after this."""
@@ -45,7 +54,10 @@ async def validate_target(
         jobs=[job for job in observed if job is not None],
     )
     step, status = next_validation(target, seen, now)
-    await apply_status(cluster, target, target.status, status)
+    if await apply_status(cluster, target, target.status, status) and is_transition(target.status, status):
+        failed = not is_true(status.conditions, READY)
+        message = status.conditions[0].message
+        await emit(cluster, target, reason=status.phase or "", message=message, warning=failed, now=now)
     match step:
         case LookAgain(at):
             return at

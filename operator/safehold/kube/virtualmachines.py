@@ -9,6 +9,8 @@ from safehold.plan.backup.facts import DiskFacts, MachineFacts
 
 FROZEN = "frozen"
 """`status.fsFreezeStatus` of a VMI whose file systems are frozen; empty otherwise."""
+ENDED = ("Succeeded", "Failed")
+"""Phases of a VMI that runs no more."""
 
 
 async def observe_machine(cluster: Cluster, namespace: str, name: str) -> MachineFacts | None:
@@ -22,6 +24,8 @@ async def observe_machine(cluster: Cluster, namespace: str, name: str) -> Machin
         name=name,
         uid=vm["metadata"]["uid"],
         disks=tuple(disks_of(vm)),
+        unsaved_disks=tuple(sorted(claims_of_instance(vmi).keys() - claims_of(vm).keys())),
+        crashed="startFailure" in status,
         frozen=freeze_status(vmi) == FROZEN,
         snapshot_in_progress=status.get("snapshotInProgress"),
     )
@@ -57,6 +61,14 @@ def _disk(name: str, claim: str | None, said: Manifest | None) -> DiskFacts:
 def claims_of(vm: Manifest) -> dict[str, str]:
     """Volume name to claim name."""
     return {volume["name"]: claim for volume in _volumes(vm) if (claim := claim_of(volume))}
+
+
+def claims_of_instance(vmi: Manifest | None) -> dict[str, str]:
+    """Volume name to claim name of what runs, hot-plugged volumes included; nothing of an instance that has ended."""
+    if vmi is None or (vmi.get("status") or {}).get("phase") in ENDED:
+        return {}
+    volumes: list[Manifest] = vmi["spec"].get("volumes") or []
+    return {volume["name"]: claim for volume in volumes if (claim := claim_of(volume))}
 
 
 def claim_of(volume: Manifest) -> str | None:

@@ -26,6 +26,8 @@ UNDO_OF = "safehold.dev/undo-of"
 RESTORED_BY = "safehold.dev/restored-by"
 """Label of what a restore created in its own namespace: the uid of that VMRestore."""
 MANAGER = "safehold"
+FINALIZER = "safehold.dev/finalizer"
+"""On runs while they are active, and on VMBackups whose point goes with them."""
 
 LABEL_LIMIT = 63
 """Longest label value; also longest name of a Job, whose pods carry it as a label."""

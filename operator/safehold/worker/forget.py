@@ -2,7 +2,8 @@
 
 import threading
 
-from safehold.engine.manifest import Owner
+from safehold.engine.manifest import Manifest, Owner
+from safehold.engine.points import Points
 from safehold.engine.repository import Repository
 from safehold.errors import PointError
 from safehold.reasons import Reason
@@ -14,20 +15,35 @@ def forget_run(folder: RunFolder, _stop: threading.Event) -> RunReport:
     """Carry out the folder's ForgetRun. A point that is gone already is a success: the run may be a repeated one."""
     run = folder.read(ForgetRun)
     repository = Repository.open(folder.store(run.repository), folder.key(), create=False)
-    message = f"forgot the restore point {run.restore_point}"
-    try:
-        domain = repository.domain(run.key_domain, create=False)
-        domain.points.forget(domain.points.read_owned(run.restore_point, Owner(**run.owner.model_dump())))
-    except PointError as problem:
-        if problem.reason is not Reason.POINT_NOT_FOUND:
-            raise
-        message = f"the restore point {run.restore_point} does not exist (any more)"
+    forgotten = _forget(repository, run)
+    message = f"forgot the restore point {forgotten}" if forgotten else "the restore point does not exist (any more)"
     return RunReport(
         run_id=run.run_id,
         verb=run.verb,
         succeeded=True,
         reason=Reason.SUCCEEDED,
         message=message,
-        restore_point=run.restore_point,
+        restore_point=forgotten,
         repository_id=repository.id,
     )
+
+
+def _forget(repository: Repository, run: ForgetRun) -> str | None:
+    """The id of the point that was there."""
+    try:
+        points = repository.domain(run.key_domain, create=False).points
+        found = _find(points, run, Owner(**run.owner.model_dump()))
+    except PointError as problem:
+        if problem.reason is not Reason.POINT_NOT_FOUND:
+            raise
+        return None
+    if found is None:
+        return None
+    points.forget(found)
+    return found.point
+
+
+def _find(points: Points, run: ForgetRun, owner: Owner) -> Manifest | None:
+    if run.restore_point is None:
+        return points.of_run(owner, run.run_id)
+    return points.read_owned(run.restore_point, owner)

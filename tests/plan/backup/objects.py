@@ -1,11 +1,13 @@
 """The objects around one VMBackup of VM db: the backup as a person creates it, its target, the operator's rules."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from safehold.api import VMBackup
 from safehold.api.references import RepositoryKeyRef
 from safehold.plan.backup.run import BackupRules
 from safehold.plan.target.use import TargetFacts
+from safehold.reasons import Reason
 from safehold.run import RepositoryPlace
 
 START = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
@@ -49,3 +51,9 @@ def new_backup() -> VMBackup:
             "spec": {"vm": {"name": "db"}, "targetRef": {"kind": "ClusterBackupTarget", "name": "primary"}},
         }
     )
+
+
+CHANGED_TARGETS: list[tuple[dict[str, Any], Reason]] = [
+    ({"access_mode": "ReadOnly"}, Reason.TARGET_READ_ONLY),
+    ({"repository_id": "another"}, Reason.REPOSITORY_CHANGED),
+]

@@ -1,6 +1,7 @@
 """In which order a run's objects go, and who deletes a physical snapshot that nobody else knows any more."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from safehold.plan.backup.cleanup import ORIGINAL_CONTENT, ORIGINAL_POLICY, cleanup
 from safehold.plan.backup.facts import (
@@ -14,6 +15,8 @@ from safehold.plan.backup.facts import (
 )
 from safehold.plan.backup.steps import Delete, SetPolicy
 from safehold.plan.job import PodFacts
+
+DELETED = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
 
 
 def content(name: str, policy: ContentPolicy = "Retain") -> ContentFacts:
@@ -55,7 +58,7 @@ EVERYTHING = Leftovers(
     pair_snapshots=(PAIR_SNAPSHOT,),
     pair_contents=(content("pair"),),
     originals=(original(),),
-    vm_snapshots=(VMSnapshotRef(namespace="shop", name="snap", uid="snap-uid", deleting=False),),
+    vm_snapshots=(VMSnapshotRef(namespace="shop", name="snap", uid="snap-uid", deleted_at=None),),
     secrets=("secret",),
 )
 
@@ -129,5 +132,5 @@ def test_ours_never_deletes_beside_a_living_original() -> None:
 
 def test_a_snapshot_that_others_hold_is_not_waited_for() -> None:
     """A tenant's finalizer on KubeVirt's snapshot holds up nobody but the tenant."""
-    held = VMSnapshotRef(namespace="shop", name="snap", uid="snap-uid", deleting=True)
+    held = VMSnapshotRef(namespace="shop", name="snap", uid="snap-uid", deleted_at=DELETED)
     assert cleanup(Leftovers(vm_snapshots=(held,))) == ()

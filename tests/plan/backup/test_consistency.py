@@ -27,17 +27,25 @@ LEVELS = [
     (("NoGuestAgent", "Online"), "Crash", "no guest agent"),
     (("Online", "Paused"), "Crash", "paused"),
     (("GuestAgent", "Online", "Paused"), "Crash", "paused"),
-    ((), "Crash", "not running"),
+    ((), "Offline", "was stopped"),
+    (("PartialSnapshot",), "Offline", "was stopped"),
 ]
 
 
 @pytest.mark.parametrize(("indications", "level", "said"), LEVELS)
 def test_the_level_is_what_was_observed(indications: tuple[str, ...], level: str, said: str) -> None:
-    """Filesystem needs an agent, and no sign that the freeze did not hold; the reason says why not better."""
+    """Filesystem needs an agent, and no sign that the freeze did not hold; Offline, that nothing ran."""
     found = reached(snapshot(*indications), None)
     assert found.reached == level
     assert said in found.reason
     assert found.indications == list(indications)
+
+
+def test_a_vm_that_crashed_is_not_offline() -> None:
+    """Between a crash and the next start no instance runs either, but nobody has shut its file systems down."""
+    found = reached(snapshot(), None, crashed=True)
+    assert (found.reached, "last instance failed" in found.reason) == ("Crash", True)
+    assert reached(snapshot("GuestAgent", "Online"), None, crashed=True).reached == "Filesystem"
 
 
 def test_a_freeze_that_was_seen_is_observed() -> None:
@@ -76,10 +84,12 @@ def test_a_clock_that_ran_backwards_gives_no_negative_duration() -> None:
         (("GuestAgent", "Online"), "Crash", True),
         (("NoGuestAgent", "Online"), "Filesystem", False),
         (("NoGuestAgent", "Online"), "Crash", True),
+        ((), "Filesystem", True),
+        ((), "Crash", True),
     ],
 )
 def test_a_level_suffices_when_it_is_at_least_the_demanded(
     indications: tuple[str, ...], demanded: str, enough: bool
 ) -> None:
-    """Filesystem satisfies Crash, not the other way round."""
+    """Filesystem satisfies Crash, not the other way round; a stopped VM satisfies both."""
     assert suffices(reached(snapshot(*indications), None), demanded) is enough  # type: ignore[arg-type]  # a table of words

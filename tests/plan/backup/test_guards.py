@@ -1,63 +1,72 @@
-"""What a backup's plan must not do: keep others from their slots, spoil a cut, forget in the wrong repository."""
+"""What a backup's plan must not do: keep others from their slots, spoil a cut, trust what was swapped."""
 
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.plan.backup.objects import RULES, START, new_backup, target
+from tests.plan.backup.course import advance, decide, with_status
+from tests.plan.backup.objects import CHANGED_TARGETS, START, new_backup, target
 from tests.plan.backup.world import World
 
-from safehold.api import VMBackup
 from safehold.plan.backup import steps
-from safehold.plan.backup.facts import BackupFacts, Leftovers
-from safehold.plan.backup.reconcile import needs_slot, next_step
-from safehold.plan.backup.run import Decision
-from safehold.plan.conditions import READY, STALLED, is_true
-from safehold.plan.job import JobFacts, PodFacts
+from safehold.plan.backup.reconcile import needs_slot
+from safehold.plan.job import JobFacts
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
-from safehold.run import Progress, RunReport
+from safehold.run import Progress
 
 NOT_READY = Refusal(Reason.TARGET_NOT_READY, "not checked yet")
 
 
-def decide(backup: VMBackup, facts: BackupFacts, later: timedelta = timedelta()) -> Decision:
-    """One decision."""
-    return next_step(backup, facts, RULES, START + later)
-
-
-def with_status(backup: VMBackup, decision: Decision) -> VMBackup:
-    """The backup once the decision's status was applied."""
-    return backup.model_copy(update={"status": decision.status})
-
-
-def advance(world: World, phase: str) -> None:
-    """Until the run has come into this phase."""
-    for _ in range(40):
-        if world.backup.status.phase == phase:
-            return
-        decision = next_step(world.backup, world.facts(), RULES, world.now)
-        world.backup = with_status(world.backup, decision)
-        for step in decision.steps:
-            world.carry_out(step)
-        if decision.again:
-            world.look()
-    pytest.fail(f"a backup never comes into phase {phase}")
-
-
-def forgetting() -> tuple[VMBackup, BackupFacts]:
-    """A completed backup with deletionPolicy Delete, which a person has deleted."""
+def test_a_disk_that_was_plugged_in_while_the_snapshot_was_taken_fails_the_run() -> None:
+    """It passed the first look, so the judgement of the capture looks again."""
     world = World(new_backup())
-    advance(world, "Completed")
-    backup = world.backup.model_copy(
-        update={
-            "spec": world.backup.spec.model_copy(update={"deletion_policy": "Delete"}),
-            "metadata": world.backup.metadata.model_copy(update={"deletion_timestamp": world.now}),
-        }
-    )
-    facts = BackupFacts(namespace_uid="ns-uid", namespace_ending=False, target=target())
-    return backup, facts
+    advance(world, "Snapshotting")
+    world.take_snapshot()
+    world.snapshot, world.machine_secret = 2, True
+    facts = replace(world.facts(), machine=replace(world.machine(), unsaved_disks=("extra",)))
+    failure = decide(world.backup, facts).status.failure
+    assert failure is not None
+    assert failure.reason == Reason.NOT_SNAPSHOTTABLE
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_a_swapped_snapshot_fails_the_run_at_once(ready: bool) -> None:
+    """One of somebody else's may never become ready, and waiting for it would only hide the attack."""
+    world = World(new_backup())
+    advance(world, "Snapshotting")
+    world.take_snapshot()
+    world.snapshot, world.machine_secret = 2, True
+    snapshot = world.snapshot_facts()
+    assert snapshot is not None
+    assert snapshot.capture is not None
+    assert snapshot.capture.volumes[0].snapshot is not None
+    forged = replace(snapshot.capture.volumes[0].snapshot, claim=None)
+    volumes = (replace(snapshot.capture.volumes[0], snapshot=forged), *snapshot.capture.volumes[1:])
+    swapped = replace(snapshot, ready=ready, capture=replace(snapshot.capture, volumes=volumes))
+    failure = decide(world.backup, replace(world.facts(), snapshot=swapped)).status.failure
+    assert failure is not None
+    assert failure.reason == Reason.SNAPSHOT_NOT_TRUSTED
+    assert "VolumeSnapshot vs-data" in failure.message
+
+
+@pytest.mark.parametrize(("cut", "fails"), [(False, False), (True, True)])
+def test_a_volume_snapshot_is_missed_only_once_it_was_there(cut: bool, fails: bool) -> None:
+    """While KubeVirt makes them some are not there yet; later a missing one was deleted."""
+    world = World(new_backup())
+    advance(world, "Snapshotting")
+    world.take_snapshot()
+    world.snapshot, world.machine_secret = 2, True
+    snapshot = world.snapshot_facts()
+    assert snapshot is not None
+    assert snapshot.capture is not None
+    volumes = (replace(snapshot.capture.volumes[0], snapshot=None), *snapshot.capture.volumes[1:])
+    capture = replace(snapshot.capture, volumes=volumes)
+    missing = replace(snapshot, ready=False, succeeded=cut, capture=capture)
+    failure = decide(world.backup, replace(world.facts(), snapshot=missing)).status.failure
+    assert (failure is not None) == fails
+    assert failure is None or (failure.reason, "deleted" in failure.message) == (Reason.SNAPSHOT_NOT_TRUSTED, True)
 
 
 def test_only_a_run_that_could_begin_asks_for_a_slot() -> None:
@@ -124,12 +133,6 @@ def test_a_worker_that_never_starts_ends_the_run(minutes: int, fails: bool) -> N
     assert not status.failure or status.failure.reason == Reason.TIMED_OUT
 
 
-CHANGED_TARGETS: list[tuple[dict[str, Any], Reason]] = [
-    ({"access_mode": "ReadOnly"}, Reason.TARGET_READ_ONLY),
-    ({"repository_id": "another"}, Reason.REPOSITORY_CHANGED),
-]
-
-
 @pytest.mark.parametrize(("change", "reason"), CHANGED_TARGETS)
 def test_a_target_that_changed_meanwhile_gets_no_point(change: dict[str, Any], reason: Reason) -> None:
     """A target that became ReadOnly, or another repository, between begin and transfer fails the run."""
@@ -146,31 +149,6 @@ def test_a_target_that_changed_meanwhile_gets_no_point(change: dict[str, Any], r
         world.look()
     assert decision.status.failure is not None
     assert decision.status.failure.reason == reason
-
-
-def test_what_holds_the_clean_up_is_named() -> None:
-    """A pod on a node that is away is waited for by its name, so that somebody can remove it."""
-    world = World(new_backup())
-    advance(world, "CleaningUp")
-    facts = replace(world.facts(), leftovers=Leftovers(pods=(PodFacts(name="worker-x7k2p"),)))
-    status = decide(world.backup, facts).status
-    assert status.phase == "CleaningUp"
-    assert "still there: Pod worker-x7k2p" in status.conditions[0].message
-
-
-def test_a_lost_node_ends_the_run_and_gives_its_slot_back() -> None:
-    """The run fails with the node's name; its clean-up waits for the node, but other backups do not."""
-    world = World(new_backup())
-    advance(world, "Transferring")
-    pod = PodFacts(name="worker-1", node="node-7", due_gone=START - timedelta(minutes=6))
-    status = decide(world.backup, replace(world.facts(), job=JobFacts(name="job", uid="j", pods=(pod,)))).status
-    assert status.failure is not None
-    assert status.failure.reason == Reason.NODE_LOST
-    backup = world.backup.model_copy(update={"status": status})
-    facts = replace(world.facts(), leftovers=Leftovers(pods=(pod,)))
-    assert "node node-7 does not answer" in decide(backup, facts).status.conditions[0].message
-    assert not needs_slot(backup, facts, START)
-    assert needs_slot(backup, replace(facts, leftovers=Leftovers(pods=(replace(pod, due_gone=START),))), START)
 
 
 def test_progress_stays_when_one_look_at_the_log_finds_none() -> None:
@@ -192,28 +170,3 @@ def test_volumes_that_no_node_reaches_together_fail_the_run() -> None:
     assert failure is not None
     assert failure.reason == Reason.UNSCHEDULABLE
     assert world.job_started == 0
-
-
-def test_forgetting_goes_on_until_the_worker_reports() -> None:
-    """The Job that forgets is followed, not taken for a leftover of the run; then the object may go."""
-    backup, facts = forgetting()
-    started = decide(backup, facts)
-    assert [type(step) for step in started.steps] == [steps.StartForget]
-    backup = with_status(backup, started)
-    leftovers = Leftovers(jobs=("forget",))
-    waiting = decide(backup, replace(facts, forget=JobFacts(name="forget", uid="f"), leftovers=leftovers))
-    assert (waiting.steps, waiting.status.phase) == ((), "Forgetting")
-    report = RunReport(run_id="backup-uid", verb="forget", succeeded=True, reason="Succeeded", message="")
-    job = JobFacts(name="forget", uid="f", outcome="Complete", termination_message=report.model_dump_json())
-    assert decide(with_status(backup, waiting), replace(facts, forget=job, leftovers=leftovers)).released
-
-
-@pytest.mark.parametrize(("change", "reason"), CHANGED_TARGETS)
-def test_nothing_is_forgotten_in_a_target_that_forbids_it(change: dict[str, Any], reason: Reason) -> None:
-    """Neither in a ReadOnly target nor in another repository; the condition says why the object stays."""
-    backup, facts = forgetting()
-    decision = decide(backup, replace(facts, target=replace(target(), **change)))
-    assert (decision.steps, decision.released) == ((), False)
-    assert is_true(decision.status.conditions, STALLED)
-    assert not is_true(decision.status.conditions, READY)
-    assert decision.status.conditions[0].reason == reason

@@ -81,6 +81,19 @@ def test_a_vm_that_cannot_be_captured_whole_is_refused(disks: tuple[DiskFacts, .
     assert said in decision.status.failure.message
 
 
+def test_a_disk_that_only_the_instance_has_is_not_left_out() -> None:
+    """KubeVirt would skip it without a word; the refusal names it and what to do, before any step."""
+    world = World(new_backup())
+    unsaved = replace(world.machine(), unsaved_disks=("scratch", "extra"))
+    decision = decide(world, replace(world.facts(), machine=unsaved))
+    assert decision.steps == ()
+    failure = decision.status.failure
+    assert failure is not None
+    assert failure.reason == Reason.NOT_SNAPSHOTTABLE
+    assert "has volume scratch, extra" in failure.message
+    assert "--persist" in failure.message
+
+
 REFUSALS = [
     ({"target": Refusal(Reason.TARGET_NOT_FOUND, "no such target")}, Reason.TARGET_NOT_FOUND),
     ({"target": Refusal(Reason.TARGET_NOT_ALLOWED, "not yours")}, Reason.TARGET_NOT_ALLOWED),

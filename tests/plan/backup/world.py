@@ -233,7 +233,7 @@ class World:
         marked = [volume for volume in self.volumes if volume.original and OWNER_UID in volume.original["labels"]]
         named = {volume.name: f"pair-{volume.name}" for volume in self.volumes}
         pairs = [content(v, v.pair_content, "safehold", named[v.name]) for v in self.volumes]
-        ref = VMSnapshotRef(namespace="shop", name="snap", uid="snap-uid", deleting=False)
+        ref = VMSnapshotRef(namespace="shop", name="snap", uid="snap-uid", deleted_at=None)
         return Leftovers(
             jobs=("job",) if self.job is not None else (),
             clones=tuple(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.plan.restore.objects import NOW, OPERATOR, SHOP, backup, machine_objects, restore
 from tests.plan.restore.world import World
 
+from safehold.api.vmrestore import RECORDED_ANNOTATIONS, RECORDED_BYTES
 from safehold.plan.conditions import is_true
 from safehold.plan.names import RESTORED_BY, UNDO_OF
 from safehold.plan.refusal import Refusal
@@ -314,3 +315,20 @@ def test_a_backup_that_is_deleted_meanwhile_fails_the_restore() -> None:
     assert ended.status.failure.reason == "PointNotFound"
     assert_untouched(world)
     assert backup().metadata.name not in world.lost
+
+
+def test_annotations_that_a_status_cannot_hold_are_named() -> None:
+    """The small ones come back with the new claim; of the others the restore says that they do not."""
+    world = World.with_running_vm()
+    old = world.claims[SHOP, "orders-root"]
+    large = {"tool.example/cache": "x" * RECORDED_BYTES, "tool.example/small": "y"}
+    many = {f"tool.example/{number:03}": "z" for number in range(100)}
+    world.claims[SHOP, "orders-root"] = replace(old, annotations={**old.annotations, **large})
+    world.claims[SHOP, "orders-data"] = replace(world.claims[SHOP, "orders-data"], annotations=many)
+    restored = world.run()
+    assert_restored_in_place(world)
+    assert world.claims[SHOP, "orders-root"].annotations.keys() >= {"note", "tool.example/small"}
+    assert "tool.example/cache" not in world.claims[SHOP, "orders-root"].annotations
+    assert len(many.keys() & world.claims[SHOP, "orders-data"].annotations.keys()) == RECORDED_ANNOTATIONS
+    assert "not carried over: " in restored.status.conditions[0].message
+    assert "tool.example/cache of orders-root" in restored.status.conditions[0].message

@@ -18,6 +18,7 @@ from safehold.plan.target.validation import (
     ObservedTarget,
     StartValidation,
     ValidationStep,
+    is_transition,
     next_validation,
 )
 from safehold.reasons import Reason
@@ -112,6 +113,34 @@ def test_a_check_on_a_lost_node_is_an_answer_too() -> None:
     clock.now += timedelta(minutes=1)
     clock.settle()
     assert len(clock.jobs) == 1
+
+
+def test_only_a_new_verdict_is_told() -> None:
+    """A check that goes on, or that finds the same again, is no transition; another reason is one."""
+    clock = Clock()
+    told: list[tuple[str, str]] = []
+
+    def check(**answer: Any) -> None:
+        before = clock.target.status
+        clock.settle()
+        assert not is_transition(before, clock.target.status)
+        clock.answer(**answer)
+        before = clock.target.status
+        clock.look()
+        if is_transition(before, clock.target.status):
+            told.append((clock.ready.status, clock.ready.reason))
+        clock.settle()
+        clock.now += timedelta(hours=1)
+
+    for reason in (Reason.SUCCEEDED, Reason.SUCCEEDED, Reason.ACCESS_DENIED, Reason.ACCESS_DENIED, Reason.SUCCEEDED):
+        check(reason=reason)
+    check(reason=Reason.BUCKET_NOT_FOUND)
+    assert told == [
+        ("True", "Succeeded"),
+        ("False", "AccessDenied"),
+        ("True", "Succeeded"),
+        ("False", "BucketNotFound"),
+    ]
 
 
 def test_a_new_target_is_checked_and_becomes_ready() -> None:

@@ -61,6 +61,35 @@ def restore(namespace: str, name: str, vm: str, snapshot_name: str, **spec: Any)
     }
 
 
+def export(namespace: str, name: str, kind: str, source: str, **spec: Any) -> Object:
+    """A VirtualMachineExport with the token in the Secret exp-token."""
+    groups = {
+        "PersistentVolumeClaim": "",
+        "VirtualMachine": "kubevirt.io",
+        "VirtualMachineSnapshot": "snapshot.kubevirt.io",
+    }
+    reference = {"apiGroup": groups[kind], "kind": kind, "name": source}
+    return {
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"source": reference, "tokenSecretRef": "exp-token", **spec},
+    }
+
+
+def tracker(namespace: str, name: str, vm: str) -> Object:
+    """A VirtualMachineBackupTracker."""
+    source = {"apiGroup": "kubevirt.io", "kind": "VirtualMachine", "name": vm}
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": {"source": source}}
+
+
+def backup(namespace: str, name: str, source: str, claim_name: str, **spec: Any) -> Object:
+    """A VirtualMachineBackup through a tracker."""
+    reference = {"apiGroup": "backup.kubevirt.io", "kind": "VirtualMachineBackupTracker", "name": source}
+    return {
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"source": reference, "pvcName": claim_name, **spec},
+    }
+
+
 async def settled(cluster: Cluster, kind: Kind, namespace: str, name: str, **status: Any) -> Object:
     """The object as soon as its status has these values."""
 

@@ -7,13 +7,14 @@ from contextlib import suppress
 
 from sandbox.cluster.client import Cluster, Object
 from sandbox.cluster.errors import AlreadyExistsError
-from sandbox.cluster.kinds import API_SERVICE, CLUSTER_ROLE, CRD, NAMESPACE, NODE, SERVICE, Kind
+from sandbox.cluster.kinds import API_SERVICE, CLUSTER_ROLE, CRD, KUBEVIRT, NAMESPACE, NODE, SERVICE, Kind
 from sandbox.cluster.waiting import wait_until
 from sandbox.kubevirt.api.definitions import DEFINITIONS
 from sandbox.kubevirt.api.server import NAMESPACE as OWN_NAMESPACE
 from sandbox.kubevirt.api.server import SERVICE as SERVICE_NAME
 from sandbox.kubevirt.api.server import VALIDATION_PATH, Endpoint
 from sandbox.kubevirt.api.subresources import GROUP, VERSION
+from sandbox.kubevirt.configuration import INSTALLED
 from sandbox.kubevirt.names import NODE as NODE_NAME
 
 _WEBHOOKS = Kind(
@@ -27,6 +28,9 @@ _VALIDATED = (
     ("virtualmachine-validator.kubevirt.io", "kubevirt.io", "virtualmachines"),
     ("virtualmachinesnapshot-validator.snapshot.kubevirt.io", "snapshot.kubevirt.io", "virtualmachinesnapshots"),
     ("virtualmachinerestore-validator.snapshot.kubevirt.io", "snapshot.kubevirt.io", "virtualmachinerestores"),
+    ("virtualmachineexport-validator.export.kubevirt.io", "export.kubevirt.io", "virtualmachineexports"),
+    ("virtualmachinebackup-validator.backup.kubevirt.io", "backup.kubevirt.io", "virtualmachinebackups"),
+    ("virtualmachinebackuptracker-validator.backup.kubevirt.io", "backup.kubevirt.io", "virtualmachinebackuptrackers"),
 )
 _READ = ["get", "list", "watch"]
 _EDIT = ["get", "delete", "create", "update", "patch", "list", "watch"]
@@ -50,6 +54,11 @@ async def install_endpoints(cluster: Cluster, endpoint: Endpoint) -> None:
         await _apply(cluster, CLUSTER_ROLE, role)
     with suppress(AlreadyExistsError):
         await cluster.create(NODE, _node())
+    with suppress(AlreadyExistsError):
+        # Whoever changes it keeps the change: it is not applied again.
+        await cluster.create(
+            KUBEVIRT, {"metadata": {"name": "kubevirt", "namespace": OWN_NAMESPACE}, "spec": INSTALLED}
+        )
     ready = {"type": "Ready", "status": "True", "reason": "GuestsRun", "message": "this node runs the sandbox's guests"}
     await cluster.patch(NODE, NODE_NAME, {"status": {"conditions": [ready]}}, subresource="status")
 
@@ -121,10 +130,13 @@ def _roles() -> list[Object]:
 def _role(level: str, verbs: list[str]) -> Object:
     machines = ["virtualmachines", "virtualmachineinstances"]
     snapshots = ["virtualmachinesnapshots", "virtualmachinesnapshotcontents", "virtualmachinerestores"]
+    backups = ["virtualmachinebackups", "virtualmachinebackuptrackers"]
     reading = ["virtualmachines/expand-spec", "virtualmachineinstances/guestosinfo"]
     rules = [
         {"apiGroups": ["kubevirt.io"], "resources": machines, "verbs": verbs},
         {"apiGroups": ["snapshot.kubevirt.io"], "resources": snapshots, "verbs": verbs},
+        {"apiGroups": ["backup.kubevirt.io"], "resources": backups, "verbs": verbs},
+        {"apiGroups": ["export.kubevirt.io"], "resources": ["virtualmachineexports"], "verbs": verbs},
         {
             "apiGroups": [GROUP],
             "resources": [*reading, "virtualmachineinstances/filesystemlist"],

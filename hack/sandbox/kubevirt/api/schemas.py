@@ -5,13 +5,13 @@ from __future__ import annotations
 from sandbox.cluster.client import Object
 
 STRING: Object = {"type": "string"}
-_BOOLEAN: Object = {"type": "boolean"}
-_INTEGER: Object = {"type": "integer", "format": "int64"}
-_TIME: Object = {"type": "string", "format": "date-time"}
-_TIME_OR_NULL: Object = {**_TIME, "nullable": True}
-_OPEN: Object = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-_STRINGS: Object = {"type": "array", "items": STRING}
-_WORDS: Object = {"type": "object", "additionalProperties": STRING}
+BOOLEAN: Object = {"type": "boolean"}
+INTEGER: Object = {"type": "integer", "format": "int64"}
+TIME: Object = {"type": "string", "format": "date-time"}
+TIME_OR_NULL: Object = {**TIME, "nullable": True}
+OPEN: Object = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+STRINGS: Object = {"type": "array", "items": STRING}
+WORDS: Object = {"type": "object", "additionalProperties": STRING}
 
 
 def object_of(properties: Object, required: list[str] | None = None) -> Object:
@@ -24,113 +24,118 @@ def list_of(items: Object) -> Object:
     return {"type": "array", "items": items}
 
 
-_CONDITIONS = list_of(
+CONDITIONS = list_of(
     object_of(
         {
             "type": STRING,
             "status": STRING,
             "reason": STRING,
             "message": STRING,
-            "lastProbeTime": _TIME_OR_NULL,
-            "lastTransitionTime": _TIME_OR_NULL,
+            "lastProbeTime": TIME_OR_NULL,
+            "lastTransitionTime": TIME_OR_NULL,
         },
         ["type", "status"],
     )
 )
-_ERROR = object_of({"message": STRING, "time": _TIME})
-_REFERENCE = object_of({"apiGroup": STRING, "kind": STRING, "name": STRING}, ["kind", "name"])
+_ERROR = object_of({"message": STRING, "time": TIME})
+REFERENCE = object_of({"apiGroup": STRING, "kind": STRING, "name": STRING}, ["kind", "name"])
 _VOLUMES = list_of(
     {
-        **_OPEN,
+        **OPEN,
         "properties": {
             "name": STRING,
-            "persistentVolumeClaim": {**_OPEN, "properties": {"claimName": STRING}, "required": ["claimName"]},
-            "dataVolume": {**_OPEN, "properties": {"name": STRING}, "required": ["name"]},
+            "persistentVolumeClaim": {**OPEN, "properties": {"claimName": STRING}, "required": ["claimName"]},
+            "dataVolume": {**OPEN, "properties": {"name": STRING}, "required": ["name"]},
         },
         "required": ["name"],
     }
 )
 _DOMAIN = {
-    **_OPEN,
+    **OPEN,
     "properties": {
-        "cpu": {**_OPEN, "properties": {"cores": {"type": "integer", "minimum": 1}}},
+        "cpu": {**OPEN, "properties": {"cores": {"type": "integer", "minimum": 1}}},
         "memory": {
-            **_OPEN,
+            **OPEN,
             "properties": {"guest": {"anyOf": [{"type": "integer"}, STRING], "x-kubernetes-int-or-string": True}},
         },
-        "firmware": {**_OPEN, "properties": {"uuid": STRING, "serial": STRING}},
-        "machine": {**_OPEN, "properties": {"type": STRING}},
+        "firmware": {**OPEN, "properties": {"uuid": STRING, "serial": STRING}},
+        "machine": {**OPEN, "properties": {"type": STRING}},
         "devices": {
-            **_OPEN,
-            "properties": {"disks": list_of({**_OPEN, "properties": {"name": STRING}, "required": ["name"]})},
+            **OPEN,
+            "properties": {"disks": list_of({**OPEN, "properties": {"name": STRING}, "required": ["name"]})},
         },
     },
 }
 INSTANCE_SPEC = {
-    **_OPEN,
+    **OPEN,
     "properties": {
         "architecture": STRING,
+        "utilityVolumes": list_of(
+            object_of({"name": STRING, "claimName": STRING, "type": STRING}, ["name", "claimName"])
+        ),
         "domain": _DOMAIN,
-        "terminationGracePeriodSeconds": _INTEGER,
+        "terminationGracePeriodSeconds": INTEGER,
         "volumes": _VOLUMES,
     },
     "required": ["domain"],
 }
 MACHINE_SPEC = object_of(
     {
-        "running": _BOOLEAN,
+        "running": BOOLEAN,
         "runStrategy": STRING,
-        "dataVolumeTemplates": list_of(_OPEN),
-        "instancetype": _OPEN,
-        "preference": _OPEN,
-        "template": object_of({"metadata": _OPEN, "spec": INSTANCE_SPEC}),
+        "dataVolumeTemplates": list_of(OPEN),
+        "instancetype": OPEN,
+        "preference": OPEN,
+        "template": object_of({"metadata": OPEN, "spec": INSTANCE_SPEC}),
     },
     ["template"],
 )
 MACHINE_STATUS = object_of(
     {
-        "conditions": _CONDITIONS,
-        "created": _BOOLEAN,
-        "ready": _BOOLEAN,
-        "desiredGeneration": _INTEGER,
-        "observedGeneration": _INTEGER,
+        "changedBlockTracking": object_of({"state": STRING}, ["state"]),
+        "conditions": CONDITIONS,
+        "created": BOOLEAN,
+        "ready": BOOLEAN,
+        "desiredGeneration": INTEGER,
+        "observedGeneration": INTEGER,
         "printableStatus": STRING,
         "restoreInProgress": STRING,
         "runStrategy": STRING,
         "snapshotInProgress": STRING,
         "startFailure": object_of(
-            {"consecutiveFailCount": _INTEGER, "lastFailedVMIUID": STRING, "retryAfterTimestamp": _TIME}
+            {"consecutiveFailCount": INTEGER, "lastFailedVMIUID": STRING, "retryAfterTimestamp": TIME}
         ),
-        "stateChangeRequests": list_of(object_of({"action": STRING, "uid": STRING, "data": _WORDS}, ["action"])),
+        "stateChangeRequests": list_of(object_of({"action": STRING, "uid": STRING, "data": WORDS}, ["action"])),
         "volumeSnapshotStatuses": list_of(
-            object_of({"name": STRING, "enabled": _BOOLEAN, "reason": STRING}, ["name", "enabled"])
+            object_of({"name": STRING, "enabled": BOOLEAN, "reason": STRING}, ["name", "enabled"])
         ),
     }
 )
 INSTANCE_STATUS = {
-    **_OPEN,
+    **OPEN,
     "properties": {
-        "conditions": _CONDITIONS,
+        "changedBlockTracking": object_of({"state": STRING, "backupStatus": OPEN}, ["state"]),
+        "conditions": CONDITIONS,
         "fsFreezeStatus": STRING,
-        "guestOSInfo": _WORDS,
+        "guestOSInfo": WORDS,
         "nodeName": STRING,
         "phase": STRING,
         "virtualMachineRevisionName": STRING,
     },
 }
 SNAPSHOT_SPEC = object_of(
-    {"source": _REFERENCE, "deletionPolicy": STRING, "failureDeadline": STRING},
+    {"source": REFERENCE, "deletionPolicy": STRING, "failureDeadline": STRING},
     ["source"],
 )
 SNAPSHOT_STATUS = object_of(
     {
-        "conditions": _CONDITIONS,
-        "creationTime": _TIME_OR_NULL,
+        "conditions": CONDITIONS,
+        "creationTime": TIME_OR_NULL,
         "error": _ERROR,
-        "indications": {**_STRINGS, "x-kubernetes-list-type": "set"},
+        "indications": {**STRINGS, "x-kubernetes-list-type": "set"},
         "phase": STRING,
-        "readyToUse": _BOOLEAN,
-        "snapshotVolumes": object_of({"includedVolumes": _STRINGS, "excludedVolumes": _STRINGS}),
+        "readyToUse": BOOLEAN,
+        "snapshotVolumes": object_of({"includedVolumes": STRINGS, "excludedVolumes": STRINGS}),
         "sourceIndications": list_of(object_of({"indication": STRING, "message": STRING}, ["indication", "message"])),
         "sourceUID": STRING,
         "virtualMachineSnapshotContentName": STRING,
@@ -139,7 +144,7 @@ SNAPSHOT_STATUS = object_of(
 CONTENT_SPEC = object_of(
     {
         "source": object_of(
-            {"virtualMachine": object_of({"metadata": _OPEN, "spec": MACHINE_SPEC, "status": MACHINE_STATUS})}
+            {"virtualMachine": object_of({"metadata": OPEN, "spec": MACHINE_SPEC, "status": MACHINE_STATUS})}
         ),
         "virtualMachineSnapshotName": STRING,
         "volumeBackups": list_of(
@@ -147,7 +152,7 @@ CONTENT_SPEC = object_of(
                 {
                     "volumeName": STRING,
                     "volumeSnapshotName": STRING,
-                    "persistentVolumeClaim": object_of({"metadata": _OPEN, "spec": _OPEN}),
+                    "persistentVolumeClaim": object_of({"metadata": OPEN, "spec": OPEN}),
                 },
                 ["volumeName", "persistentVolumeClaim"],
             )
@@ -157,15 +162,15 @@ CONTENT_SPEC = object_of(
 )
 CONTENT_STATUS = object_of(
     {
-        "creationTime": _TIME_OR_NULL,
+        "creationTime": TIME_OR_NULL,
         "error": _ERROR,
-        "readyToUse": _BOOLEAN,
+        "readyToUse": BOOLEAN,
         "volumeSnapshotStatus": list_of(
             object_of(
                 {
                     "volumeSnapshotName": STRING,
-                    "creationTime": _TIME_OR_NULL,
-                    "readyToUse": _BOOLEAN,
+                    "creationTime": TIME_OR_NULL,
+                    "readyToUse": BOOLEAN,
                     "error": _ERROR,
                 },
                 ["volumeSnapshotName"],
@@ -175,7 +180,7 @@ CONTENT_STATUS = object_of(
 )
 RESTORE_SPEC = object_of(
     {
-        "target": _REFERENCE,
+        "target": REFERENCE,
         "virtualMachineSnapshotName": STRING,
         "targetReadinessPolicy": {
             **STRING,
@@ -185,17 +190,17 @@ RESTORE_SPEC = object_of(
         "volumeRestorePolicy": STRING,
         "volumeOwnershipPolicy": STRING,
         "volumeRestoreOverrides": list_of(
-            object_of({"volumeName": STRING, "restoreName": STRING, "labels": _WORDS, "annotations": _WORDS})
+            object_of({"volumeName": STRING, "restoreName": STRING, "labels": WORDS, "annotations": WORDS})
         ),
-        "patches": _STRINGS,
+        "patches": STRINGS,
     },
     ["target", "virtualMachineSnapshotName"],
 )
 RESTORE_STATUS = object_of(
     {
-        "complete": _BOOLEAN,
-        "conditions": _CONDITIONS,
-        "restoreTime": _TIME,
+        "complete": BOOLEAN,
+        "conditions": CONDITIONS,
+        "restoreTime": TIME,
         "restores": list_of(
             object_of(
                 {"volumeName": STRING, "persistentVolumeClaim": STRING, "volumeSnapshotName": STRING},

@@ -20,6 +20,7 @@ from sandbox.kubevirt.api.admission import (
     review_response,
 )
 from sandbox.kubevirt.api.subresources import Subresources
+from sandbox.kubevirt.api.transfer_admission import check_backup, check_export
 from sandbox.kubevirt.caches import Caches
 
 SERVICE, NAMESPACE = "virt-api", "kubevirt"
@@ -67,6 +68,12 @@ def _check(resource: str, asked: Object, caches: Caches) -> Refusal | None:
             return check_machine(obj, old)
         case "virtualmachinesnapshots":
             return check_snapshot(obj, old)
+        case "virtualmachineexports":
+            return check_export(obj, old)
+        case "virtualmachinebackups":
+            return check_backup(obj, old, caches.backups.list(obj["metadata"]["namespace"]), caches.configuration)
+        case "virtualmachinebackuptrackers":
+            return check_backup(obj, old, [], caches.configuration)
         case _:
             others = caches.restores.list(asked.get("namespace") or obj["metadata"]["namespace"])
             return check_restore(obj, old, others)

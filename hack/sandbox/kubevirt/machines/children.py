@@ -6,6 +6,7 @@ import copy
 
 from sandbox.cluster.client import Object
 from sandbox.cluster.metadata import controller_reference
+from sandbox.kubevirt.machines.block_tracking import INITIALIZING
 from sandbox.kubevirt.names import CREATED_BY, NODE, VM_FINALIZER, VM_GENERATION, VMI_FOREGROUND_FINALIZER
 from sandbox.kubevirt.volumes import claim_names, template_volumes
 
@@ -31,8 +32,11 @@ def revision_name(vm: Object) -> str:
     return f"revision-start-vm-{vm['metadata']['uid']}-{vm['metadata']['generation']}"
 
 
-def instance_of(vm: Object, now: str) -> Object:
-    """The VirtualMachineInstance of a VM, in phase Pending. The kind has no status subresource."""
+def instance_of(vm: Object, now: str, *, tracked: bool) -> Object:
+    """The VirtualMachineInstance of a VM, in phase Pending. The kind has no status subresource.
+
+    `tracked`: the guest's changed blocks will be.
+    """
     template = copy.deepcopy(vm["spec"]["template"])
     metadata = template.get("metadata") or {}
     annotations = (metadata.get("annotations") or {}) | {VM_GENERATION: str(vm["metadata"]["generation"])}
@@ -56,6 +60,7 @@ def instance_of(vm: Object, now: str) -> Object:
             "guestOSInfo": {},
             "runtimeUser": _LAUNCHER_UID,
             "virtualMachineRevisionName": revision_name(vm),
+            **({"changedBlockTracking": {"state": INITIALIZING}} if tracked else {}),
         },
     }
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,11 @@ class Running:
         """True while its file systems are frozen."""
         return isinstance(self.guest, Guest) and self.guest.quiesce.frozen
 
+    @property
+    def tracks_blocks(self) -> bool:
+        """True if QEMU can keep bitmaps of what changes: a guest that is only its disks cannot."""
+        return isinstance(self.guest, Guest)
+
 
 class Hypervisor:
     """Guests by the (namespace, name) of their VMI. `on_change` hears of every change of one.
@@ -60,6 +66,15 @@ class Hypervisor:
         """The guest of that name, if it belongs to the VMI with that uid."""
         running = self._running.get(key)
         return running if running and uid in (None, running.uid) else None
+
+    def guest(self, key: Key) -> Guest:
+        """The running guest of that name; GuestError if there is none, or only its disks."""
+        running = self._running.get(key)
+        if running is None or not running.guest.running:
+            raise GuestError("VMI is not running")
+        if not isinstance(running.guest, Guest):
+            raise GuestError("this guest is only its disks: the sandbox runs without QEMU")
+        return running.guest
 
     async def start(self, key: Key, uid: str, machine: Machine) -> Running:
         """Boots the guest of a VMI; returns before it is up."""
@@ -84,6 +99,10 @@ class Hypervisor:
     async def close(self) -> None:
         """Kills all guests."""
         for running in self._running.values():
+            if running.stopping:
+                running.stopping.cancel()
+                with suppress(asyncio.CancelledError):
+                    await running.stopping
             await running.guest.kill()
         for task in self._watchers:
             task.cancel()
@@ -91,7 +110,7 @@ class Hypervisor:
     async def freeze(self, key: Key, thaw_after_seconds: float) -> None:
         """Freezes a guest's file systems; GuestError in libvirt's words if the agent fails."""
         try:
-            await self._guest(key).quiesce.freeze(thaw_after_seconds)
+            await self.guest(key).quiesce.freeze(thaw_after_seconds)
         except AgentSilentError as error:
             raise GuestError("Guest agent is not responding: " + str(error)) from error
         except GuestError as error:
@@ -107,13 +126,13 @@ class Hypervisor:
 
     async def pause(self, key: Key) -> None:
         """Stops a guest's CPUs."""
-        await self._guest(key).monitor.pause()
+        await self.guest(key).monitor.pause()
         self._running[key].paused = True
         self.on_change(key)
 
     async def resume(self, key: Key) -> None:
         """Lets a guest's CPUs run again."""
-        await self._guest(key).monitor.resume()
+        await self.guest(key).monitor.resume()
         self._running[key].paused = False
         self.on_change(key)
 
@@ -129,17 +148,9 @@ class Hypervisor:
 
     async def file_systems(self, key: Key) -> list[dict[str, Any]]:
         """As the agent answers guest-get-fsinfo."""
-        guest = self._guest(key)
+        guest = self.guest(key)
         async with guest.quiesce.agent_lock, Agent.connect(guest.sockets.agent) as agent:
             return await agent.file_systems()
-
-    def _guest(self, key: Key) -> Guest:
-        running = self._running.get(key)
-        if running is None or not running.guest.running:
-            raise GuestError("VMI is not running")
-        if not isinstance(running.guest, Guest):
-            raise GuestError("this guest is only its disks: the sandbox runs without QEMU")
-        return running.guest
 
     async def _boot(self, key: Key, machine: Machine) -> Guest | DiskGuest:
         if self._image is None:

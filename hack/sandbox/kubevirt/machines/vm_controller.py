@@ -15,6 +15,7 @@ from sandbox.cluster.informer import Key, key_of
 from sandbox.cluster.kinds import CONTROLLER_REVISION, VIRTUAL_MACHINE, VIRTUAL_MACHINE_INSTANCE
 from sandbox.cluster.metadata import finalizers_of, is_deleting, with_annotations, with_finalizers
 from sandbox.kubevirt.caches import Caches
+from sandbox.kubevirt.machines.block_tracking import machine_state, starts_tracked, with_tracking
 from sandbox.kubevirt.machines.children import instance_of, revision_of
 from sandbox.kubevirt.machines.lifecycle import Action, decide, run_strategy
 from sandbox.kubevirt.machines.vm_status import vm_status
@@ -36,6 +37,8 @@ class VirtualMachineController:
         controller.watch(self._caches.instances, lambda vmi: [key_of(vmi)])
         controller.watch(self._caches.claims, self._machines_of_claim)
         controller.watch(self._caches.volume_snapshot_classes, lambda _: map(key_of, self._caches.machines.list()))
+        controller.watch(self._caches.configurations, lambda _: map(key_of, self._caches.machines.list()))
+        controller.watch(self._caches.namespaces, self._machines_of_namespace)
         await controller.run(self.reconcile)
 
     async def reconcile(self, key: Key) -> float | None:
@@ -64,6 +67,8 @@ class VirtualMachineController:
             await self._show_generation(vm, vmi)
         claims = self._caches.claims_named(list(claim_names(template_volumes(vm)).values()), namespace)
         status = vm_status(vm, vmi, claims, self._caches.snapshot_class_of, decision.requests, now)
+        selected = self._caches.tracks_blocks(vm)
+        status = with_tracking(status, machine_state(vm, vmi, self._caches.configuration, selected=selected))
         if status != vm.get("status"):
             await self._cluster.update_status(VIRTUAL_MACHINE, {**vm, "status": status})
         return decision.retry_seconds
@@ -72,8 +77,9 @@ class VirtualMachineController:
         with suppress(AlreadyExistsError):
             await self._cluster.create(CONTROLLER_REVISION, revision_of(vm))
         name = vm["metadata"]["name"]
+        tracked = starts_tracked(self._caches.configuration, selected=self._caches.tracks_blocks(vm))
         try:
-            vmi = await self._cluster.create(VIRTUAL_MACHINE_INSTANCE, instance_of(vm, timestamp()))
+            vmi = await self._cluster.create(VIRTUAL_MACHINE_INSTANCE, instance_of(vm, timestamp(), tracked=tracked))
         except AlreadyExistsError:
             return await self._cluster.get(VIRTUAL_MACHINE_INSTANCE, name, vm["metadata"]["namespace"])
         message = f"Started the virtual machine by creating the new virtual machine instance {name}"
@@ -110,6 +116,9 @@ class VirtualMachineController:
         if started is not None and started["data"]["spec"].get("template") == vm["spec"].get("template"):
             body = {"metadata": {"annotations": {VM_GENERATION: generation}}}
             await self._cluster.patch(VIRTUAL_MACHINE_INSTANCE, name, body, namespace)
+
+    def _machines_of_namespace(self, namespace: Object) -> Iterable[Key]:
+        return map(key_of, self._caches.machines.list(namespace["metadata"]["name"]))
 
     def _machines_of_claim(self, claim: Object) -> Iterable[Key]:
         namespace, name = key_of(claim)

@@ -12,17 +12,18 @@ from sandbox.cluster.client import Cluster, Object, timestamp
 from sandbox.cluster.controller import Controller
 from sandbox.cluster.errors import NotFoundError
 from sandbox.cluster.informer import Key, key_of
-from sandbox.cluster.kinds import PERSISTENT_VOLUME_CLAIM, POD, VIRTUAL_MACHINE_INSTANCE
+from sandbox.cluster.kinds import POD, VIRTUAL_MACHINE_INSTANCE
 from sandbox.cluster.metadata import annotations_of, finalizers_of, is_deleting, with_finalizers
 from sandbox.cluster.quantity import parse_quantity
-from sandbox.csi.names import SELECTED_NODE
 from sandbox.guest.commandline import MINIMUM_MEMORY_MIB, Machine
 from sandbox.guest.errors import GuestError
 from sandbox.kubevirt.caches import Caches
+from sandbox.kubevirt.first_consumer import select_node
 from sandbox.kubevirt.machines.children import grace_seconds, launcher_of
 from sandbox.kubevirt.machines.disks import disk_of
 from sandbox.kubevirt.machines.hypervisor import Hypervisor, Running
 from sandbox.kubevirt.machines.lifecycle import FINAL_PHASES, phase_of
+from sandbox.kubevirt.machines.utility_volumes import UtilityVolumes, instance_of_attachment
 from sandbox.kubevirt.machines.vmi_status import ended_status, launched_status, missing_claims_status
 from sandbox.kubevirt.names import CREATED_BY, FAULT, MACHINE_COMPONENT, NODE, NODE_NAME
 from sandbox.kubevirt.names import VM_FINALIZER as _FINALIZER
@@ -38,13 +39,14 @@ class InstanceController:
         self._caches = caches
         self._hypervisor = hypervisor
         self._volumes = volumes
+        self._utility_volumes = UtilityVolumes(cluster, caches)
 
     async def run(self) -> None:
         """Works until cancelled."""
         controller = Controller(self._cluster, "instances", workers=4, max_backoff_seconds=5.0)
         controller.watch(self._caches.instances)
         controller.watch(self._caches.claims, self._instances_of_claim)
-        controller.watch(self._caches.pods, _instance_of_launcher)
+        controller.watch(self._caches.pods, _instance_of_pod)
         controller.watch(self._caches.machines, lambda vm: [key_of(vm)])
         self._hypervisor.on_change = controller.queue.add
         await controller.run(self.reconcile)
@@ -88,14 +90,17 @@ class InstanceController:
         unbound = [claim for claim in claims.values() if (claim.get("status") or {}).get("phase") != "Bound"]
         if running is None and unbound:
             for claim in unbound:
-                await self._select_node(claim)
+                await select_node(self._cluster, self._caches, claim)
         elif running is None:
             running = await self._start(vmi, pod, claims)
             if running is None:
                 return
         elif running.exit_status is None:
             await self._hypervisor.set_faults(key, self._faults(vmi))
-        await self._write(vmi, launched_status(vmi, pod, running, claims, datetime.now(UTC)))
+        status = launched_status(vmi, pod, running, claims, datetime.now(UTC))
+        if running is not None and running.exit_status is None:
+            status["volumeStatus"] += await self._utility_volumes.statuses(vmi, pod)
+        await self._write(vmi, status)
 
     async def _start(self, vmi: Object, pod: Object, claims: dict[str, Object]) -> Running | None:
         try:
@@ -188,14 +193,6 @@ class InstanceController:
         with suppress(NotFoundError):
             await self._cluster.update_status(POD, {**pod, "status": status})
 
-    async def _select_node(self, claim: Object) -> None:
-        """As the scheduler does for claims that wait for their first consumer."""
-        storage_class = self._caches.storage_classes.get(claim["spec"].get("storageClassName") or "") or {}
-        if storage_class.get("volumeBindingMode") != "WaitForFirstConsumer" or SELECTED_NODE in annotations_of(claim):
-            return
-        body = {"metadata": {"annotations": {SELECTED_NODE: NODE}}}
-        await self._cluster.patch(PERSISTENT_VOLUME_CLAIM, claim["metadata"]["name"], body, key_of(claim)[0])
-
     async def _write(self, vmi: Object, status: Object) -> Object:
         labels = (vmi["metadata"].get("labels") or {}) | ({NODE_NAME: NODE} if "nodeName" in status else {})
         if status == vmi.get("status") and labels == (vmi["metadata"].get("labels") or {}):
@@ -216,11 +213,12 @@ class InstanceController:
             key_of(vmi)
             for vmi in self._caches.instances.list(namespace)
             if name in claim_names(vmi["spec"].get("volumes") or []).values()
+            or any(item["claimName"] == name for item in vmi["spec"].get("utilityVolumes") or [])
         ]
 
 
-def _instance_of_launcher(pod: Object) -> Iterable[Key]:
-    name = (pod["metadata"].get("labels") or {}).get("vmi.kubevirt.io/id")
+def _instance_of_pod(pod: Object) -> Iterable[Key]:
+    name = (pod["metadata"].get("labels") or {}).get("vmi.kubevirt.io/id") or instance_of_attachment(pod)
     return [(pod["metadata"]["namespace"], name)] if name else []
 
 

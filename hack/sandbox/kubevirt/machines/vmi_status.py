@@ -9,6 +9,7 @@ from datetime import datetime
 from sandbox.cluster.client import Object, Objects, timestamp
 from sandbox.cluster.metadata import is_deleting
 from sandbox.kubevirt.conditions import with_condition, without_condition
+from sandbox.kubevirt.machines.block_tracking import ENABLED
 from sandbox.kubevirt.machines.hypervisor import Running
 from sandbox.kubevirt.machines.lifecycle import FINAL_PHASES, phase_of
 from sandbox.kubevirt.names import NODE
@@ -57,6 +58,8 @@ def launched_status(
         status["volumeStatus"] = _volume_status(vmi, claims)
         if running.frozen:
             status["fsFreezeStatus"] = "frozen"
+        if "changedBlockTracking" in status and running.tracks_blocks:
+            status["changedBlockTracking"]["state"] = ENABLED
         if running.os_info:
             status["guestOSInfo"] = {
                 field: running.os_info[key] for field, key in _OS_FIELDS.items() if key in running.os_info
@@ -74,6 +77,17 @@ def ended_status(vmi: Object, succeeded: bool, now: datetime) -> Object:
     ended["message"] = "Guest VM is not reported as running"
     status["conditions"] = with_condition(status.get("conditions") or [], ended, timestamp(now))
     return status
+
+
+def claim_info(claim: Object) -> Object:
+    """PersistentVolumeClaimInfo of a volume's status."""
+    return {
+        "claimName": claim["metadata"]["name"],
+        "accessModes": claim["spec"].get("accessModes") or [],
+        "capacity": (claim.get("status") or {}).get("capacity") or {},
+        "requests": (claim["spec"].get("resources") or {}).get("requests") or {},
+        "volumeMode": claim["spec"].get("volumeMode") or "Filesystem",
+    }
 
 
 def _phase(vmi: Object, running: Running | None) -> str:
@@ -122,13 +136,7 @@ def _volume_status(vmi: Object, claims: Mapping[str, Object]) -> Objects:
         source = volume.get("persistentVolumeClaim") or {}
         claim = claims.get(source.get("claimName") or (volume.get("dataVolume") or {}).get("name") or "")
         if claim is not None:
-            status["persistentVolumeClaimInfo"] = {
-                "claimName": claim["metadata"]["name"],
-                "accessModes": claim["spec"].get("accessModes") or [],
-                "capacity": (claim.get("status") or {}).get("capacity") or {},
-                "requests": (claim["spec"].get("resources") or {}).get("requests") or {},
-                "volumeMode": claim["spec"].get("volumeMode") or "Filesystem",
-            }
+            status["persistentVolumeClaimInfo"] = claim_info(claim)
         statuses.append(status)
     return statuses
 

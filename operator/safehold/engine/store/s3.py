@@ -3,7 +3,6 @@
 Only PUT, GET with Range, LIST (v2), DELETE and multipart uploads are used, so that every implementation will do.
 """
 
-import configparser
 import contextlib
 import socket
 import threading
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import boto3
 import stamina
@@ -45,6 +44,7 @@ from botocore.parsers import ResponseParserError
 
 from safehold.engine.store.base import Body, ObjectEntry, UnfinishedUpload
 from safehold.engine.store.connection import AddressPolicy
+from safehold.engine.store.credentials import Credentials, read_profile
 from safehold.engine.store.failures import error_of
 from safehold.errors import ObjectMissingError, SafeholdError, StoreDeniedError, StoreError, StoreUnavailableError
 
@@ -273,6 +273,7 @@ class S3Upload:
         self._begin = threading.Lock()
         self._id: str | None = None
         self._parts: dict[int, str] = {}
+        self._sizes: dict[int, int] = {}
 
     def put_part(self, number: int, body: Body) -> None:
         """One UploadPart; the first to come begins the upload."""
@@ -284,25 +285,41 @@ class S3Upload:
             ),
         )
         self._parts[number] = answer["ETag"]
+        self._sizes[number] = len(body)
 
     def complete(self) -> None:
-        """One CompleteMultipartUpload."""
+        """One CompleteMultipartUpload. Repeated after its answer was lost, some stores know no such upload any more."""
         upload = self._started()
         parts: list[CompletedPartTypeDef] = [
             {"PartNumber": number, "ETag": self._parts[number]} for number in sorted(self._parts)
         ]
-        self._call(
-            f"Completing {self._key}",
-            lambda: self._client.complete_multipart_upload(
-                Bucket=self._bucket, Key=self._key, UploadId=upload, MultipartUpload={"Parts": parts}
-            ),
-        )
+        try:
+            self._call(
+                f"Completing {self._key}",
+                lambda: self._client.complete_multipart_upload(
+                    Bucket=self._bucket, Key=self._key, UploadId=upload, MultipartUpload={"Parts": parts}
+                ),
+            )
+        except StoreError as problem:
+            refusal = problem.__cause__
+            forgotten = isinstance(refusal, ClientError) and refusal.response["Error"]["Code"] == "NoSuchUpload"
+            if not forgotten or not self._is_complete():
+                raise
 
     def abort(self) -> None:
         """One AbortMultipartUpload. What cannot be aborted is left to the bucket's lifecycle."""
         if self._id is not None:
             with contextlib.suppress(ClientError, BotoCoreError):
                 self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key, UploadId=self._id)
+
+    def _is_complete(self) -> bool:
+        """Whether the object is there with all its bytes."""
+        page = self._call(
+            f"Looking for {self._key}",
+            lambda: self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._key, MaxKeys=1),
+        )
+        wanted = (self._key, sum(self._sizes.values()))
+        return any((found["Key"], found["Size"]) == wanted for found in page.get("Contents", []))
 
     def _started(self) -> str:
         with self._begin:
@@ -320,14 +337,8 @@ def _sendable(body: Body) -> bytes:
     return cast("bytes", body)
 
 
-class _Keys(TypedDict, total=False):
-    aws_access_key_id: str
-    aws_secret_access_key: str
-    aws_session_token: str | None
-
-
 def _client(place: S3Place) -> "S3Client":
-    credentials = _credentials(place.credentials_file) if place.credentials_file else _Keys()
+    credentials = read_profile(place.credentials_file) if place.credentials_file else Credentials()
     session = boto3.session.Session(region_name=place.region, **credentials)
     return session.client(
         "s3",
@@ -346,25 +357,6 @@ def _client(place: S3Place) -> "S3Client":
             response_checksum_validation="when_required",
         ),
     )
-
-
-def _credentials(path: Path) -> "_Keys":
-    """The profile `default` of a shared credentials file, without any fallback to the environment or the instance."""
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(path.read_text(encoding="utf-8"))
-        profile = parser["default"]
-        return {
-            "aws_access_key_id": profile["aws_access_key_id"],
-            "aws_secret_access_key": profile["aws_secret_access_key"],
-            "aws_session_token": profile.get("aws_session_token"),
-        }
-    except (OSError, UnicodeDecodeError, configparser.Error, KeyError):
-        # The parser's messages quote lines, and a line may be a secret.
-        raise StoreDeniedError(
-            "The credentials file is malformed",
-            expected="a profile 'default' with aws_access_key_id and aws_secret_access_key",
-        ) from None
 
 
 def _guard(client: "S3Client", policy: AddressPolicy) -> None:

@@ -7,7 +7,7 @@ from safehold.plan.backup.consistency import PARTIAL, reached, suffices
 from safehold.plan.backup.facts import MachineFacts, SnapshotFacts
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import CaptureMachine, TakeSnapshot, Thaw
-from safehold.plan.backup.trust import refuse_capture
+from safehold.plan.backup.trust import refuse_capture, refuse_swapped
 from safehold.plan.names import machine_secret_name
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
@@ -86,12 +86,26 @@ def _refuse_snapshot(run: Run, snapshot: SnapshotFacts) -> Refusal | None:
     return None
 
 
+def refuse_unsaved(machine: MachineFacts) -> Refusal | None:
+    """KubeVirt snapshots the volumes of the VM's spec, and says nothing about others that its instance has."""
+    if not machine.unsaved_disks:
+        return None
+    names = ", ".join(machine.unsaved_disks)
+    message = (
+        f"only the running instance of VirtualMachine {machine.name} has volume {names}, so no snapshot would hold it: "
+        "add it to the VM as well (virtctl addvolume --persist), or unplug it"
+    )
+    return Refusal(Reason.NOT_SNAPSHOTTABLE, message[:1024])
+
+
 def _judge(run: Run, snapshot: SnapshotFacts, machine: MachineFacts) -> Decision:
+    if refusal := snapshot.capture and refuse_swapped(snapshot.capture, cut=snapshot.succeeded):
+        return run.fails(refusal, snapshot_uid=snapshot.uid)
     if not (snapshot.succeeded and snapshot.ready and snapshot.capture):
         message = f"waits for the snapshot: {snapshot.error}" if snapshot.error else "waits for the snapshot"
         return run.waits("Snapshotting", message, snapshot_uid=snapshot.uid)
     cut = snapshot.capture.cut_time or snapshot.created
-    found = reached(snapshot, run.facts.freeze)
+    found = reached(snapshot, run.facts.freeze, crashed=machine.crashed)
     observed: dict[str, Any] = {"snapshot_uid": snapshot.uid, "capture_time": cut, "consistency": found}
     if PARTIAL in snapshot.indications:
         message = "KubeVirt left a volume out of the snapshot (PartialSnapshot); nothing was backed up"
@@ -100,7 +114,7 @@ def _judge(run: Run, snapshot: SnapshotFacts, machine: MachineFacts) -> Decision
     if not suffices(found, demanded):
         message = f"demanded was {demanded}, reached was {found.reached}: {found.reason}"
         return run.fails(Refusal(Reason.CONSISTENCY_NOT_REACHED, message), **observed)
-    if refusal := refuse_capture(snapshot.capture, machine, run.status.vm_uid or ""):
+    if refusal := refuse_unsaved(machine) or refuse_capture(snapshot.capture, machine, run.status.vm_uid or ""):
         return run.fails(refusal, **observed)
     if run.facts.machine_bytes > MACHINE_LIMIT_BYTES:
         message = (

@@ -38,8 +38,7 @@ def cleanup(found: Leftovers) -> tuple[Step, ...]:
         *(
             Delete(kind="VirtualMachineSnapshot", name=snapshot.name, namespace=snapshot.namespace, uid=snapshot.uid)
             for snapshot in found.vm_snapshots
-            # One that is being deleted may be held by others' finalizers; that is not waited for.
-            if not snapshot.deleting
+            if snapshot.deleted_at is None
         ),
         *(Delete(kind="Secret", name=name) for name in found.secrets),
     )

@@ -10,14 +10,15 @@ from safehold.plan.backup.facts import FreezeFacts, SnapshotFacts
 GUEST_AGENT, NO_GUEST_AGENT, ONLINE = "GuestAgent", "NoGuestAgent", "Online"
 PAUSED, PARTIAL, QUIESCE_TIMEOUT = "Paused", "PartialSnapshot", "QuiesceTimeout"
 
-_RANK = {"Crash": 0, "Filesystem": 1, "Application": 2}
+_RANK = {"Crash": 0, "Offline": 1, "Filesystem": 1, "Application": 2}
+"""Offline is as good as Filesystem: neither catches a guest that writes (docs/adr/0006)."""
 _RESOLUTION = timedelta(seconds=1)
 """Kubernetes keeps times in whole seconds, so a bound from two of them may be short by one."""
 
 
-def reached(snapshot: SnapshotFacts, freeze: FreezeFacts | None) -> ReachedConsistency:
-    """What KubeVirt's indications on a snapshot that succeeded prove."""
-    level, reason = _level(snapshot.indications)
+def reached(snapshot: SnapshotFacts, freeze: FreezeFacts | None, *, crashed: bool = False) -> ReachedConsistency:
+    """What KubeVirt's indications on a snapshot that succeeded prove. `crashed`: the VM's last instance failed."""
+    level, reason = _level(snapshot.indications) if ONLINE in snapshot.indications else _offline_level(crashed)
     bound = freeze if level == "Filesystem" else None
     if level == "Filesystem" and bound is None:
         bound = _upper_bound(snapshot)
@@ -35,9 +36,13 @@ def suffices(found: ReachedConsistency, demanded: ConsistencyLevel) -> bool:
     return _RANK[found.reached] >= _RANK[demanded]
 
 
+def _offline_level(crashed: bool) -> tuple[Literal["Crash", "Offline"], str]:
+    if crashed:
+        return "Crash", "the VM was not running because its last instance failed, so its disks are as after a power cut"
+    return "Offline", "the VM was stopped, so nobody wrote to its disks while the snapshot was cut"
+
+
 def _level(indications: tuple[str, ...]) -> tuple[Literal["Crash", "Filesystem"], str]:
-    if ONLINE not in indications:
-        return "Crash", "the VM was not running, so there was no guest to freeze"
     if PAUSED in indications:
         return "Crash", "the VM was paused, so its guest could not be asked to freeze"
     if QUIESCE_TIMEOUT in indications:

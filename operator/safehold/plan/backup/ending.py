@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from safehold.api.vmbackup import VMBackup
 from safehold.plan.backup.capture import THAW_LIMIT
 from safehold.plan.backup.cleanup import cleanup
 from safehold.plan.backup.facts import ContentFacts, Leftovers
@@ -16,13 +17,15 @@ from safehold.reasons import Reason
 from safehold.run import ForgetRun, Owner
 
 CLEANUP_POLL_SECONDS = 1.0
+SNAPSHOT_PATIENCE = timedelta(minutes=10)
+"""How long a run waits for its VirtualMachineSnapshot to go, which takes KubeVirt seconds."""
 FORGET_RETRY = timedelta(minutes=5)
 
 
 def clean_up(run: Run) -> Decision:
     """Take away what the run made, in the proven order; then end it."""
     steps = cleanup(run.facts.leftovers)
-    if steps or run.facts.leftovers.pods:
+    if steps or run.facts.leftovers.pods or _ending_snapshots(run):
         lost = refuse_lost_node(run.facts.leftovers.pods, run.now)
         message = f"{_outcome(run)} (still there: {lost.message if lost else _remaining(run.facts.leftovers)})"
         going = run.goes_on("CleaningUp", message, *steps, reason=_reason(run), again=CLEANUP_POLL_SECONDS)
@@ -35,10 +38,15 @@ def clean_up(run: Run) -> Decision:
     return _end(run)
 
 
+def wants_forgetting(backup: VMBackup) -> bool:
+    """Whether a point goes with the object: also one that a worker may have committed though its run failed."""
+    status = backup.status
+    return backup.spec.deletion_policy == "Delete" and bool(status.restore_point or status.job_name)
+
+
 def let_go(run: Run) -> Decision:
     """A finished VMBackup is being deleted: forget its restore point first, if that is asked for."""
-    wanted = run.backup.spec.deletion_policy == "Delete" and run.status.restore_point
-    if not wanted or run.facts.namespace_ending:
+    if not wants_forgetting(run.backup) or run.facts.namespace_ending:
         return Decision(status=run.status, again=None, released=True)
     job = run.facts.forget
     if job is None:
@@ -67,7 +75,7 @@ def _start_forget(run: Run) -> Decision:
         run_id=run.uid,
         repository=target.place,
         key_domain=target.key_domain(status.namespace_uid or ""),
-        restore_point=status.restore_point or "",
+        restore_point=status.restore_point,
         owner=Owner(
             cluster=status.cluster_id or "",
             namespace_uid=status.namespace_uid or "",
@@ -95,6 +103,12 @@ def _cannot_forget(run: Run, refusal: Refusal) -> Decision:
     )
     ended = run.ends("Stalled", "Forgetting", refusal.reason, message)
     return Decision(status=ended.status, again=FORGET_RETRY.total_seconds())
+
+
+def _ending_snapshots(run: Run) -> list[str]:
+    """VirtualMachineSnapshots that KubeVirt still deletes; not those that others' finalizers hold for long."""
+    found = run.facts.leftovers.vm_snapshots
+    return [snapshot.name for snapshot in found if run.since(snapshot.deleted_at) < SNAPSHOT_PATIENCE]
 
 
 def _outcome(run: Run) -> str:

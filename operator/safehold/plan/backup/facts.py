@@ -31,6 +31,10 @@ class MachineFacts:
     name: str
     uid: str
     disks: tuple[DiskFacts, ...]
+    unsaved_disks: tuple[str, ...] = ()
+    """Volumes that only the running instance has: hot-plugged without being written into the VM."""
+    crashed: bool = False
+    """Whether the VM's last instance failed, so that its disks are as after a power cut."""
     frozen: bool = False
     snapshot_in_progress: str | None = None
 
@@ -139,6 +143,7 @@ class SnapshotFacts:
     """What KubeVirt is retrying after."""
     indications: tuple[str, ...]
     capture: CaptureFacts | None
+    """Of its volumes claims and contents are read only once it is ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +195,8 @@ class VMSnapshotRef:
     namespace: str
     name: str
     uid: str
-    deleting: bool
+    deleted_at: datetime | None
+    """When somebody, as a rule this run, asked for its deletion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Literal
 
 from safehold.api.vmbackup import BackupTargetIdentity, VMBackup
-from safehold.plan.backup.capture import capture
+from safehold.plan.backup.capture import capture, refuse_unsaved
 from safehold.plan.backup.ending import clean_up, let_go
 from safehold.plan.backup.facts import BackupFacts, MachineFacts
 from safehold.plan.backup.holds import prepare
@@ -48,6 +48,9 @@ def next_step(backup: VMBackup, facts: BackupFacts, rules: BackupRules, now: dat
         return let_go(run) if run.deleting else Decision(status=run.status, again=None)
     if stage == "Ending":
         return clean_up(run)
+    if (run.deleting or facts.namespace_ending) and facts.job and facts.job.outcome == "Complete":
+        # The worker was quicker: its point is there, and is told or forgotten like any other.
+        return prepare(run)
     if run.deleting:
         return run.fails(Refusal(Reason.CANCELLED, "the VMBackup was deleted while its run was active"))
     if facts.namespace_ending:
@@ -114,7 +117,7 @@ def _refusal(backup: VMBackup, facts: BackupFacts) -> Refusal | None:
         name, namespace = backup.spec.vm.name, backup.metadata.namespace
         message = f"VirtualMachine {name} does not exist in namespace {namespace}; correct spec.vm.name"
         return Refusal(Reason.VM_NOT_FOUND, message)
-    return _refuse_disks(facts.machine)
+    return refuse_unsaved(facts.machine) or _refuse_disks(facts.machine)
 
 
 def _refuse_disks(machine: MachineFacts) -> Refusal | None:

@@ -46,6 +46,23 @@ def refuse_capture(capture: CaptureFacts, machine: MachineFacts, vm_uid: str) ->
     return None
 
 
+def refuse_swapped(capture: CaptureFacts, *, cut: bool) -> Refusal | None:
+    """Check that the VolumeSnapshots are still KubeVirt's own, before they are ready: others' may never be.
+
+    `cut`: KubeVirt has seen all of them exist, so one that is not there was deleted.
+    """
+    for volume in capture.volumes:
+        if volume.snapshot is not None:
+            problem = _ownership_problem(volume, volume.snapshot, capture.uid)
+        elif cut:
+            problem = f"somebody deleted VolumeSnapshot {volume.snapshot_name}"
+        else:
+            continue
+        if problem:
+            return _distrust(f"volume {volume.name}: {problem}")
+    return None
+
+
 def trusted_handle(
     volume: CapturedVolume, *, capture_uid: str, namespace: str, backup_uid: str
 ) -> SnapshotHandle | Refusal:
@@ -90,12 +107,18 @@ def _claim_problem(volume: CapturedVolume, claim: ClaimFacts) -> str | None:
 def _snapshot_problem(
     volume: CapturedVolume, snapshot: VolumeSnapshotFacts, content: ContentFacts, capture_uid: str
 ) -> str | None:
+    if problem := _ownership_problem(volume, snapshot, capture_uid):
+        return problem
+    if snapshot.content != content.name:
+        return f"VolumeSnapshot {snapshot.name} is bound to {snapshot.content}, not to {content.name}"
+    return None
+
+
+def _ownership_problem(volume: CapturedVolume, snapshot: VolumeSnapshotFacts, capture_uid: str) -> str | None:
     if snapshot.owner_uid != capture_uid:
         return f"VolumeSnapshot {snapshot.name} does not belong to the VirtualMachineSnapshot"
     if snapshot.claim != volume.claim_name:
         return f"VolumeSnapshot {snapshot.name} is of claim {snapshot.claim}, not of {volume.claim_name}"
-    if snapshot.content != content.name:
-        return f"VolumeSnapshot {snapshot.name} is bound to {snapshot.content}, not to {content.name}"
     return None
 
 

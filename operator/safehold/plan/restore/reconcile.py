@@ -5,11 +5,17 @@ look at the record in the status and at the cluster, never at how far the last c
 swapped in place, a failure takes everything back; after it a restore only goes forward.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from safehold.api import VMBackup
-from safehold.api.vmrestore import ClaimRecord, RestoredBackup, VolumeRestore
+from safehold.api.vmrestore import (
+    RECORDED_ANNOTATIONS,
+    RECORDED_BYTES,
+    ClaimRecord,
+    RestoredBackup,
+    VolumeRestore,
+)
 from safehold.plan.conditions import is_finished
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.admission import admit
@@ -126,13 +132,27 @@ def _begin_hand_over(look: Look) -> Decision | None:
 
 
 def _claim_record(claim: Claim) -> ClaimRecord:
-    annotations = {key: value for key, value in claim.annotations.items() if not key.startswith(BINDING_PREFIXES)}
+    wanted = {key: value for key, value in claim.annotations.items() if not key.startswith(BINDING_PREFIXES)}
+    annotations = _fitting(wanted)
     return ClaimRecord(
         uid=claim.ref.uid,
         labels=dict(claim.labels),
         annotations=annotations,
+        left_out_annotations=sorted(wanted.keys() - annotations.keys())[:RECORDED_ANNOTATIONS],
         owner_references=list(claim.owners),
     )
+
+
+def _fitting(annotations: Mapping[str, str]) -> dict[str, str]:
+    """The annotations that a status can hold, the small ones first: what is large is a tool's cache, as a rule."""
+    kept: dict[str, str] = {}
+    left = RECORDED_BYTES
+    for key, value in sorted(annotations.items(), key=lambda item: (len(item[0]) + len(item[1].encode()), item[0])):
+        left -= len(key) + len(value.encode())
+        if left < 0 or len(kept) == RECORDED_ANNOTATIONS:
+            break
+        kept[key] = value
+    return kept
 
 
 def _hand_over(look: Look) -> Decision | None:
@@ -188,6 +208,13 @@ def _succeed(look: Look) -> Decision:
     message = f"VM {vm.name} is restored from point {look.status.restore_point} of {backup.namespace}/{backup.name}"
     if look.in_place:
         message += f"; the replaced volumes are kept: kubectl get pv -l safehold.dev/undo-of={look.uid}"
+    if left_out := [
+        f"{key} of {record.claim_name}"
+        for record in look.status.volumes
+        if record.old_claim
+        for key in record.old_claim.left_out_annotations
+    ]:
+        message += f"; annotations that are too large were not carried over: {', '.join(left_out)}"
     if look.status.kept_objects:
         names = ", ".join(look.status.kept_objects)
         message += f"; objects with other content existed and were not overwritten: {names}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from safehold.api import Condition
 from safehold.api.target import TargetStatus
-from safehold.plan.conditions import State, conditions_for, is_true
+from safehold.plan.conditions import READY, STALLED, State, conditions_for, is_true
 from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.names import job_name
 from safehold.plan.refusal import Refusal
@@ -103,6 +103,17 @@ def _answer(job: JobFacts, now: datetime) -> RunReport | Refusal | None:
     if job.outcome is not None:
         return read_report(job, run_id=job.name, verb="target")
     return refuse_lost_node(job.pods, now)
+
+
+def is_transition(before: TargetStatus, after: TargetStatus) -> bool:
+    """Whether a check ended with something else than the one before; that a check goes on is no news."""
+    if not (is_true(after.conditions, READY) or is_true(after.conditions, STALLED)):
+        return False
+    return _verdict(before) != _verdict(after)
+
+
+def _verdict(status: TargetStatus) -> tuple[str, str] | None:
+    return next(((found.status, found.reason) for found in status.conditions if found.type == READY), None)
 
 
 def _opened(target: AnyTarget, seen: ObservedTarget, now: datetime) -> TargetStatus:

@@ -1,0 +1,1 @@
+"""VirtualMachineBackup and VirtualMachineBackupTracker: backups of running guests by QEMU's own change tracking."""

@@ -1,0 +1,1 @@
+"""VirtualMachineExport: volumes, manifests and backups over HTTPS, guarded by a token."""
