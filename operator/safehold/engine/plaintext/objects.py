@@ -1,4 +1,4 @@
-"""The plain-text objects and their sealed checksums (docs/format.md, section 9)."""
+"""The plain-text objects and their sealed checksums (docs/format.md, section 10)."""
 
 import hashlib
 import json
