@@ -11,6 +11,7 @@ from safehold.errors import SafeholdError, UsageError
 _COMMANDS = {
     "controller": "safehold.controller.cli",
     "key": "safehold.cli.key",
+    "repo": "safehold.cli.repo.group",
     "volume": "safehold.cli.volume",
     "worker": "safehold.cli.worker",
 }

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from safehold.engine.keyfile import read_key_file
+from safehold.engine.keyfile import RepositoryKey, read_key_file
 from safehold.engine.repository import Domain, Repository
 from safehold.engine.store.s3 import S3Place, S3Store
 from safehold.errors import UsageError
@@ -20,13 +20,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def repository_options(function: Command) -> Command:
     """Add --repository, --endpoint-url, --key-file and --key-domain."""
+    with_domain: Command = click.option(
+        "--key-domain",
+        default="target",
+        show_default=True,
+        help="Edge of deduplication: target, or namespace/UID for points that the operator made.",
+    )(function)
+    return place_options(with_domain)
+
+
+def place_options(function: Command) -> Command:
+    """Add --repository, --endpoint-url and --key-file."""
     for option in (
-        click.option(
-            "--key-domain",
-            default="target",
-            show_default=True,
-            help="Edge of deduplication: target, or namespace/UID for points that the operator made.",
-        ),
         click.option(
             "--key-file",
             type=click.Path(dir_okay=False, path_type=Path),
@@ -43,12 +48,25 @@ def open_domain(
     repository: str, endpoint_url: str | None, key_file: Path | None, key_domain: str, *, create: bool
 ) -> Domain:
     """The key domain that the options name; with `create` it is laid out where it does not exist."""
-    place = _place(repository, endpoint_url)
+    return open_repository(repository, endpoint_url, key_file, create=create).domain(key_domain, create=create)
+
+
+def open_repository(repository: str, endpoint_url: str | None, key_file: Path | None, *, create: bool) -> Repository:
+    """The repository that the options name; with `create` it is laid out where there is none."""
+    return Repository.open(open_store(repository, endpoint_url), find_key(key_file), create=create)
+
+
+def open_store(repository: str, endpoint_url: str | None) -> S3Store:
+    """The place that the options name."""
+    return S3Store(_place(repository, endpoint_url))
+
+
+def find_key(key_file: Path | None) -> RepositoryKey:
+    """The key in the file that is given, or else in the one that SAFEHOLD_KEY_FILE names."""
     key_path = key_file or CommandLineSettings().key_file
     if key_path is None:
         raise UsageError("The repository's key is missing", remedy="give --key-file or set SAFEHOLD_KEY_FILE")
-    key = read_key_file(key_path)
-    return Repository.open(S3Store(place), key, create=create).domain(key_domain, create=create)
+    return read_key_file(key_path)
 
 
 def stop_on_signals() -> threading.Event:

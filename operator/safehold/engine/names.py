@@ -15,6 +15,8 @@ PLAIN_TEXTS = ("README.", "format.", "rescue.")
 """How the names of objects begin that are not sealed, in every version."""
 CHECKSUMS = "checksums/"
 KEYS = "keys/"
+SCOPED_FOLDERS = ("keys", "packs", "index", "points", "condemned")
+"""Where the objects of a key domain are, each in the folder with the domain's word."""
 REPOSITORY_SCOPE = "repository"
 _LAST_SEQUENCE = 999_999
 _LAST_SECOND = 9_999_999_999

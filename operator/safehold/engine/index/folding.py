@@ -41,9 +41,14 @@ def open_segments(domain: Domain) -> list[Segment]:
 
 
 def fold(
-    domain: Domain, *, gone: Collection[bytes] = (), condemned: Collection[str] = (), everything: bool = False
+    domain: Domain,
+    *,
+    gone: Collection[bytes] = (),
+    condemned: Collection[str] = (),
+    also: Collection[str] = (),
+    everything: bool = False,
 ) -> Fold | None:
-    """Merge the domain's small segments into a fold, or with `everything` all; None if there is nothing to merge.
+    """Merge the domain's small segments into a fold, and those in `also`, or with `everything` all; None if none is.
 
     Chunks that several packs hold get one place. Packs that are `gone` are named no more: every segment that names one
     is merged and replaced, and must be condemned no later than the packs. Segments that are `condemned` are left alone.
@@ -55,7 +60,10 @@ def fold(
     chosen = [
         segment
         for segment in segments
-        if everything or segment.name in small or any(pack.id in gone_packs for pack in segment.packs)
+        if everything
+        or segment.name in small
+        or segment.name in also
+        or any(pack.id in gone_packs for pack in segment.packs)
     ]
     if not chosen or (len(chosen) == 1 and not gone_packs):
         return None

@@ -65,6 +65,10 @@ class Inventory:
         """The segments that are on no list."""
         return [segment for segment in self.segments if not self.is_condemned(segment)]
 
+    def named_packs(self) -> list[PackRow]:
+        """The packs that the segments name that are on no list."""
+        return list({pack.id: pack for segment in self.surviving() for pack in segment.packs}.values())
+
     def load(self, advance: Advance = silent) -> None:
         """Read all rows of all segments."""
         total = sum(segment.entries for segment in self.segments)

@@ -6,13 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from safehold.engine.manifest import Manifest
 from safehold.engine.names import PointName
 from safehold.engine.points import Points
-from safehold.errors import IntegrityError, PointError
+from safehold.errors import IntegrityError, KeyMaterialError, PointError
 
 _READERS = 8
 _AHEAD = 64
 """Manifests that are held at once; each is some kilobytes."""
 
-Opened = tuple[PointName, Manifest | IntegrityError]
+Unreadable = IntegrityError | KeyMaterialError
+"""What is raised for an object that is damaged; a damaged header may name a key set that does not exist."""
+Opened = tuple[PointName, Manifest | Unreadable]
 """A point with its manifest, or with what is wrong with that."""
 
 
@@ -34,10 +36,10 @@ def _read_window(readers: ThreadPoolExecutor, points: Points, window: list[Point
             yield name, found
 
 
-def _read(points: Points, name: PointName) -> Manifest | IntegrityError | None:
+def _read(points: Points, name: PointName) -> Manifest | Unreadable | None:
     try:
         return points.read(name)
     except PointError:
         return None
-    except IntegrityError as problem:
+    except (IntegrityError, KeyMaterialError) as problem:
         return problem

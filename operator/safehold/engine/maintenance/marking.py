@@ -8,7 +8,7 @@ from typing import Self
 
 from safehold.engine.chunks import ID_BYTES, ZERO_ID
 from safehold.engine.frames import FrameKind
-from safehold.engine.maintenance.manifests import read_manifests
+from safehold.engine.maintenance.manifests import Unreadable, read_manifests
 from safehold.engine.maintenance.partitions import Partitions
 from safehold.engine.maintenance.progress import Advance, silent
 from safehold.engine.manifest import Manifest
@@ -23,7 +23,7 @@ _READERS = 8
 
 OnLoss = Callable[[bytes, IntegrityError], None]
 """Called with the id of a chunk or node that cannot be had, and why."""
-OnUnreadable = Callable[[PointName, IntegrityError], None]
+OnUnreadable = Callable[[PointName, Unreadable], None]
 """Called with a point whose manifest cannot be read."""
 
 
@@ -33,6 +33,8 @@ class Marks:
     def __init__(self) -> None:
         self.live = Partitions(ID_BYTES)
         self.points = 0
+        self.logical_bytes = 0
+        """Of all volumes of all points."""
         self.newest: dict[str, str] = {}
         """The newest point of each owner."""
 
@@ -107,6 +109,7 @@ class _Walk:
         if key_set.id_key not in self._readers:
             self._readers[key_set.id_key] = ChunkReader(self._domain.store, self._domain.keys, key_set, FrameKind.NODES)
         for volume in manifest.volumes:
+            self._marks.logical_bytes += volume.size_bytes
             root = bytes.fromhex(volume.root)
             if root != ZERO_ID:
                 self._nodes_of(volume.levels, key_set.id_key).add(root)

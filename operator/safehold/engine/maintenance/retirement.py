@@ -16,16 +16,16 @@ def retire(
     *,
     marked: Iterable[str],
     started: datetime,
-    everything: bool = False,
+    also: Collection[str] = (),
 ) -> Fold | None:
     """Name the packs `gone` in no segment any more, and condemn them with the segments that did; None if none did.
 
-    Small segments are folded on the way, with `everything` all. The fold comes first, then the list: a crash in between
-    leaves a fold that says again what others say. A collector that took too long stops, since its fold could name packs
-    that another has swept meanwhile.
+    Small segments are folded on the way, and those of the names in `also`. The fold comes first, then the list: a crash
+    in between leaves a fold that says again what others say. A collector that took too long stops, since its fold could
+    name packs that another has swept meanwhile.
     """
     refuse_expired(started, domain.store.time())
-    folded = fold(domain, gone=gone, condemned=condemned.segments, everything=everything)
+    folded = fold(domain, gone=gone, condemned=condemned.segments, also=also)
     if folded is None:
         return None
     try:
