@@ -111,6 +111,13 @@ def test_ranges_end_where_the_object_ends(store: ObjectStore) -> None:
     assert store.get_range("object", 990, 100) == body[990:]
 
 
+@pytest.mark.parametrize("size_bytes", [0, 10])
+def test_a_range_behind_the_end_is_empty(store: ObjectStore, size_bytes: int) -> None:
+    """A cut object is found by its length, not by how a store says that it has no such bytes."""
+    store.put("object", bytes(size_bytes))
+    assert store.get_range("object", size_bytes, 5) == b""
+
+
 def test_a_missing_object_is_told_as_missing(store: ObjectStore) -> None:
     """Absence is its own error, so that it can be told from damage and from a refusal."""
     with pytest.raises(ObjectMissingError):

@@ -130,6 +130,8 @@ class Bucket:
                     data: bytes = answer.read()
                     return data
             except urllib.error.HTTPError as problem:
+                if problem.code == 416:
+                    return b""  # the object ends before the range begins
                 said = problem.read(2000).decode(errors="replace")
                 if problem.code < 500 and problem.code != 429:
                     raise RescueError(f"{self.url}{path}: the store answers {problem.code}: {said}") from problem

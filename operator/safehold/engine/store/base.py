@@ -57,7 +57,7 @@ class ObjectStore(Protocol):
         """The whole object; ObjectMissingError if there is none."""
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
-        """`length` bytes from `offset`, fewer only where the object ends; ObjectMissingError if there is none."""
+        """`length` bytes from `offset`, fewer or none where the object ends; ObjectMissingError if there is none."""
 
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
         """The objects whose names begin with `prefix`, in the order of their names, at most `limit`."""

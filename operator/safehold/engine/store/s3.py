@@ -65,6 +65,8 @@ _BODY_ATTEMPTS = 4
 _CONNECTIONS = 24
 """More than the engine's threads that talk to the store at once."""
 _PAGE = 1000
+_BEHIND_THE_END = {"InvalidRange", "416"}
+"""What a range that begins where the object ends, or behind, is answered with."""
 T = TypeVar("T")
 
 
@@ -128,7 +130,12 @@ class S3Store:
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
         """One GET with Range (at least one byte). A store that ignores the range is found by the length."""
-        data = self._read(name, f"bytes={offset}-{offset + length - 1}")
+        try:
+            data = self._read(name, f"bytes={offset}-{offset + length - 1}")
+        except StoreError as problem:
+            if _code_of(problem) in _BEHIND_THE_END:
+                return b""
+            raise
         if len(data) > length:
             raise StoreError(f"Reading {name}: the store ignores ranges", expected=length, found=len(data))
         return data
@@ -301,9 +308,7 @@ class S3Upload:
                 ),
             )
         except StoreError as problem:
-            refusal = problem.__cause__
-            forgotten = isinstance(refusal, ClientError) and refusal.response["Error"]["Code"] == "NoSuchUpload"
-            if not forgotten or not self._is_complete():
+            if _code_of(problem) != "NoSuchUpload" or not self._is_complete():
                 raise
 
     def abort(self) -> None:
@@ -330,6 +335,12 @@ class S3Upload:
                 )
                 self._id = answer["UploadId"]
             return self._id
+
+
+def _code_of(problem: StoreError) -> str | None:
+    """The store's own word for a refusal."""
+    refusal = problem.__cause__
+    return refusal.response.get("Error", {}).get("Code") if isinstance(refusal, ClientError) else None
 
 
 def _sendable(body: Body) -> bytes:
