@@ -119,6 +119,19 @@ def test_points_and_machines_are_shown(laboratory: Laboratory, noise: Noise, tmp
     assert machine[0]["metadata"] == {"name": "shop-db"}
 
 
+def test_a_damaged_point_does_not_hide_the_others(laboratory: Laboratory, noise: Noise, tmp_path: Path) -> None:
+    """The list goes on, and says at its end what it could not read."""
+    made = [laboratory.back_up(laboratory.disk(noise(3000))) for _ in range(3)]
+    emergency = Emergency.of(laboratory, tmp_path)
+    name = names.PointName.of_id(made[1].point).manifest("target")
+    path = emergency.objects / name
+    path.write_bytes(path.read_bytes()[:-1])
+    listed = emergency.run("points")
+    assert listed.returncode == 1
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == [made[2].point, made[0].point]
+    assert f"{name} is truncated" in listed.stderr
+
+
 def test_every_recipient_rebuilds_what_every_data_key_sealed(
     laboratory: Laboratory, noise: Noise, tmp_path: Path
 ) -> None:

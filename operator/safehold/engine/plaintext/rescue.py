@@ -461,15 +461,25 @@ def _make_empty(descriptor: int, is_device: bool, size: int, disk: Path) -> None
 
 
 def show_points(domains: list[Domain]) -> None:
-    """One line per point, newest first for each VM (sections 2 and 8)."""
+    """One line per point, newest first for each VM (sections 2 and 8). Damaged ones are told at the end."""
+    damaged = []
     for domain in domains:
         for name in domain.store.names(f"points/{domain.scope}/"):
-            manifest = domain.document(name, 0)
-            owner, capture = manifest["owner"], manifest["capture"] or {}
-            vm = f"{owner['namespace']}/{owner['vm']}".strip("/")
-            taken = capture.get("time") or manifest["created"]
-            disks = ", ".join(f"{volume['name']} ({volume['size_bytes']} bytes)" for volume in manifest["volumes"])
-            print(f"{manifest['point']}  {taken}  {capture.get('consistency', '-')}  {vm}  {disks}")
+            try:
+                print(described(domain.document(name, 0)))
+            except RescueError as problem:
+                damaged.append(str(problem))
+    if damaged:
+        raise RescueError("; ".join(damaged))
+
+
+def described(manifest: Any) -> str:
+    """A point as people look for it: id, time, consistency, VM, disks."""
+    owner, capture = manifest["owner"], manifest["capture"] or {}
+    vm = f"{owner['namespace']}/{owner['vm']}".strip("/")
+    taken, consistency = capture.get("time") or manifest["created"], capture.get("consistency", "-")
+    disks = ", ".join(f"{volume['name']} ({volume['size_bytes']} bytes)" for volume in manifest["volumes"])
+    return f"{manifest['point']}  {taken}  {consistency}  {vm}  {disks}"
 
 
 def find_point(domains: list[Domain], point: str) -> tuple[Domain, str]:
