@@ -57,7 +57,10 @@ class SourceVolume:
         os.close(self._descriptor)
 
     def data_extents(self) -> Iterator[Extent]:
-        """Where data may be, in order; what lies between are holes. A device is one extent."""
+        """Where data may be, in order; what lies between are holes. A device is one extent.
+
+        A file that has become shorter is an error: what was cut off would look like a hole.
+        """
         if not self._is_file:
             yield Extent(0, self.size_bytes)
             return
@@ -65,14 +68,17 @@ class SourceVolume:
         while position < self.size_bytes:
             try:
                 start = os.lseek(self._descriptor, position, os.SEEK_DATA)
+                position = min(os.lseek(self._descriptor, start, os.SEEK_HOLE), self.size_bytes)
             except OSError as problem:
                 if problem.errno == errno.ENXIO:  # only holes follow
-                    return
+                    break
                 raise VolumeError(f"The disk {self.path} cannot be searched", found=problem.strerror) from problem
             if start >= self.size_bytes:
-                return
-            position = min(os.lseek(self._descriptor, start, os.SEEK_HOLE), self.size_bytes)
+                break
             yield Extent(start, position - start)
+        found = os.fstat(self._descriptor).st_size
+        if found < self.size_bytes:
+            raise self._ended(found)
 
     def read_into(self, buffers: list[memoryview], offset: int) -> None:
         """Fill the buffers, one after the other, from `offset`. Called by several threads."""
@@ -88,9 +94,12 @@ class SourceVolume:
         except OSError as problem:
             raise VolumeError(f"{self.path} cannot be read at {offset}", found=problem.strerror) from problem
         if got < wanted:
-            raise VolumeError(
-                f"{self.path} ended while it was read", expected=f"{self.size_bytes} bytes", found=offset + got
-            )
+            raise self._ended(offset + got)
+
+    def _ended(self, found_bytes: int) -> VolumeError:
+        return VolumeError(
+            f"{self.path} ended while it was read", expected=f"{self.size_bytes} bytes", found=found_bytes
+        )
 
     def drop_cache(self) -> None:
         """Let the next read come from the medium, so that reading back proves something."""
