@@ -5,6 +5,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from safehold.engine.backup import BackupRequest, VolumeInput, back_up
 from safehold.engine.keyfile import RepositoryKey
-from safehold.engine.repository import Repository, prove_access
+from safehold.engine.manifest import Owner
+from safehold.engine.names import PointName
+from safehold.engine.repository import Repository, prove_access, wait_for_others
+from safehold.engine.restore import fill
 from safehold.engine.store.base import ObjectStore
 from safehold.engine.store.memory import MemoryStore
 from safehold.engine.store.s3 import S3Place, S3Store
@@ -227,3 +232,25 @@ def test_a_repository_lives_in_every_store(store: ObjectStore) -> None:
     prove_access(store, writable=True)
     assert not list(store.list("probes/"))
     assert store.get("README.v1.md").startswith(b"# A Safehold repository, format 1")
+
+
+def test_writers_that_begin_at_once_need_no_conditions(store: ObjectStore, tmp_path: Path) -> None:
+    """Several first runs lay out one repository, and whoever's keys are elected, all points are whole."""
+    key = RepositoryKey.generate()
+    contents = {f"vm-{number}": secrets.token_bytes(100_000) + bytes(50_000) for number in range(4)}
+
+    def run(vm: str) -> str:
+        disk = tmp_path / vm
+        disk.write_bytes(contents[vm])
+        owner = Owner(cluster="", namespace_uid="", vm_uid=vm, namespace="", vm=vm)
+        request = BackupRequest(run_id=vm, owner=owner, volumes=[VolumeInput(name="root", path=disk)])
+        domain = Repository.open(store, key, create=True, settle=wait_for_others).domain("target", create=True)
+        return back_up(domain, request, stop=threading.Event()).point
+
+    with ThreadPoolExecutor(len(contents)) as writers:
+        points = dict(zip(contents, writers.map(run, contents), strict=True))
+    domain = Repository.open(store, key, create=False).domain("target", create=False)
+    for vm, point in points.items():
+        manifest = domain.points.read(PointName.of_id(point))
+        fill(domain, manifest, "root", tmp_path / "restored", stop=threading.Event(), progress=lambda _: None)
+        assert (tmp_path / "restored").read_bytes() == contents[vm]

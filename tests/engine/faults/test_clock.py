@@ -1,0 +1,70 @@
+"""A store whose clock jumps, between runs and within them: it costs deduplication or a repetition, never a byte."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from safehold.errors import ExpiredRunError
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import Laboratory
+
+    from safehold.engine.store.memory import MemoryStore
+
+CHUNK = 512
+Noise = Callable[[int], bytes]
+_TODAY = datetime(2026, 1, 1, tzinfo=UTC)
+_MAX_RUN_HOURS = 48
+_HOURS = 24 * 365
+hours = st.one_of(st.integers(-3, 3), st.integers(-55 * _HOURS, 70 * _HOURS))
+"""From shortly after 1970, where a machine without a battery begins, to the end of the century."""
+
+
+class Jump(threading.Event):
+    """An event that is never set; when it is looked at for the n-th time, the store's clock jumps."""
+
+    def __init__(self, looks: int, store: MemoryStore, to: datetime) -> None:
+        super().__init__()
+        self._left = looks
+        self._store = store
+        self._to = to
+
+    def is_set(self) -> bool:
+        """Look, and jump if it is time."""
+        self._left -= 1
+        if self._left == 0:
+            self._store.now = self._to
+        return False
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.tuples(hours, hours, st.integers(1, 12)), min_size=2, max_size=5))
+def test_a_clock_that_jumps_costs_no_byte(
+    laboratory: Laboratory, noise: Noise, jumps: list[tuple[int, int, int]]
+) -> None:
+    """Every point is whole and stays it, in the order in which they were made; a run that seems too old is repeated."""
+    lab = type(laboratory)(laboratory.folder)
+    content = bytearray(noise(60 * CHUNK))
+    points = []
+    for number, (before, within, looks) in enumerate(jumps):
+        at = number * 7 * CHUNK
+        content[at : at + 3 * CHUNK] = noise(3 * CHUNK)
+        disk = lab.disk(bytes(content))
+        start = _TODAY + timedelta(hours=before)
+        lab.store.now = start
+        jump = Jump(looks, lab.store, start + timedelta(hours=within))
+        try:
+            point = lab.back_up(disk, run_id=f"run-{number}", stop=jump)
+        except ExpiredRunError:
+            assert within >= _MAX_RUN_HOURS
+            point = lab.back_up(disk, run_id=f"run-{number}")
+        points.append((point, bytes(content)))
+        assert lab.domain().points.latest(lab.owner()) == point
+    assert [point.sequence for point, _ in points] == sorted({point.sequence for point, _ in points})
+    assert all(lab.restored(point) == kept for point, kept in points)
