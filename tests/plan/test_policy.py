@@ -147,7 +147,19 @@ def test_a_vm_whose_earlier_backup_is_active_is_left_out() -> None:
     decision = next_run(policy(), earlier, TWO)
     assert [backup.spec["vm"]["name"] for backup in decision.create] == ["web"]
     assert decision.skipped == ("db",)
-    assert "db" in decision.status.conditions[0].message
+    assert "being active: db" in decision.status.conditions[0].message
+    assert decision.status.skipped_machine_names == ["db"]
+
+
+def test_who_was_left_out_is_told_until_the_next_run() -> None:
+    """The looks in between change nothing about it, and the run that leaves nobody out takes it back."""
+    earlier = facts(made("db", TWO - timedelta(hours=1), finished=False))
+    told = next_run(policy(), earlier, TWO).status
+    later = next_run(policy(told), facts(made("web", TWO)), TWO + timedelta(minutes=5)).status
+    assert later.conditions == told.conditions
+    after = next_run(policy(later), facts(), TWO + timedelta(hours=1)).status
+    assert after.skipped_machine_names == []
+    assert "left out" not in after.conditions[0].message
 
 
 def test_the_status_tells_how_the_last_run_went() -> None:

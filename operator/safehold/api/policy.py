@@ -10,7 +10,8 @@ from safehold.api.references import LabelSelector, TargetRef
 DeletionPolicy = Literal["Retain", "Delete"]
 ConsistencyLevel = Literal["Crash", "Filesystem"]
 """What a policy may demand."""
-MAX_FAILED_NAMES = 10
+MAX_MACHINE_NAMES = 10
+MachineNames = Annotated[list[Annotated[str, Field(max_length=317)]], Field(max_length=MAX_MACHINE_NAMES)]
 
 _CLUSTER_TARGET_ONLY = rules(
     (
@@ -75,10 +76,10 @@ class BackupPolicyStatus(Status):
     """How many VMBackups of this policy are under way."""
     failed_machines: Count | None = None
     """In how many VMs the last run failed."""
-    failed_machine_names: Annotated[list[Annotated[str, Field(max_length=317)]], Field(max_length=MAX_FAILED_NAMES)] = (
-        Field(default_factory=list)
-    )
+    failed_machine_names: MachineNames = Field(default_factory=list)
     """The first ten of them; `namespace/name` where the policy is a cluster's."""
+    skipped_machine_names: MachineNames = Field(default_factory=list)
+    """The first ten VMs that the last run left out, their earlier backup being active then."""
 
 
 class BackupPolicy(Resource):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from safehold.api.policy import MAX_FAILED_NAMES, BackupPolicy, BackupPolicyStatus, ClusterBackupPolicy
+from safehold.api.policy import MAX_MACHINE_NAMES, BackupPolicy, BackupPolicyStatus, ClusterBackupPolicy
 from safehold.errors import SpecError
 from safehold.plan.conditions import State, conditions_for
 from safehold.plan.names import backup_labels, backup_name
@@ -184,8 +184,10 @@ def _schedule(policy: AnyPolicy, facts: PolicyFacts, times: RunTimes, now: datet
     create = [_new_backup(policy, vm, due) for vm, key in vms if due and key not in active | made]
     skipped = [_called(policy, *key) for _, key in vms if key in active - made]
     message = f"{len(facts.vms)} VMs are backed up next at {times.next:%Y-%m-%d %H:%M} UTC"
-    if skipped:
-        message += f"; left out of the last run, their earlier backup being active: {', '.join(skipped[:5])}"
+    # It stays until the next run: the looks in between know nothing of what was active then.
+    left_out = skipped[:MAX_MACHINE_NAMES] if due else policy.status.skipped_machine_names
+    if left_out:
+        message += f"; left out of the last run, their earlier backup being active: {', '.join(left_out)}"
     status = _status(
         policy,
         facts,
@@ -196,6 +198,7 @@ def _schedule(policy: AnyPolicy, facts: PolicyFacts, times: RunTimes, now: datet
         message,
         last_schedule_time=last,
         next_schedule_time=times.next,
+        skipped_machine_names=left_out,
         **({"active_backups": len(create) + len(active)} if due else {}),
     )
     return PolicyDecision(status=status, create=tuple(create), again=_until(times.next, now), skipped=tuple(skipped))
@@ -250,7 +253,7 @@ def _last_run(policy: AnyPolicy, facts: PolicyFacts) -> dict[str, Any]:
     told: dict[str, Any] = {
         "active_backups": sum(not backup.finished for backup in facts.backups),
         "failed_machines": len(failed),
-        "failed_machine_names": failed[:MAX_FAILED_NAMES],
+        "failed_machine_names": failed[:MAX_MACHINE_NAMES],
     }
     if run and all(backup.succeeded for backup in run):
         told["last_successful_time"] = last
