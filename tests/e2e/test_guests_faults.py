@@ -53,7 +53,6 @@ async def _prints(guests: Guests, status: str) -> None:
     [
         (_agent_absent, "no guest agent is connected", {"clean", "replayed"}),
         (_paused, "the VM was paused", {"clean", "replayed"}),
-        (_halted, "the VM was not running", {"clean"}),
     ],
 )
 async def test_point_without_a_freeze_is_crash_consistent_and_says_why(
@@ -75,6 +74,19 @@ async def test_point_without_a_freeze_is_crash_consistent_and_says_why(
     for proof in await guests.proofs(loose):
         assert proof.ok, proof
         assert proof.filesystem in filesystem
+
+
+async def test_a_stopped_guest_satisfies_filesystem_as_offline(guests: Guests) -> None:
+    """Nobody writes while it is cut, so nothing weaker than a freeze comes of it; its file system was shut down."""
+    async with _halted(guests):
+        found = await guests.backed_up("halted", VM)
+    assert_ready(found)
+    consistency = found["status"]["consistency"]
+    assert (consistency["reached"], "frozenMillis" in consistency) == ("Offline", False)
+    await guests.assert_left_alone(VM)
+    for proof in await guests.proofs(found):
+        assert proof.ok, proof
+        assert proof.filesystem == "clean"
 
 
 @pytest.mark.parametrize("fault", ["agent-hangs", "freeze-fails"])
