@@ -131,3 +131,18 @@ async def test_a_cluster_policy_reaches_into_the_namespaces_it_selects(operator:
     found = await operator.cluster.list(VM_BACKUP)
     named = sorted((backup["metadata"]["namespace"], backup["spec"]["vm"]["name"]) for backup in found)
     assert named == [("bank", "db"), (SHOP, "db"), (SHOP, "web")]
+
+
+async def test_a_failed_run_that_still_cleans_up_does_not_hold_up_the_next(operator: Operator) -> None:
+    """A worker's lost node may keep one VMBackup for days; one that is active is what keeps its VM out of a run."""
+    await prepare(operator)
+    await policy(operator)
+    await reconcile_policy(at(operator, timedelta()), (SHOP, "gold"))
+    failure = {"phase": "CleaningUp", "failure": {"reason": "NodeLost", "message": "node-7 does not answer"}}
+    (stuck,) = [item for item in await operator.cluster.list(VM_BACKUP) if item["spec"]["vm"]["name"] == "db"]
+    name = stuck["metadata"]["name"]
+    await operator.cluster.merge_patch(VM_BACKUP, name, SHOP, {"status": failure}, subresource="status")
+    await reconcile_policy(at(operator, HOUR), (SHOP, "gold"))
+    assert await backups(operator) == ["db", "db", "web"]
+    status = (await operator.cluster.read(BACKUP_POLICY, "gold", SHOP))["status"]
+    assert status["skippedMachineNames"] == ["web"]

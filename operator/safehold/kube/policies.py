@@ -97,7 +97,8 @@ def _backup(found: Manifest) -> PolicyBackup:
         namespace=backup.metadata.namespace or "",
         vm=backup.spec.vm.name,
         run=backup.metadata.labels.get(RUN, ""),
-        finished=is_finished(conditions),
+        # One that has failed is over, though its clean-up may still wait, such as for a node that is away.
+        finished=is_finished(conditions) or backup.status.failure is not None,
         succeeded=is_true(conditions, READY),
     )
 

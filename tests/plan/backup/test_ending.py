@@ -101,6 +101,8 @@ def test_what_a_stopped_worker_may_have_committed_is_forgotten(policy: str, forg
     advance(world, "Transferring")
     world.backup = deleted(world.backup, policy)
     world.backup = with_status(world.backup, decide(world.backup, world.facts()))
+    assert world.backup.status.failure is not None
+    assert ("stays in the target" in world.backup.status.failure.message) == (not forgets)
     advance(world, "Failed")
     after = decide(world.backup, world.facts())
     assert after.released == (not forgets)

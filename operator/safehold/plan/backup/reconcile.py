@@ -52,12 +52,19 @@ def next_step(backup: VMBackup, facts: BackupFacts, rules: BackupRules, now: dat
         # The worker was quicker: its point is there, and is told or forgotten like any other.
         return prepare(run)
     if run.deleting:
-        return run.fails(Refusal(Reason.CANCELLED, "the VMBackup was deleted while its run was active"))
+        return run.fails(_cancelled(run))
     if facts.namespace_ending:
         return run.fails(Refusal(Reason.CANCELLED, f"namespace {run.namespace} is being deleted"))
     if stage == "Beginning":
         return _begin(run)
     return capture(run) if stage == "Capturing" else prepare(run)
+
+
+def _cancelled(run: Run) -> Refusal:
+    message = "the VMBackup was deleted while its run was active"
+    if run.facts.job is not None and run.backup.spec.deletion_policy == "Retain":
+        message += "; what its worker commits before it stops stays in the target"
+    return Refusal(Reason.CANCELLED, message)
 
 
 def needs_slot(backup: VMBackup, facts: BackupFacts, now: datetime) -> bool:
