@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from safehold.api.base import Failure
-from safehold.api.vmbackup import VMBackup
+from safehold.api.vmbackup import VMBackup, VMBackupStatus
 from safehold.controller.complaints import under_complaint
 from safehold.controller.memo import Operator
 from safehold.controller.metrics import Metrics
@@ -63,7 +63,7 @@ class BackupReconciler:
             self.slots.give(key)
         decision = next_step(backup, facts, self.rules, now)
         begun = under_complaint(backup.status, decision.status) if decision.steps else decision.status
-        await self._apply(backup, replace(decision, status=begun))
+        await self._apply(backup, begun, decision)
         for step in decision.steps:
             try:
                 await self.hands.carry_out(step)
@@ -86,9 +86,9 @@ class BackupReconciler:
         await apply_status(self.operator.cluster, backup, decision.status, status)
         return Decision(status=status)
 
-    async def _apply(self, backup: VMBackup, decision: Decision) -> None:
+    async def _apply(self, backup: VMBackup, begun: VMBackupStatus, decision: Decision) -> None:
         status = decision.status
-        if not await apply_status(self.operator.cluster, backup, backup.status, status):
+        if not await apply_status(self.operator.cluster, backup, backup.status, begun):
             return
         self.metrics.record(backup, decision)
         if status.phase == backup.status.phase:

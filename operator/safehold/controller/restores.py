@@ -19,7 +19,7 @@ from safehold.kube.status import apply_status
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.look import Look
 from safehold.plan.restore.reconcile import next_step
-from safehold.plan.restore.steps import DeleteJob, DeleteObject, Finished, StartVM, Wait
+from safehold.plan.restore.steps import DeleteJob, DeleteObject, Finished, Record, StartVM, Wait
 from safehold.reasons import Reason
 
 _PASSES = 50
@@ -67,7 +67,8 @@ class RestoreReconciler:
     async def _pass(self, restore: VMRestore) -> float | None:
         look = await self.observer.observe(restore, self.operator.now())
         decision = next_step(look)
-        begun = under_complaint(restore.status, decision.status)
+        may_fail = not isinstance(decision.step, Record | Wait | Finished)
+        begun = under_complaint(restore.status, decision.status) if may_fail else decision.status
         await self._apply(restore, begun)
         try:
             await self._hands(look).carry_out(decision.step)
