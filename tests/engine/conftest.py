@@ -84,6 +84,14 @@ class FaultyStore:
         self.bytes_read += len(data)
         return data
 
+    def stream_range(self, name: str, offset: int, length: int) -> Iterator[bytes]:
+        """Count one request, then stream."""
+        self.reads.append(name)
+        self._guarded(lambda: None)
+        for piece in self.store.stream_range(name, offset, length):
+            self.bytes_read += len(piece)
+            yield piece
+
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
         """Count, then list."""
         self.reads.append(prefix)

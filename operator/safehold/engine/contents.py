@@ -90,15 +90,19 @@ def trailer(frames: int, contents_bytes: int, before: int) -> bytes:
     return _TRAILER.pack(frames, contents_bytes, before + TRAILER_BYTES, _TRAILER_MAGIC)
 
 
-def read_contents(store: ObjectStore, keys: KeyRing, pack_id: bytes, size_bytes: int) -> FinishedPack:
-    """What a pack of this stored size holds, from the pack alone: two or three requests.
+def read_contents(
+    store: ObjectStore, keys: KeyRing, pack_id: bytes, size_bytes: int, key_set: bytes | None = None
+) -> FinishedPack:
+    """What a pack of this stored size holds: one or two requests, and one more where nobody tells its key set.
 
     IntegrityError if it is cut off, has grown, or its table does not open; ObjectMissingError if there is none.
     """
     name = names.pack(keys.scope, pack_id)
-    header = Header.parse(name, store.get_range(name, 0, HEADER_BYTES), ObjectType.PACK)
-    if header.salt != pack_id:
-        raise IntegrityError(f"{name} is another pack", found=header.salt.hex())
+    if key_set is None:
+        header = Header.parse(name, store.get_range(name, 0, HEADER_BYTES), ObjectType.PACK)
+        if header.salt != pack_id:
+            raise IntegrityError(f"{name} is another pack", found=header.salt.hex())
+        key_set = header.key_set
     start = max(HEADER_BYTES, size_bytes - _LIKELY_TAIL_BYTES)
     tail = store.get_range(name, start, size_bytes - start) if size_bytes > start else b""
     frames, table_bytes = _parse_trailer(name, tail, size_bytes)
@@ -106,13 +110,13 @@ def read_contents(store: ObjectStore, keys: KeyRing, pack_id: bytes, size_bytes:
     if table_at < start:
         tail = store.get_range(name, table_at, size_bytes - table_at)
         start = table_at
-    cipher = object_cipher(keys.data_key(header.key_set, name), ObjectType.PACK, pack_id)
+    cipher = object_cipher(keys.data_key(key_set, name), ObjectType.PACK, pack_id)
     table = Contents.parse(
         open_frame(cipher, frames, FrameKind.CONTENTS, tail[table_at - start : -TRAILER_BYTES], name)
     )
     if (table.frames, table.end) != (frames, table_at):
         raise IntegrityError(f"{name} does not add up", expected=f"frames up to {table_at}", found=table.end)
-    return FinishedPack(pack_id, header.key_set, size_bytes, table.chunks)
+    return FinishedPack(pack_id, key_set, size_bytes, table.chunks)
 
 
 def _parse_trailer(name: str, tail: bytes, size_bytes: int) -> tuple[int, int]:

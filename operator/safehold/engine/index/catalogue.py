@@ -26,7 +26,6 @@ class SegmentCatalogue:
         self._own: dict[str, SegmentEntry] = {}
         self._folds: list[SegmentEntry] | None = None
         self._others: list[Segment] | None = None
-        self._with_filter: set[str] = set()
         self._requests = 0
 
     @property
@@ -110,15 +109,11 @@ class SegmentCatalogue:
                 yield segment
 
     def _filtered(self, entry: SegmentEntry) -> Segment | None:
-        """The open segment with its filter, or with as much of that as the bound allows."""
+        """The open segment, with its filter."""
         segment = self.open(entry)
-        if segment is not None and entry.name not in self._with_filter:
-            self._with_filter.add(entry.name)
-            requests = segment.filter_requests
-            if entry.name not in self._own:
-                requests = min(requests, max(0, _REUSE_REQUESTS - self._requests))
-                self._requests += requests
-            segment.load_filter(requests)
+        if segment is not None and not segment.is_filtered:
+            self._requests += entry.name not in self._own
+            segment.load_filter()
         return segment
 
     def _is_other(self, segment: Segment) -> bool:

@@ -11,6 +11,7 @@ from safehold.engine.index.filters import FilterFile
 from safehold.engine.index.merging import RowSource, WaitingRows, merge_segments, worth_merging
 from safehold.engine.index.segment_reading import BlockCache, Segment, SegmentSource
 from safehold.engine.index.segments import Location, PackRow, SegmentEntry
+from safehold.engine.index.vicinity import LARGE_ENTRIES, Vicinity
 from safehold.engine.keys import KeyRing
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import ObjectMissingError
@@ -31,6 +32,7 @@ class Index:
         self._geometry = geometry
         self._source = SegmentSource(store, keys, geometry, FilterFile(), BlockCache(_CACHED_BLOCK_BYTES))
         self._segments = SegmentCatalogue(self._source)
+        self._vicinities: dict[str, Vicinity] = {}
         self._claiming = threading.Lock()
         self._in_packs: set[bytes] = set()
         self._waiting: list[FinishedPack] = []
@@ -123,7 +125,10 @@ class Index:
 
     def _find(self, segment: Segment, chunk_ids: list[bytes], *, filtered: bool) -> dict[bytes, Location]:
         try:
-            return segment.find(chunk_ids, filtered=filtered)
+            if segment.entries < LARGE_ENTRIES:
+                return segment.find(chunk_ids, filtered=filtered)
+            vicinity = self._vicinities.setdefault(segment.name, Vicinity(self._source, segment))
+            return vicinity.find(chunk_ids, filtered=filtered)
         except ObjectMissingError:  # folded, and its grace is over: what it listed is found in the fold
             self._segments.lose(segment)
             return {}

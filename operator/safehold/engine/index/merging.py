@@ -1,7 +1,8 @@
 """Merging segments into one, row by row, in flat memory."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
 from typing import Protocol
 
@@ -103,8 +104,12 @@ class _PackTable:
                 yield row[: PACK_NUMBER.start] + rank + row[PACK_NUMBER.stop :]
 
     def renumbered(self, ranked: Iterator[bytes], packs: list[PackRow]) -> Iterator[bytes]:
-        """The first row of each id, with the number that its pack gets in `packs`; unused packs get none."""
+        """The first row of each id, with the number that its pack gets in `packs`; unused packs get none.
+
+        How many rows name a pack stands in `packs` when all have been taken.
+        """
         numbers: dict[bytes, bytes] = {}
+        listed: Counter[bytes] = Counter()
         last = b""
         for row in ranked:
             chunk_id = row[:ID_BYTES]
@@ -116,4 +121,6 @@ class _PackTable:
             if number is None:
                 number = numbers[rank] = len(packs).to_bytes(_NUMBER_BYTES)
                 packs.append(self._packs[int.from_bytes(rank)])
+            listed[number] += 1
             yield chunk_id + number + row[PACK_NUMBER.stop :]
+        packs[:] = [replace(pack, chunks=listed[n.to_bytes(_NUMBER_BYTES)]) for n, pack in enumerate(packs)]

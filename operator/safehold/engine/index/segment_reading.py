@@ -31,12 +31,12 @@ from safehold.engine.index.segments import (
 from safehold.engine.keys import KeyRing
 from safehold.engine.sealing import HEADER_BYTES, SealedObject
 from safehold.engine.store.base import ObjectStore
-from safehold.errors import IntegrityError
+from safehold.errors import IntegrityError, StoreUnavailableError
 
 _FIRST_READ_BYTES = 256 * KIB
 """From the end: holds front and filter of a segment of 65,536 entries, and a segment of 4,600 entries whole."""
-_FILTER_READ_BYTES = 32 * MIB
-"""What is read of a filter with one request: 11 million chunks."""
+_FILTER_ATTEMPTS = 4
+"""Requests for one filter, each of which goes on where the one before broke off."""
 _BLOCKS_READ_BYTES = 4 * MIB
 _GAP_BYTES = 128 * KIB
 """Between two blocks, read in vain rather than asking twice."""
@@ -132,27 +132,31 @@ class Segment:
         return (PackRow.parse(self._packs, at) for at in range(0, len(self._packs), PACK_ROW_BYTES))
 
     @property
-    def filter_requests(self) -> int:
-        """Requests that `load_filter` takes."""
-        at, _ = self.layout.page(self._filtered_blocks // PAGE_BLOCKS)
-        return -(-max(0, self.layout.front_at - at) // _FILTER_READ_BYTES) if not self.is_filtered else 0
-
-    @property
     def is_filtered(self) -> bool:
         """Whether `may_hold` answers without reading, for all ids."""
         return self._filtered_blocks >= self.layout.blocks
 
-    def load_filter(self, requests: int) -> None:
-        """Read the filter into the filter file as far as so many requests reach; ids behind are not looked for."""
-        page_bytes = self.layout.page(0)[1]
-        step = max(1, _FILTER_READ_BYTES // page_bytes)
-        first = self._filtered_blocks // PAGE_BLOCKS
-        for start in range(first, min(self.layout.pages, first + requests * step), step):
-            last_at, last_bytes = self.layout.page(min(start + step, self.layout.pages) - 1)
-            at, _ = self.layout.page(start)
-            wanted = last_at + last_bytes - at
-            data = _whole(self._source.store.get_range(self.name, at, wanted), wanted, self.entry)
-            self._keep_pages(start, memoryview(data))
+    def load_filter(self) -> None:
+        """Read the filter into the filter file: one request, and one more each time that the answer breaks off."""
+        for attempt in range(_FILTER_ATTEMPTS):
+            try:
+                self._stream_filter()
+            except StoreUnavailableError:
+                if attempt + 1 == _FILTER_ATTEMPTS:
+                    raise
+            else:
+                return
+
+    def _stream_filter(self) -> None:
+        page = self._filtered_blocks // PAGE_BLOCKS
+        start = self.layout.page(page)[0]
+        held = bytearray()
+        for piece in self._source.store.stream_range(self.name, start, self.layout.front_at - start):
+            held += piece
+            page, taken = self._keep_pages(page, held)
+            del held[:taken]
+        if not self.is_filtered:
+            raise _truncated(self.entry)
 
     def candidates(self, chunk_ids: Iterable[bytes], *, filtered: bool) -> dict[int, list[bytes]]:
         """The blocks that may hold ids, and which. `filtered`: only those that the loaded filter lets pass."""
@@ -216,7 +220,7 @@ class Segment:
         """Keep what the first read brought beside the front: the filter or all of the blocks, where they fit."""
         view = memoryview(tail)
         if self.layout.entries and self.layout.filter_at >= start:
-            self._keep_pages(0, view[self.layout.filter_at - start : self.layout.front_at - start])
+            self._keep_pages(0, tail[self.layout.filter_at - start : self.layout.front_at - start])
         if start == 0:
             if tail[:HEADER_BYTES] != self._sealed.header.pack():
                 raise IntegrityError(f"{self.name} is damaged", found="its header at the end differs")
@@ -224,19 +228,19 @@ class Segment:
                 at, size = self.layout.block(number)
                 self._source.blocks.put((self.name, number), self._open_block(number, view[at : at + size]))
 
-    def _keep_pages(self, first: int, data: memoryview) -> None:
-        """Open neighbouring pages of the filter, from page `first`, and keep them in the filter file."""
+    def _keep_pages(self, page: int, data: bytes | bytearray) -> tuple[int, int]:
+        """Open the pages that are whole in `data`, from number `page` on; returns the next, and the bytes taken."""
         page_entries = PAGE_BLOCKS * self.layout.block_entries
         if self._filter_start is None:
             self._filter_start = self._source.filters.reserve(self.entries * FINGERPRINT_BYTES)
-        start = self.layout.page(first)[0]
-        number = first
-        while number < self.layout.pages and self.layout.page(number)[0] - start < len(data):
-            at, size = self.layout.page(number)
-            plain = self._sealed.open_frame(self.layout.page_frame(number), data[at - start : at - start + size])
-            self._source.filters.write(plain, self._filter_start + number * page_entries * FINGERPRINT_BYTES)
-            number += 1
-        self._filtered_blocks = min(number * PAGE_BLOCKS, self.layout.blocks)
+        taken = 0
+        while page < self.layout.pages and taken + (size := self.layout.page(page)[1]) <= len(data):
+            plain = self._sealed.open_frame(self.layout.page_frame(page), memoryview(data)[taken : taken + size])
+            self._source.filters.write(plain, self._filter_start + page * page_entries * FINGERPRINT_BYTES)
+            taken += size
+            page += 1
+            self._filtered_blocks = min(page * PAGE_BLOCKS, self.layout.blocks)
+        return page, taken
 
     def _read_blocks(self, numbers: list[int]) -> Iterator[tuple[int, bytes]]:
         absent = []
@@ -291,7 +295,9 @@ class Segment:
 
 def _whole(data: bytes, wanted: int, entry: SegmentEntry) -> bytes:
     if len(data) != wanted:
-        raise IntegrityError(
-            f"{entry.name} is truncated", expected=f"{entry.size_bytes} bytes", found=f"{wanted - len(data)} fewer"
-        )
+        raise _truncated(entry)
     return data
+
+
+def _truncated(entry: SegmentEntry) -> IntegrityError:
+    return IntegrityError(f"{entry.name} is truncated", expected=f"{entry.size_bytes} bytes", found="fewer")

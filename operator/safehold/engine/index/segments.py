@@ -37,7 +37,10 @@ class SegmentEntry:
 
 @dataclass(frozen=True, slots=True)
 class PackRow:
-    """A pack as a segment names it. `lock_until` in seconds of Unix time, 0 without a lock."""
+    """A pack as a segment names it. `lock_until` in seconds of Unix time, 0 without a lock.
+
+    `chunks` are those that the segment lists at this pack: fewer than the pack holds, where others hold them as well.
+    """
 
     id: bytes
     key_set: bytes

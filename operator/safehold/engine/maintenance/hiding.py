@@ -32,6 +32,11 @@ class HidingStore:
         self._refuse_hidden(name)
         return self._store.get_range(name, offset, length)
 
+    def stream_range(self, name: str, offset: int, length: int) -> Iterator[bytes]:
+        """A part of an object that is not hidden, piece by piece."""
+        self._refuse_hidden(name)
+        return self._store.stream_range(name, offset, length)
+
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
         """The others."""
         return (entry for entry in self._store.list(prefix, limit=limit) if entry.name not in self._hidden)

@@ -59,6 +59,12 @@ class ObjectStore(Protocol):
     def get_range(self, name: str, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`, fewer or none where the object ends; ObjectMissingError if there is none."""
 
+    def stream_range(self, name: str, offset: int, length: int) -> Iterator[bytes]:
+        """The same piece by piece, with one request, for what is too large to hold; pieces are of any length.
+
+        StoreUnavailableError where the answer breaks off: go on behind the pieces that came.
+        """
+
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
         """The objects whose names begin with `prefix`, in the order of their names, at most `limit`."""
 

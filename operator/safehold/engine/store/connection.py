@@ -1,11 +1,23 @@
 """Where a store's connections may go: an address is checked when the connection is made, not when the name was read."""
 
 import ipaddress
+import socket
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from botocore.awsrequest import (
+    AWSHTTPConnection,
+    AWSHTTPConnectionPool,
+    AWSHTTPSConnection,
+    AWSHTTPSConnectionPool,
+)
 
 from safehold.errors import StoreError
 from safehold.reasons import Reason
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +51,30 @@ def _refused(host: str, found: str) -> StoreError:
         remedy="use another endpoint, or let the operator's settings allow it",
         reason=Reason.ENDPOINT_NOT_ALLOWED,
     )
+
+
+def guard_connections(client: "S3Client", policy: AddressPolicy) -> None:
+    """Check every connection's address when it is made: a name that was checked earlier may point elsewhere now."""
+
+    def checked(connection: socket.socket, host: str) -> socket.socket:
+        try:
+            policy.check(host, connection.getpeername()[0])
+        except StoreError:
+            connection.close()
+            raise
+        return connection
+
+    class GuardedConnection(AWSHTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return checked(super()._new_conn(), self.host)
+
+    class GuardedTLSConnection(AWSHTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return checked(super()._new_conn(), self.host)
+
+    pools = {
+        "http": type("GuardedPool", (AWSHTTPConnectionPool,), {"ConnectionCls": GuardedConnection}),
+        "https": type("GuardedTLSPool", (AWSHTTPSConnectionPool,), {"ConnectionCls": GuardedTLSConnection}),
+    }
+    # botocore has no public way to choose connection classes; a test notices if this one moves.
+    client._endpoint.http_session._manager.pool_classes_by_scheme = pools  # type: ignore[attr-defined] # noqa: SLF001

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from safehold.engine.store.base import Body, ObjectEntry, UnfinishedUpload
 from safehold.errors import ObjectMissingError, StoreError
 
+_PIECE_BYTES = 1000
+
 
 class MemoryStore:
     """Objects in a dictionary. `now` is its clock: a fixed time that tests move."""
@@ -41,6 +43,11 @@ class MemoryStore:
     def get_range(self, name: str, offset: int, length: int) -> bytes:
         """A slice of the copy."""
         return self.get(name)[offset : offset + length]
+
+    def stream_range(self, name: str, offset: int, length: int) -> Iterator[bytes]:
+        """The slice in pieces."""
+        whole = self.get_range(name, offset, length)
+        return (whole[at : at + _PIECE_BYTES] for at in range(0, len(whole), _PIECE_BYTES))
 
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
         """A listing of this moment."""

@@ -1,10 +1,9 @@
-"""S3-compatible object stores, through boto3; the only importer of boto3 and botocore.
+"""S3-compatible object stores, through boto3; the only importer of boto3.
 
 Only PUT, GET with Range, LIST (v2), DELETE and multipart uploads are used, so that every implementation will do.
 """
 
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import boto3
 import stamina
-from botocore.awsrequest import (
-    AWSHTTPConnection,
-    AWSHTTPConnectionPool,
-    AWSHTTPSConnection,
-    AWSHTTPSConnectionPool,
-)
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -43,12 +36,13 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from safehold.engine.store.base import Body, ObjectEntry, UnfinishedUpload
-from safehold.engine.store.connection import AddressPolicy
+from safehold.engine.store.connection import AddressPolicy, guard_connections
 from safehold.engine.store.credentials import Credentials, read_profile
 from safehold.engine.store.failures import error_of
 from safehold.errors import ObjectMissingError, SafeholdError, StoreDeniedError, StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
         CompletedPartTypeDef,
@@ -65,6 +59,7 @@ _BODY_ATTEMPTS = 4
 _CONNECTIONS = 24
 """More than the engine's threads that talk to the store at once."""
 _PAGE = 1000
+_PIECE_BYTES = 1 << 20
 _BEHIND_THE_END = {"InvalidRange", "416"}
 """What a range that begins where the object ends, or behind, is answered with."""
 T = TypeVar("T")
@@ -109,7 +104,7 @@ class S3Store:
         self._lock = threading.Lock()
         self._clock: tuple[datetime, float] | None = None
         self._client = self._call("Connecting to the store", lambda: _client(place))
-        _guard(self._client, place.addresses)
+        guard_connections(self._client, place.addresses)
         self._client.meta.events.register("before-send.s3", self._count)
         self._client.meta.events.register("after-call.s3", self._read_clock)
 
@@ -131,7 +126,7 @@ class S3Store:
     def get_range(self, name: str, offset: int, length: int) -> bytes:
         """One GET with Range (at least one byte). A store that ignores the range is found by the length."""
         try:
-            data = self._read(name, f"bytes={offset}-{offset + length - 1}")
+            data = self._read(name, _span(offset, length))
         except StoreError as problem:
             if _code_of(problem) in _BEHIND_THE_END:
                 return b""
@@ -139,6 +134,16 @@ class S3Store:
         if len(data) > length:
             raise StoreError(f"Reading {name}: the store ignores ranges", expected=length, found=len(data))
         return data
+
+    def stream_range(self, name: str, offset: int, length: int) -> Iterator[bytes]:
+        """One GET with Range, in pieces of a mebibyte."""
+        request: GetObjectRequestTypeDef = {
+            "Bucket": self._place.bucket,
+            "Key": self._prefix + name,
+            "Range": _span(offset, length),
+        }
+        with self._body(f"Reading {name}", request) as body:
+            yield from body.iter_chunks(_PIECE_BYTES)
 
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
         """LIST in pages of up to 1000 names."""
@@ -204,14 +209,19 @@ class S3Store:
         if span:
             request["Range"] = span
         for attempt in stamina.retry_context(on=_BodyLostError, attempts=_BODY_ATTEMPTS, timeout=4 * _READ_SECONDS):
-            with attempt:
-                answer = self._call(what, lambda: self._client.get_object(**request))
-                try:
-                    return answer["Body"].read()
-                except (ReadTimeoutError, ResponseStreamingError, IncompleteReadError) as problem:
-                    answer["Body"].close()
-                    raise _BodyLostError(f"{what}: the answer broke off", found=str(problem)) from problem
+            with attempt, self._body(what, request) as body:
+                return body.read()
         raise AssertionError  # pragma: no cover - the loop returns or raises
+
+    @contextlib.contextmanager
+    def _body(self, what: str, request: "GetObjectRequestTypeDef") -> "Iterator[StreamingBody]":
+        body = self._call(what, lambda: self._client.get_object(**request))["Body"]
+        try:
+            yield body
+        except (ReadTimeoutError, ResponseStreamingError, IncompleteReadError) as problem:
+            raise _BodyLostError(f"{what}: the answer broke off", found=str(problem)) from problem
+        finally:
+            body.close()
 
     def _call(self, what: str, call: Callable[[], T]) -> T:
         try:
@@ -370,28 +380,5 @@ def _client(place: S3Place) -> "S3Client":
     )
 
 
-def _guard(client: "S3Client", policy: AddressPolicy) -> None:
-    """Check every connection's address when it is made: a name that was checked earlier may point elsewhere now."""
-
-    def checked(connection: socket.socket, host: str) -> socket.socket:
-        try:
-            policy.check(host, connection.getpeername()[0])
-        except StoreError:
-            connection.close()
-            raise
-        return connection
-
-    class GuardedConnection(AWSHTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return checked(super()._new_conn(), self.host)
-
-    class GuardedTLSConnection(AWSHTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return checked(super()._new_conn(), self.host)
-
-    pools = {
-        "http": type("GuardedPool", (AWSHTTPConnectionPool,), {"ConnectionCls": GuardedConnection}),
-        "https": type("GuardedTLSPool", (AWSHTTPSConnectionPool,), {"ConnectionCls": GuardedTLSConnection}),
-    }
-    # botocore has no public way to choose connection classes; a test notices if this one moves.
-    client._endpoint.http_session._manager.pool_classes_by_scheme = pools  # type: ignore[attr-defined] # noqa: SLF001
+def _span(offset: int, length: int) -> str:
+    return f"bytes={offset}-{offset + length - 1}"
