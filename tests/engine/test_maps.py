@@ -1,5 +1,7 @@
 """Maps: trees of chunk ids."""
 
+import hashlib
+import random
 from collections.abc import Callable
 
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safehold.engine.chunks import ID_BYTES, ZERO_ID
+from safehold.engine.geometry import FORMAT_1, GIB, MIB
 from safehold.engine.maps import MapBuilder, MapCursor, MapReader, VolumeMap, levels_of
 from safehold.errors import IntegrityError
 
@@ -105,6 +108,44 @@ def test_one_changed_chunk_makes_one_new_node_per_level() -> None:
     numbers[100] = 999
     assert build(numbers, nodes).levels == 4
     assert len(nodes.contents) - before == 4
+
+
+class WrittenNodes:
+    """Counts the bytes of nodes, each the first time that it comes."""
+
+    def __init__(self) -> None:
+        self._names: set[bytes] = set()
+        self.written_bytes = 0
+
+    def store(self, node: bytes) -> bytes:
+        """Name the node."""
+        name = hashlib.blake2b(node, digest_size=ID_BYTES).digest()
+        if name not in self._names:
+            self._names.add(name)
+            self.written_bytes += len(node)
+        return name
+
+    def write(self, ids: bytearray) -> int:
+        """Bytes that a map of these chunks adds."""
+        before = self.written_bytes
+        builder = MapBuilder(len(ids) // ID_BYTES, FORMAT_1.map_fanout, self.store)
+        builder.append(bytes(ids))
+        builder.finish()
+        return self.written_bytes - before
+
+
+def test_an_incremental_writes_little_of_a_large_map() -> None:
+    """1 % changed: in runs of 64 MiB at most 2 % of the map; evenly scattered at most 2 % of the data in bytes."""
+    slots, run = 64 * GIB // FORMAT_1.chunk_bytes, 64 * MIB // FORMAT_1.chunk_bytes
+    ids, nodes, generator = bytearray(random.Random(1).randbytes(slots * ID_BYTES)), WrittenNodes(), random.Random(2)  # noqa: S311 - test data
+    whole = nodes.write(ids)
+    for start in generator.sample(range(slots - run), slots // 100 // run):
+        ids[start * ID_BYTES : (start + run) * ID_BYTES] = generator.randbytes(run * ID_BYTES)
+    assert nodes.write(ids) <= 0.02 * whole
+    scattered = generator.sample(range(slots), slots // 100)
+    for slot in scattered:
+        ids[slot * ID_BYTES : (slot + 1) * ID_BYTES] = generator.randbytes(ID_BYTES)
+    assert nodes.write(ids) <= 0.02 * len(scattered) * FORMAT_1.chunk_bytes
 
 
 @pytest.mark.parametrize(("slots", "levels"), [(1, 1), (4, 1), (5, 2), (16, 2), (17, 3), (64, 3), (65, 4)])

@@ -116,6 +116,20 @@ def test_ranges_end_where_the_object_ends(store: ObjectStore) -> None:
     assert store.get_range("object", 990, 100) == body[990:]
 
 
+def test_a_range_comes_in_pieces(store: ObjectStore) -> None:
+    """What is streamed is what is read at once, also over several pieces, and a consumer may stop early."""
+    body = secrets.token_bytes(3_000_000)
+    store.put("object", body)
+    assert b"".join(store.stream_range("object", 10, 2_500_000)) == body[10:2_500_010]
+    pieces = store.stream_range("object", 0, len(body))
+    first = next(pieces)
+    assert 0 < len(first) < len(body)
+    del pieces
+    assert store.get_range("object", 0, len(first)) == first
+    with pytest.raises(ObjectMissingError):
+        list(store.stream_range("absent", 0, 10))
+
+
 @pytest.mark.parametrize("size_bytes", [0, 10])
 def test_a_range_behind_the_end_is_empty(store: ObjectStore, size_bytes: int) -> None:
     """A cut object is found by its length, not by how a store says that it has no such bytes."""
