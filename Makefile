@@ -40,8 +40,7 @@ vectors: setup ## make the test vectors of the repository's format again
 	@$(BIN)/python hack/gen_vectors.py
 
 test: setup system lint types layers ## every check and every test
-	@$(BIN)/pytest -n 2 --dist loadfile --ignore=tests/e2e
-	@$(BIN)/pytest tests/e2e
+	@hack/run-tests.sh
 
 soak: setup system ## heavy rounds: many backups and restores under load
 	@$(BIN)/pytest -m soak
