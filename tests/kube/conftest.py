@@ -11,7 +11,8 @@ from safehold.kube.client import Cluster
 from safehold.kube.kinds import NAMESPACE
 from sandbox.apiserver import EmbeddedApiServer, ServerSettings, running_api_server
 from sandbox.cluster.client import Cluster as SandboxCluster
-from sandbox.kubevirt.api.installation import install_kinds
+from sandbox.cluster.definitions import install_definitions
+from sandbox.kubevirt.api.definitions import DEFINITIONS
 
 _numbers = itertools.count(1)
 
@@ -22,7 +23,7 @@ def kube_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAp
 
     async def install(kubeconfig: Path) -> None:
         async with SandboxCluster.connect(kubeconfig, "tests") as cluster:
-            await install_kinds(cluster)
+            await install_definitions(cluster, DEFINITIONS)
 
     settings = ServerSettings(namespace_delay_seconds=0.1)
     with running_api_server(tmp_path_factory.mktemp("kube"), settings=settings) as server:

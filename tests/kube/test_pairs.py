@@ -23,9 +23,10 @@ from safehold.plan.backup.steps import CreateClone, CreatePair, HoldContent, Reb
 from safehold.plan.names import owner_labels
 from sandbox.apiserver import running_api_server
 from sandbox.cluster.client import Cluster as SandboxCluster
+from sandbox.cluster.definitions import install_definitions
 from sandbox.csi.driver import volume_path
 from sandbox.csi.service import running_storage
-from sandbox.kubevirt.api.installation import install_kinds
+from sandbox.kubevirt.api.definitions import DEFINITIONS
 
 Found = TypeVar("Found")
 OPERATOR, TENANT, UID = "safehold", "shop", "backup-uid"
@@ -150,7 +151,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
             running_storage(server.kubeconfig, root),
             Cluster.connect(server.kubeconfig) as cluster,
         ):
-            await install_kinds(sandbox)
+            await install_definitions(sandbox, DEFINITIONS)
             for name in (OPERATOR, TENANT):
                 await cluster.create(NAMESPACE, {"metadata": {"name": name}})
             hands = BackupHands(cluster=cluster, pod=POD, freezes=FreezeWatches(cluster))

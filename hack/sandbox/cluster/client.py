@@ -135,6 +135,12 @@ class Cluster:
         path = kind.path(namespace, name, subresource)
         return dict(await self.request("PATCH", path, query=query, body=body, media=_PATCH_MEDIA[patch_type]))
 
+    async def apply(self, kind: Kind, obj: Object) -> Object:
+        """Server-side apply, forced, of the whole object under the component's name."""
+        body = {"apiVersion": kind.api_version, "kind": kind.kind, **obj}
+        metadata = obj["metadata"]
+        return await self.patch(kind, metadata["name"], body, metadata.get("namespace"), patch_type="apply")
+
     async def delete(
         self,
         kind: Kind,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sandbox.cluster.client import Object
+from sandbox.cluster.client import Object, Objects
+from sandbox.cluster.definitions import BOOLEAN, INTEGER, STRING, TIME, columns, definition, object_of
 from sandbox.cluster.kinds import (
     CSI_DRIVER,
     SNAPSHOT_METADATA_SERVICE,
@@ -14,21 +15,13 @@ from sandbox.cluster.kinds import (
 )
 from sandbox.csi.names import DEFAULT_CLASS, DEFAULT_SNAPSHOT_CLASS, DRIVER, DRIVER_WITHOUT_SNAPSHOTS
 
-_STRING: Object = {"type": "string"}
-_BOOLEAN: Object = {"type": "boolean"}
-_INT64: Object = {"type": "integer", "format": "int64"}
-_TIME: Object = {"type": "string", "format": "date-time"}
 _POLICY: Object = {"type": "string", "enum": ["Delete", "Retain"]}
 _QUANTITY: Object = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
 
 
-def _object(properties: Object, more: Object | None = None) -> Object:
-    return {"type": "object", "properties": properties, **(more or {})}
-
-
 def _immutable(field: str) -> Object:
     """A string that may be set once."""
-    return {**_STRING, "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": f"{field} is immutable"}]}
+    return {**STRING, "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": f"{field} is immutable"}]}
 
 
 def _one_of(first: str, second: str) -> Object:
@@ -43,35 +36,35 @@ def _one_of(first: str, second: str) -> Object:
     return {"x-kubernetes-validations": rules}
 
 
-_ERROR = _object({"message": _STRING, "time": _TIME})
+_ERROR = object_of({"message": STRING, "time": TIME})
 _SNAPSHOT = {
-    "spec": _object(
+    "spec": object_of(
         {
-            "source": _object(
+            "source": object_of(
                 {
                     "persistentVolumeClaimName": _immutable("persistentVolumeClaimName"),
                     "volumeSnapshotContentName": _immutable("volumeSnapshotContentName"),
                 },
-                _one_of("persistentVolumeClaimName", "volumeSnapshotContentName"),
+                more=_one_of("persistentVolumeClaimName", "volumeSnapshotContentName"),
             ),
-            "volumeSnapshotClassName": {**_STRING, "minLength": 1},
+            "volumeSnapshotClassName": {**STRING, "minLength": 1},
         },
-        {"required": ["source"]},
+        ["source"],
     ),
-    "status": _object(
+    "status": object_of(
         {
-            "boundVolumeSnapshotContentName": _STRING,
-            "creationTime": _TIME,
+            "boundVolumeSnapshotContentName": STRING,
+            "creationTime": TIME,
             "error": _ERROR,
-            "readyToUse": _BOOLEAN,
+            "readyToUse": BOOLEAN,
             "restoreSize": _QUANTITY,
-            "volumeGroupSnapshotName": _STRING,
+            "volumeGroupSnapshotName": STRING,
         }
     ),
 }
-_REFERENCE = _object(
-    dict.fromkeys(("apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid"), _STRING),
-    {
+_REFERENCE = object_of(
+    dict.fromkeys(("apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid"), STRING),
+    more={
         "x-kubernetes-map-type": "atomic",
         "x-kubernetes-validations": [
             {
@@ -82,43 +75,43 @@ _REFERENCE = _object(
     },
 )
 _CONTENT = {
-    "spec": _object(
+    "spec": object_of(
         {
             "deletionPolicy": _POLICY,
-            "driver": _STRING,
-            "source": _object(
+            "driver": STRING,
+            "source": object_of(
                 {"volumeHandle": _immutable("volumeHandle"), "snapshotHandle": _immutable("snapshotHandle")},
-                _one_of("volumeHandle", "snapshotHandle"),
+                more=_one_of("volumeHandle", "snapshotHandle"),
             ),
             "sourceVolumeMode": _immutable("sourceVolumeMode"),
-            "volumeSnapshotClassName": _STRING,
+            "volumeSnapshotClassName": STRING,
             "volumeSnapshotRef": _REFERENCE,
         },
-        {"required": ["deletionPolicy", "driver", "source", "volumeSnapshotRef"]},
+        ["deletionPolicy", "driver", "source", "volumeSnapshotRef"],
     ),
-    "status": _object(
+    "status": object_of(
         {
-            "creationTime": _INT64,
+            "creationTime": INTEGER,
             "error": _ERROR,
-            "readyToUse": _BOOLEAN,
-            "restoreSize": {**_INT64, "minimum": 0},
-            "snapshotHandle": _STRING,
-            "volumeGroupSnapshotHandle": _STRING,
+            "readyToUse": BOOLEAN,
+            "restoreSize": {**INTEGER, "minimum": 0},
+            "snapshotHandle": STRING,
+            "volumeGroupSnapshotHandle": STRING,
         }
     ),
 }
 _CLASS = {
     "deletionPolicy": _POLICY,
-    "driver": _STRING,
-    "parameters": {"type": "object", "additionalProperties": _STRING},
+    "driver": STRING,
+    "parameters": {"type": "object", "additionalProperties": STRING},
 }
 _METADATA_SERVICE = {
-    "spec": _object(
-        {"address": _STRING, "audience": _STRING, "caCert": {**_STRING, "format": "byte"}},
-        {"required": ["address", "audience", "caCert"]},
+    "spec": object_of(
+        {"address": STRING, "audience": STRING, "caCert": {**STRING, "format": "byte"}},
+        ["address", "audience", "caCert"],
     )
 }
-_SNAPSHOT_COLUMNS = (
+_SNAPSHOT_COLUMNS = columns(
     ("ReadyToUse", "boolean", ".status.readyToUse"),
     ("SourcePVC", "string", ".spec.source.persistentVolumeClaimName"),
     ("SourceSnapshotContent", "string", ".spec.source.volumeSnapshotContentName"),
@@ -128,7 +121,7 @@ _SNAPSHOT_COLUMNS = (
     ("CreationTime", "date", ".status.creationTime"),
     ("Age", "date", ".metadata.creationTimestamp"),
 )
-_CONTENT_COLUMNS = (
+_CONTENT_COLUMNS = columns(
     ("ReadyToUse", "boolean", ".status.readyToUse"),
     ("RestoreSize", "integer", ".status.restoreSize"),
     ("DeletionPolicy", "string", ".spec.deletionPolicy"),
@@ -138,53 +131,24 @@ _CONTENT_COLUMNS = (
     ("VolumeSnapshotNamespace", "string", ".spec.volumeSnapshotRef.namespace"),
     ("Age", "date", ".metadata.creationTimestamp"),
 )
-_CLASS_COLUMNS = (
+_CLASS_COLUMNS = columns(
     ("Driver", "string", ".driver"),
     ("DeletionPolicy", "string", ".deletionPolicy"),
     ("Age", "date", ".metadata.creationTimestamp"),
 )
 
-
-def _crd(
-    kind: Kind, short_names: list[str], properties: Object, required: list[str], columns: tuple[tuple[str, ...], ...]
-) -> Object:
-    version: Object = {
-        "name": kind.version,
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": {"type": "object", "properties": properties, "required": required}},
-        "additionalPrinterColumns": [
-            {"name": name, "type": column_type, "jsonPath": path} for name, column_type, path in columns
-        ],
-    }
-    if "status" in properties:
-        version["subresources"] = {"status": {}}
-    return {
-        "metadata": {
-            "name": f"{kind.plural}.{kind.group}",
-            "annotations": {"api-approved.kubernetes.io": "unapproved"},
-        },
-        "spec": {
-            "group": kind.group,
-            "scope": "Namespaced" if kind.namespaced else "Cluster",
-            "names": {
-                "kind": kind.kind,
-                "listKind": f"{kind.kind}List",
-                "plural": kind.plural,
-                "singular": kind.kind.lower(),
-                "shortNames": short_names,
-            },
-            "versions": [version],
-        },
-    }
-
-
-DEFINITIONS: tuple[Object, ...] = (
-    _crd(VOLUME_SNAPSHOT, ["vs"], _SNAPSHOT, ["spec"], _SNAPSHOT_COLUMNS),
-    _crd(VOLUME_SNAPSHOT_CONTENT, ["vsc", "vscs"], _CONTENT, ["spec"], _CONTENT_COLUMNS),
-    _crd(VOLUME_SNAPSHOT_CLASS, ["vsclass", "vsclasses"], _CLASS, ["deletionPolicy", "driver"], _CLASS_COLUMNS),
-    _crd(SNAPSHOT_METADATA_SERVICE, ["sms"], _METADATA_SERVICE, ["spec"], ()),
-)
+DEFINITIONS: Objects = [
+    definition(VOLUME_SNAPSHOT, ["vs"], object_of(_SNAPSHOT, ["spec"]), _SNAPSHOT_COLUMNS, status=True),
+    definition(VOLUME_SNAPSHOT_CONTENT, ["vsc", "vscs"], object_of(_CONTENT, ["spec"]), _CONTENT_COLUMNS, status=True),
+    definition(
+        VOLUME_SNAPSHOT_CLASS,
+        ["vsclass", "vsclasses"],
+        object_of(_CLASS, ["deletionPolicy", "driver"]),
+        _CLASS_COLUMNS,
+        status=False,
+    ),
+    definition(SNAPSHOT_METADATA_SERVICE, ["sms"], object_of(_METADATA_SERVICE, ["spec"]), [], status=False),
+]
 
 
 def _storage_class(name: str, driver: str, binding: str, *, default: bool = False) -> Object:

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
-from sandbox.cluster.client import Cluster, Object
+from sandbox.cluster.client import Cluster
+from sandbox.cluster.definitions import install_definitions
 from sandbox.cluster.errors import AlreadyExistsError
-from sandbox.cluster.kinds import CRD, Kind
-from sandbox.cluster.waiting import wait_until
 from sandbox.csi.binder import RESYNC_SECONDS, Binder
 from sandbox.csi.caches import Caches
 from sandbox.csi.driver import Driver
@@ -23,16 +22,6 @@ from sandbox.csi.snapshot_metadata.service import ServiceSettings, serving_metad
 from sandbox.csi.snapshotter import Snapshotter
 
 _DEFAULT_SERVICE = ServiceSettings()
-
-
-async def install(cluster: Cluster) -> None:
-    """Creates the CRDs and classes that are missing; waits until the CRDs are served."""
-    for manifest in DEFINITIONS:
-        await _ensure(cluster, CRD, manifest)
-    for manifest in DEFINITIONS:
-        await wait_until(cluster, CRD, manifest["metadata"]["name"], reached=_established)
-    for kind, manifest in CLASSES:
-        await _ensure(cluster, kind, manifest)
 
 
 @asynccontextmanager
@@ -53,8 +42,11 @@ async def running_storage(
         AsyncExitStack() as services,
         asyncio.TaskGroup() as tasks,
     ):
-        await install(cluster)
-        caches, driver = Caches.of(cluster), await asyncio.to_thread(Driver, root)
+        await install_definitions(cluster, DEFINITIONS)
+        for kind, manifest in CLASSES:
+            with suppress(AlreadyExistsError):
+                await cluster.create(kind, manifest)
+        caches, driver = Caches(cluster), await asyncio.to_thread(Driver, root)
         if changed_blocks:
             await services.enter_async_context(serving_metadata(cluster, driver, root / "pki", changed_blocks))
         else:
@@ -71,20 +63,9 @@ async def running_storage(
             Snapshotter(cluster, caches, driver).run(),
         )
         running = [tasks.create_task(part) for part in parts]
-        for informer in caches.all():
-            await informer.synced.wait()
+        await caches.wait_until_filled()
         try:
             yield
         finally:
             for task in running:
                 task.cancel()
-
-
-async def _ensure(cluster: Cluster, kind: Kind, manifest: Object) -> None:
-    with suppress(AlreadyExistsError):
-        await cluster.create(kind, manifest)
-
-
-def _established(crd: Object | None) -> bool:
-    conditions = ((crd or {}).get("status") or {}).get("conditions") or []
-    return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)

@@ -2,68 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, fields
-
 from sandbox.cluster import kinds
+from sandbox.cluster.caches import InformerSet
 from sandbox.cluster.client import Cluster, Object
-from sandbox.cluster.informer import Informer
 from sandbox.kubevirt.configuration import Configuration
 from sandbox.kubevirt.volumes import snapshot_class
 
 
-@dataclass(frozen=True, slots=True)
-class Caches:
+class Caches(InformerSet):
     """One informer per kind."""
 
-    machines: Informer
-    instances: Informer
-    snapshots: Informer
-    contents: Informer
-    restores: Informer
-    exports: Informer
-    backups: Informer
-    trackers: Informer
-    configurations: Informer
-    namespaces: Informer
-    pods: Informer
-    claims: Informer
-    volumes: Informer
-    storage_classes: Informer
-    volume_snapshots: Informer
-    volume_snapshot_classes: Informer
-
-    @classmethod
-    def of(cls, cluster: Cluster) -> Caches:
-        """Informers that nobody runs yet."""
-        return cls(
-            machines=Informer(cluster, kinds.VIRTUAL_MACHINE),
-            instances=Informer(cluster, kinds.VIRTUAL_MACHINE_INSTANCE),
-            snapshots=Informer(cluster, kinds.VM_SNAPSHOT),
-            contents=Informer(cluster, kinds.VM_SNAPSHOT_CONTENT),
-            restores=Informer(cluster, kinds.VM_RESTORE),
-            exports=Informer(cluster, kinds.VM_EXPORT),
-            backups=Informer(cluster, kinds.VM_BACKUP),
-            trackers=Informer(cluster, kinds.VM_BACKUP_TRACKER),
-            configurations=Informer(cluster, kinds.KUBEVIRT),
-            namespaces=Informer(cluster, kinds.NAMESPACE),
-            pods=Informer(cluster, kinds.POD),
-            claims=Informer(cluster, kinds.PERSISTENT_VOLUME_CLAIM),
-            volumes=Informer(cluster, kinds.PERSISTENT_VOLUME),
-            storage_classes=Informer(cluster, kinds.STORAGE_CLASS),
-            volume_snapshots=Informer(cluster, kinds.VOLUME_SNAPSHOT),
-            volume_snapshot_classes=Informer(cluster, kinds.VOLUME_SNAPSHOT_CLASS),
-        )
-
-    def all(self) -> tuple[Informer, ...]:
-        """Every informer."""
-        return tuple(getattr(self, field.name) for field in fields(self))
-
-    async def run(self) -> None:
-        """Keeps all caches current until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for informer in self.all():
-                tasks.create_task(informer.run())
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__(cluster)
+        self.machines = self.cached(kinds.VIRTUAL_MACHINE)
+        self.instances = self.cached(kinds.VIRTUAL_MACHINE_INSTANCE)
+        self.snapshots = self.cached(kinds.VM_SNAPSHOT)
+        self.contents = self.cached(kinds.VM_SNAPSHOT_CONTENT)
+        self.restores = self.cached(kinds.VM_RESTORE)
+        self.exports = self.cached(kinds.VM_EXPORT)
+        self.backups = self.cached(kinds.VM_BACKUP)
+        self.trackers = self.cached(kinds.VM_BACKUP_TRACKER)
+        self.configurations = self.cached(kinds.KUBEVIRT)
+        self.namespaces = self.cached(kinds.NAMESPACE)
+        self.pods = self.cached(kinds.POD)
+        self.claims = self.cached(kinds.PERSISTENT_VOLUME_CLAIM)
+        self.volumes = self.cached(kinds.PERSISTENT_VOLUME)
+        self.storage_classes = self.cached(kinds.STORAGE_CLASS)
+        self.volume_snapshots = self.cached(kinds.VOLUME_SNAPSHOT)
+        self.volume_snapshot_classes = self.cached(kinds.VOLUME_SNAPSHOT_CLASS)
 
     def snapshot_class_of(self, claim: Object) -> str | None:
         """The VolumeSnapshotClass with which a claim's volume can be snapshotted, if there is one."""

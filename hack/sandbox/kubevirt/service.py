@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.cluster.client import Cluster
+from sandbox.cluster.definitions import install_definitions
 from sandbox.guest.errors import ImageError
 from sandbox.guest.image import GuestImage, guest_image
 from sandbox.guest.machine import qemu_installed
-from sandbox.kubevirt.api.installation import install_endpoints, install_kinds
+from sandbox.kubevirt.api.definitions import DEFINITIONS
+from sandbox.kubevirt.api.installation import install_endpoints
 from sandbox.kubevirt.api.server import serving
 from sandbox.kubevirt.api.subresources import Subresources
 from sandbox.kubevirt.backups.controller import BackupController
@@ -59,8 +61,8 @@ def image_for(cache: Path, *, qemu: bool) -> GuestImage | None:
 async def serve(cluster: Cluster, settings: Settings, ready: asyncio.Event | None = None) -> None:
     """Installs, then runs all controllers and guests until cancelled. The guests end with it."""
     settings.state.mkdir(parents=True, exist_ok=True)
-    await install_kinds(cluster)
-    caches = Caches.of(cluster)
+    await install_definitions(cluster, DEFINITIONS)
+    caches = Caches(cluster)
     hypervisor = Hypervisor(settings.state, settings.image)
     quiescing = Quiescing(cluster, hypervisor)
     jobs = BackupJobs(cluster, hypervisor, quiescing)
@@ -80,8 +82,7 @@ async def serve(cluster: Cluster, settings: Settings, ready: asyncio.Event | Non
         async with serving(caches, subresources, settings.state / "pki") as endpoint, asyncio.TaskGroup() as tasks:
             for part in parts:
                 tasks.create_task(part)
-            for informer in caches.all():
-                await informer.synced.wait()
+            await caches.wait_until_filled()
             await install_endpoints(cluster, endpoint)
             if ready is not None:
                 ready.set()

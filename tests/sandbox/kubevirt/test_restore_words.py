@@ -11,6 +11,7 @@ from sandbox.kubevirt.names import RESTORE_FINALIZER
 from sandbox.kubevirt.restores import steps
 from sandbox.kubevirt.restores.observed import Observed
 from sandbox.kubevirt.restores.plan import next_step
+from sandbox.kubevirt.stepping import Wait
 
 from .world import Record, recording
 
@@ -45,7 +46,7 @@ def _played(observed: Observed) -> list[tuple[object, ...]]:
             restore_sizes={},
         )
         match next_step(known, _NOW):
-            case steps.Wait():
+            case Wait():
                 return seen
             case steps.WriteStatus(status, _):
                 restore = {**restore, "status": status}

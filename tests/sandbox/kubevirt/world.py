@@ -18,6 +18,7 @@ from sandbox.kubevirt.names import CONTENT_FINALIZER, SNAPSHOT_FINALIZER, SOURCE
 from sandbox.kubevirt.snapshots import steps
 from sandbox.kubevirt.snapshots.observed import Observed
 from sandbox.kubevirt.snapshots.plan import next_step
+from sandbox.kubevirt.stepping import Wait
 
 TRANSCRIPTS = Path(__file__).parents[3] / ".." / "shared" / "transcripts"
 _HEADER = re.compile(r"^# t=\S+ \S+\s+(\S+) (\S+) (\S+) rv=(\d+) lastManager=(\S*)")
@@ -123,7 +124,7 @@ class World:
             if self.gone:
                 return None
             step = next_step(self.observed(), self.now)
-            if isinstance(step, steps.Wait):
+            if isinstance(step, Wait):
                 return step.seconds
             self._take(step)
         raise AssertionError("the planner does not come to rest")

@@ -69,18 +69,9 @@ async def withdraw(cluster: Cluster) -> None:
 
 
 async def _publish(cluster: Cluster, address: str, authority: str) -> None:
-    kind = SNAPSHOT_METADATA_SERVICE
-    body = {
-        "apiVersion": kind.api_version,
-        "kind": kind.kind,
-        "metadata": {"name": DRIVER},
-        "spec": {
-            "address": address,
-            "audience": _AUDIENCE,
-            "caCert": base64.b64encode(authority.encode()).decode(),
-        },
-    }
-    await cluster.patch(kind, DRIVER, body, patch_type="apply")
+    bundle = base64.b64encode(authority.encode()).decode()
+    spec = {"address": address, "audience": _AUDIENCE, "caCert": bundle}
+    await cluster.apply(SNAPSHOT_METADATA_SERVICE, {"metadata": {"name": DRIVER}, "spec": spec})
 
 
 class SnapshotMetadata:

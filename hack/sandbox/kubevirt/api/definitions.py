@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sandbox.cluster.client import Objects
+from sandbox.cluster.definitions import columns
 from sandbox.cluster.kinds import (
     VIRTUAL_MACHINE,
     VIRTUAL_MACHINE_INSTANCE,
@@ -10,7 +11,7 @@ from sandbox.cluster.kinds import (
     VM_SNAPSHOT,
     VM_SNAPSHOT_CONTENT,
 )
-from sandbox.kubevirt.api.crd import AGE, columns, definition
+from sandbox.kubevirt.api.crd import AGE, definition
 from sandbox.kubevirt.api.schemas import (
     CONTENT_SPEC,
     CONTENT_STATUS,

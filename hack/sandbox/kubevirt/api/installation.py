@@ -1,4 +1,4 @@
-"""What KubeVirt installs in the cluster: kinds, webhooks, the aggregated API, its node, and its ClusterRoles."""
+"""What KubeVirt installs in the cluster beside its kinds: webhooks, the aggregated API, node and ClusterRoles."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from contextlib import suppress
 
 from sandbox.cluster.client import Cluster, Object
 from sandbox.cluster.errors import AlreadyExistsError
-from sandbox.cluster.kinds import API_SERVICE, CLUSTER_ROLE, CRD, KUBEVIRT, NAMESPACE, NODE, SERVICE, Kind
-from sandbox.cluster.waiting import wait_until
-from sandbox.kubevirt.api.definitions import DEFINITIONS
+from sandbox.cluster.kinds import API_SERVICE, CLUSTER_ROLE, KUBEVIRT, NAMESPACE, NODE, SERVICE, Kind
 from sandbox.kubevirt.api.server import NAMESPACE as OWN_NAMESPACE
 from sandbox.kubevirt.api.server import SERVICE as SERVICE_NAME
 from sandbox.kubevirt.api.server import VALIDATION_PATH, Endpoint
@@ -36,22 +34,14 @@ _READ = ["get", "list", "watch"]
 _EDIT = ["get", "delete", "create", "update", "patch", "list", "watch"]
 
 
-async def install_kinds(cluster: Cluster) -> None:
-    """Creates or updates the CRDs and waits until they are served."""
-    for definition in DEFINITIONS:
-        await _apply(cluster, CRD, definition)
-    for definition in DEFINITIONS:
-        await wait_until(cluster, CRD, definition["metadata"]["name"], reached=_established)
-
-
 async def install_endpoints(cluster: Cluster, endpoint: Endpoint) -> None:
     """Points webhooks and the aggregated API to this process, and creates the node and the roles."""
-    await _apply(cluster, NAMESPACE, {"metadata": {"name": OWN_NAMESPACE}})
-    await _apply(cluster, SERVICE, _service())
-    await _apply(cluster, _WEBHOOKS, _webhook_configuration(endpoint))
-    await _apply(cluster, API_SERVICE, _api_service(endpoint))
+    await cluster.apply(NAMESPACE, {"metadata": {"name": OWN_NAMESPACE}})
+    await cluster.apply(SERVICE, _service())
+    await cluster.apply(_WEBHOOKS, _webhook_configuration(endpoint))
+    await cluster.apply(API_SERVICE, _api_service(endpoint))
     for role in _roles():
-        await _apply(cluster, CLUSTER_ROLE, role)
+        await cluster.apply(CLUSTER_ROLE, role)
     with suppress(AlreadyExistsError):
         await cluster.create(NODE, _node())
     with suppress(AlreadyExistsError):
@@ -61,12 +51,6 @@ async def install_endpoints(cluster: Cluster, endpoint: Endpoint) -> None:
         )
     ready = {"type": "Ready", "status": "True", "reason": "GuestsRun", "message": "this node runs the sandbox's guests"}
     await cluster.patch(NODE, NODE_NAME, {"status": {"conditions": [ready]}}, subresource="status")
-
-
-async def _apply(cluster: Cluster, kind: Kind, manifest: Object) -> None:
-    body = {"apiVersion": kind.api_version, "kind": kind.kind, **manifest}
-    metadata = manifest["metadata"]
-    await cluster.patch(kind, metadata["name"], body, metadata.get("namespace"), patch_type="apply")
 
 
 def _service() -> Object:
@@ -156,8 +140,3 @@ def _node() -> Object:
     # No kubelet reports for it: ordinary pods stay away.
     taint = {"key": "sandbox.safehold.dev/guests-only", "effect": "NoSchedule"}
     return {"metadata": {"name": NODE_NAME, "labels": labels}, "spec": {"taints": [taint]}}
-
-
-def _established(crd: Object | None) -> bool:
-    conditions = ((crd or {}).get("status") or {}).get("conditions") or []
-    return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)

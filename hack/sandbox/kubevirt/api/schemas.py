@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 from sandbox.cluster.client import Object
+from sandbox.cluster.definitions import BOOLEAN, INTEGER, STRING, TIME, list_of, object_of
 
-STRING: Object = {"type": "string"}
-BOOLEAN: Object = {"type": "boolean"}
-INTEGER: Object = {"type": "integer", "format": "int64"}
-TIME: Object = {"type": "string", "format": "date-time"}
 TIME_OR_NULL: Object = {**TIME, "nullable": True}
 OPEN: Object = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 STRINGS: Object = {"type": "array", "items": STRING}
 WORDS: Object = {"type": "object", "additionalProperties": STRING}
-
-
-def object_of(properties: Object, required: list[str] | None = None) -> Object:
-    """An object schema."""
-    return {"type": "object", "properties": properties, **({"required": required} if required else {})}
-
-
-def list_of(items: Object) -> Object:
-    """A list schema."""
-    return {"type": "array", "items": items}
 
 
 CONDITIONS = list_of(

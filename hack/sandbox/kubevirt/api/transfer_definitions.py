@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from sandbox.cluster.client import Objects
+from sandbox.cluster.definitions import columns
 from sandbox.cluster.kinds import KUBEVIRT, VM_BACKUP, VM_BACKUP_TRACKER, VM_EXPORT
-from sandbox.kubevirt.api.crd import AGE, columns, definition
+from sandbox.kubevirt.api.crd import AGE, definition
 from sandbox.kubevirt.api.schemas import OPEN
 from sandbox.kubevirt.api.transfer_schemas import (
     BACKUP_SPEC,

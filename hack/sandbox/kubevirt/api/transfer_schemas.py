@@ -3,19 +3,8 @@
 from __future__ import annotations
 
 from sandbox.cluster.client import Object
-from sandbox.kubevirt.api.schemas import (
-    BOOLEAN,
-    CONDITIONS,
-    INTEGER,
-    OPEN,
-    REFERENCE,
-    STRING,
-    STRINGS,
-    TIME,
-    WORDS,
-    list_of,
-    object_of,
-)
+from sandbox.cluster.definitions import BOOLEAN, INTEGER, STRING, TIME, list_of, object_of
+from sandbox.kubevirt.api.schemas import CONDITIONS, OPEN, REFERENCE, STRINGS, WORDS
 
 
 def _keyed(items: Object, key: str) -> Object:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from sandbox.cluster.client import Cluster, Object
@@ -29,8 +28,7 @@ from sandbox.kubevirt.backups.plan import next_step
 from sandbox.kubevirt.caches import Caches
 from sandbox.kubevirt.machines.disks import backing_path
 from sandbox.kubevirt.names import BACKUP_COMPONENT, BACKUP_FINALIZER, BACKUP_SPEED
-
-_log = logging.getLogger(__name__)
+from sandbox.kubevirt.stepping import take_steps
 
 
 class BackupController:
@@ -55,15 +53,7 @@ class BackupController:
 
     async def reconcile(self, key: Key) -> float | None:
         """Takes steps until there is something to wait for."""
-        while (observed := await self._observe(key)) is not None:
-            step = next_step(observed, datetime.now(UTC))
-            if isinstance(step, steps.Wait):
-                return step.seconds
-            if isinstance(step, steps.Fail):
-                raise OSError(step.problem)
-            _log.debug("backup %s/%s: %s", *key, type(step).__name__)
-            await self._take(step, observed)
-        return None
+        return await take_steps(lambda: self._observe(key), next_step, self._take)
 
     async def _observe(self, key: Key) -> Observed | None:
         """Reads everything anew, since each step must see the one before."""
@@ -118,6 +108,8 @@ class BackupController:
                 await self._jobs.abort(_machine(observed))
             case steps.Finish(status, event):
                 await self._finish(observed, status, event)
+            case steps.Fail(problem):
+                raise OSError(problem)
 
     async def _start(self, observed: Observed, base: str | None) -> None:
         """Mirrors the job in the instance first, as recorded, then takes the point in time."""

@@ -18,6 +18,7 @@ from sandbox.kubevirt.conditions import condition_of
 from sandbox.kubevirt.durations import format_duration
 from sandbox.kubevirt.machines.block_tracking import ENABLED, tracking_state
 from sandbox.kubevirt.names import BACKUP_FINALIZER
+from sandbox.kubevirt.stepping import Wait
 
 _OTHER_BACKUP_SECONDS = 1.0
 
@@ -26,7 +27,7 @@ def next_step(observed: Observed, now: datetime) -> steps.Step:
     """One step towards the backup's outcome. Repeating it with the same facts is harmless."""
     if observed.done:
         leaving = observed.deleting and BACKUP_FINALIZER in finalizers_of(observed.backup)
-        return steps.RemoveFinalizer() if leaving else steps.Wait()
+        return steps.RemoveFinalizer() if leaving else Wait()
     if observed.initializing:
         return _deleted_early(observed, now) if observed.deleting else _initiation(observed, now)
     if observed.vmi is None:
@@ -44,7 +45,7 @@ def _initiation(observed: Observed, now: datetime) -> steps.Step:
     obstacle = _obstacle(observed)
     if obstacle:
         wanted = statuses.progressing(observed.status, "Initializing", obstacle, timestamp(now))
-        return steps.WriteStatus(wanted) if wanted != observed.status else steps.Wait()
+        return steps.WriteStatus(wanted) if wanted != observed.status else Wait()
     if BACKUP_FINALIZER not in finalizers_of(observed.backup):
         return steps.AddFinalizer()
     if not observed.attached:
@@ -52,9 +53,9 @@ def _initiation(observed: Observed, now: datetime) -> steps.Step:
     if "status" not in observed.backup:
         return steps.WriteStatus({})
     if observed.attachment != "MountedToPod":
-        return steps.Wait()
+        return Wait()
     if observed.job is not None and observed.job["backupName"] != observed.name:
-        return steps.Wait(_OTHER_BACKUP_SECONDS)
+        return Wait(_OTHER_BACKUP_SECONDS)
     return steps.StartJob(observed.base, statuses.initiated(observed, observed.base, timestamp(now)))
 
 
@@ -79,7 +80,7 @@ def _obstacle(observed: Observed) -> str | None:
 
 def _deleted_early(observed: Observed, now: datetime) -> steps.Step:
     if BACKUP_FINALIZER not in finalizers_of(observed.backup):
-        return steps.Wait()
+        return Wait()
     if observed.vmi is None:
         return steps.RemoveFinalizer()
     problem = "backup was deleted during initialization"
@@ -93,11 +94,11 @@ def _progress(observed: Observed, job: Object, now: datetime) -> steps.Step:
     if job.get("volumes") and not observed.status.get("includedVolumes"):
         return steps.WriteStatus(statuses.taken(observed, job, timestamp(now)))
     if observed.progress == "Aborting":
-        return steps.Wait()
+        return Wait()
     if observed.deleting or (observed.pull and now >= observed.expires()):
         aborting = statuses.progressing(observed.status, "Aborting", statuses.ABORTING, timestamp(now))
         return steps.AbortJob(aborting)
-    return _pull(observed, now) if observed.pull else steps.Wait()
+    return _pull(observed, now) if observed.pull else Wait()
 
 
 def _pull(observed: Observed, now: datetime) -> steps.Step:
@@ -113,7 +114,7 @@ def _pull(observed: Observed, now: datetime) -> steps.Step:
         wanted = statuses.export_ready(Observed(backup={**observed.backup, "status": wanted}), links, timestamp(now))
     elif (condition_of(observed.backup, "Progressing") or {}).get("reason") != "ExportReady":
         wanted = statuses.progressing(wanted, "PreparingExport", statuses.PREPARING_EXPORT, timestamp(now))
-    return steps.WriteStatus(wanted) if wanted != observed.status else steps.Wait(left)
+    return steps.WriteStatus(wanted) if wanted != observed.status else Wait(left)
 
 
 def _export_of(observed: Observed, left_seconds: float) -> Object:
@@ -147,4 +148,4 @@ def _cleanup(observed: Observed) -> steps.Step | None:
     if observed.attached:
         return steps.DetachClaim()
     # A guest that has ended unplugs nothing any more.
-    return steps.Wait() if observed.attachment is not None and observed.runs else None
+    return Wait() if observed.attachment is not None and observed.runs else None

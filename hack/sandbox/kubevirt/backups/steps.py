@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sandbox.cluster.client import Object
+from sandbox.kubevirt.stepping import Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +83,6 @@ class Fail:
     """Nothing can be done now; the controller tries again, each time later."""
 
     problem: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to do until something changes, or until the seconds have passed."""
-
-    seconds: float | None = None
 
 
 Step = (

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from sandbox.cluster.client import Cluster, Object
 from sandbox.cluster.controller import Controller
@@ -25,8 +23,7 @@ from sandbox.kubevirt.names import RESTORE_COMPONENT, RESTORE_FINALIZER, RESTORE
 from sandbox.kubevirt.restores import steps
 from sandbox.kubevirt.restores.observed import Observed
 from sandbox.kubevirt.restores.plan import next_step
-
-_log = logging.getLogger(__name__)
+from sandbox.kubevirt.stepping import take_steps
 
 
 class RestoreController:
@@ -48,13 +45,7 @@ class RestoreController:
 
     async def reconcile(self, key: Key) -> float | None:
         """Takes steps until there is something to wait for."""
-        while (observed := await self._observe(key)) is not None:
-            step = next_step(observed, datetime.now(UTC))
-            if isinstance(step, steps.Wait):
-                return step.seconds
-            _log.debug("restore %s/%s: %s", *key, type(step).__name__)
-            await self._take(step, observed)
-        return None
+        return await take_steps(lambda: self._observe(key), next_step, self._take)
 
     async def _observe(self, key: Key) -> Observed | None:
         """Reads everything anew, since each step must see the one before."""

@@ -16,6 +16,7 @@ from sandbox.kubevirt.names import RESTORE_FINALIZER
 from sandbox.kubevirt.restores import steps
 from sandbox.kubevirt.restores.children import claims_of, new_target, restores_of, updated_target
 from sandbox.kubevirt.restores.observed import Observed
+from sandbox.kubevirt.stepping import Wait
 
 GRACE_SECONDS = 300.0
 RETRY_SECONDS = 5.0
@@ -32,13 +33,13 @@ def next_step(observed: Observed, now: datetime) -> steps.Step:
         return steps.WriteStatus(_words({"complete": False}, True, _INITIALIZING, _INITIALIZING, now))
     if status.get("complete") or is_true(observed.restore, "Failure"):
         # A failure by the grace period must not leave the target marked.
-        return steps.MarkTarget(None) if _marked(observed) else steps.Wait()
+        return steps.MarkTarget(None) if _marked(observed) else Wait()
     if RESTORE_FINALIZER not in finalizers_of(observed.restore):
         return steps.Adopt(observed.target)
     problem = _problem(observed)
     if problem:
         event = ("Warning", "VirtualMachineRestoreError", f"VirtualMachineRestore encountered error {problem}")
-        return _say(observed, False, problem, problem, now, event) or steps.Wait(RETRY_SECONDS)
+        return _say(observed, False, problem, problem, now, event) or Wait(RETRY_SECONDS)
     if observed.target_runs and not observed.target_updated:
         return _wait_for_target(observed, now)
     return _claims(observed, now)
@@ -47,7 +48,7 @@ def next_step(observed: Observed, now: datetime) -> steps.Step:
 def _deletion(observed: Observed) -> steps.Step:
     if _marked(observed):
         return steps.MarkTarget(None)
-    return steps.RemoveFinalizer() if RESTORE_FINALIZER in finalizers_of(observed.restore) else steps.Wait()
+    return steps.RemoveFinalizer() if RESTORE_FINALIZER in finalizers_of(observed.restore) else Wait()
 
 
 def _problem(observed: Observed) -> str | None:
@@ -79,7 +80,7 @@ def _wait_for_target(observed: Observed, now: datetime) -> steps.Step:
         reason += f", or the operation will fail after {format_duration(GRACE_SECONDS)}"
     message = "Restore target VMI still exists, please stop the restore target to proceed with restore"
     said = _say(observed, False, reason, reason, now, ("Warning", "RestoreTargetNotReady", message))
-    return said or steps.Wait(min(left, RETRY_SECONDS) if policy == "WaitGracePeriod" else RETRY_SECONDS)
+    return said or Wait(min(left, RETRY_SECONDS) if policy == "WaitGracePeriod" else RETRY_SECONDS)
 
 
 def _stop_target(observed: Observed, now: datetime) -> steps.Step:
@@ -88,7 +89,7 @@ def _stop_target(observed: Observed, now: datetime) -> steps.Step:
         return steps.StopTarget()
     reason = "Automatically stopping restore target for restore operation"
     said = _say(observed, False, reason, reason, now, ("Warning", "RestoreTargetNotReady", reason))
-    return said or steps.Wait(RETRY_SECONDS)
+    return said or Wait(RETRY_SECONDS)
 
 
 def _claims(observed: Observed, now: datetime) -> steps.Step:
@@ -102,12 +103,12 @@ def _claims(observed: Observed, now: datetime) -> steps.Step:
     replaced = tuple(name for name, claim in observed.claims.items() if not observed.is_restored(claim))
     if replaced:
         ending = all(is_deleting(observed.claims[name]) for name in replaced)
-        return steps.Wait() if ending else steps.DeleteClaims(replaced)
+        return Wait() if ending else steps.DeleteClaims(replaced)
     missing = claims_of(observed)
     if missing:
         return steps.CreateClaims(missing)
     if not all(_usable(observed, name, claim) for name, claim in observed.claims.items()):
-        return steps.Wait()
+        return Wait()
     return (
         steps.CreateTarget(new_target(observed))
         if observed.target is None

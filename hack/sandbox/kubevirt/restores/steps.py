@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sandbox.cluster.client import Object, Objects
+from sandbox.kubevirt.stepping import Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,6 @@ class UpdateTarget:
     """Replaces the VM's spec and annotations."""
 
     vm: Object
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to do until something changes, or until `seconds` have passed."""
-
-    seconds: float | None = None
 
 
 Step = (

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import logging
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
 
 from sandbox.cluster.client import Cluster, Object, Objects, timestamp
 from sandbox.cluster.controller import Controller
@@ -29,9 +27,8 @@ from sandbox.kubevirt.snapshots import steps
 from sandbox.kubevirt.snapshots.children import content_name, volume_snapshot_name
 from sandbox.kubevirt.snapshots.observed import Observed
 from sandbox.kubevirt.snapshots.plan import next_step
+from sandbox.kubevirt.stepping import take_steps
 from sandbox.kubevirt.volumes import claim_names, template_volumes
-
-_log = logging.getLogger(__name__)
 
 
 class SnapshotController:
@@ -53,13 +50,7 @@ class SnapshotController:
 
     async def reconcile(self, key: Key) -> float | None:
         """Takes steps until there is something to wait for."""
-        while (observed := await self._observe(key)) is not None:
-            step = next_step(observed, datetime.now(UTC))
-            if isinstance(step, steps.Wait):
-                return step.seconds
-            _log.debug("snapshot %s/%s: %s", *key, type(step).__name__)
-            await self._take(step, observed)
-        return None
+        return await take_steps(lambda: self._observe(key), next_step, self._take)
 
     async def _observe(self, key: Key) -> Observed | None:
         """Reads everything anew, since each step must see the one before."""

@@ -15,6 +15,7 @@ from sandbox.kubevirt.names import SNAPSHOT_FINALIZER
 from sandbox.kubevirt.snapshots import statuses, steps
 from sandbox.kubevirt.snapshots.children import content_of, volume_snapshots_of
 from sandbox.kubevirt.snapshots.observed import Observed
+from sandbox.kubevirt.stepping import Wait
 
 RETRY_SECONDS = 5.0
 """Between attempts to freeze, to thaw, or to lock."""
@@ -61,7 +62,7 @@ def _locking(observed: Observed, now: datetime) -> steps.Step:
         reason = f"Source not locked {cause}"
     if _progressing_reason(observed) != reason:
         return steps.WriteStatus(statuses.progressing(observed, False, reason, timestamp(now)))
-    return steps.Wait(RETRY_SECONDS)
+    return Wait(RETRY_SECONDS)
 
 
 def _obstacle(observed: Observed) -> str | None:
@@ -119,7 +120,7 @@ def _retried(observed: Observed, now: datetime, step: steps.Step) -> steps.Step:
     if settled != observed.status:
         return steps.WriteStatus(settled)
     waited = (now - datetime.fromisoformat(error["time"])).total_seconds()
-    return step if waited >= RETRY_SECONDS else steps.Wait(RETRY_SECONDS - waited)
+    return step if waited >= RETRY_SECONDS else Wait(RETRY_SECONDS - waited)
 
 
 def _settle(observed: Observed, now: datetime) -> steps.Step:
@@ -128,7 +129,7 @@ def _settle(observed: Observed, now: datetime) -> steps.Step:
         fresh = set(statuses.missing_volume_snapshots(observed)) if not observed.content_status.get("error") else set()
         return steps.WriteContentStatus(wanted, tuple(sorted(fresh)))
     settled = statuses.settled_status(observed, timestamp(now))
-    return steps.WriteStatus(settled) if settled != observed.status else steps.Wait()
+    return steps.WriteStatus(settled) if settled != observed.status else Wait()
 
 
 def _aftercare(observed: Observed, now: datetime) -> steps.Step:
@@ -140,7 +141,7 @@ def _aftercare(observed: Observed, now: datetime) -> steps.Step:
         return steps.WriteStatus(observed.status | {"sourceUID": observed.vm["metadata"]["uid"]})
     if observed.content is not None and observed.status["phase"] == "Succeeded":
         return _settle(observed, now)
-    return steps.Wait()
+    return Wait()
 
 
 def _expiry(observed: Observed, now: datetime) -> steps.Step:
@@ -160,7 +161,7 @@ def _after_content_was_deleted(observed: Observed, now: datetime) -> steps.Step:
 
 def _deletion(observed: Observed, now: datetime) -> steps.Step:
     if SNAPSHOT_FINALIZER not in finalizers_of(observed.snapshot):
-        return steps.Wait()
+        return Wait()
     if _thaw_due(observed):
         return steps.Thaw()
     if observed.in_progress:
@@ -193,6 +194,6 @@ def _progressing_reason(observed: Observed) -> str | None:
 
 def _earlier(step: steps.Step, left: float | None) -> steps.Step:
     """A wait ends at the deadline at the latest."""
-    if not isinstance(step, steps.Wait) or left is None:
+    if not isinstance(step, Wait) or left is None:
         return step
-    return steps.Wait(left if step.seconds is None else min(step.seconds, left))
+    return Wait(left if step.seconds is None else min(step.seconds, left))

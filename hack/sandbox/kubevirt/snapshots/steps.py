@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sandbox.cluster.client import Object, Objects
+from sandbox.kubevirt.stepping import Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +77,6 @@ class WriteContentStatus:
 
     status: Object
     missing: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to do until something changes, or until `seconds` have passed."""
-
-    seconds: float | None = None
 
 
 Step = (
