@@ -43,6 +43,10 @@ class Safehold:
         """Of all key domains."""
         return self._server.footprint(self._prefix)
 
+    def repository_arguments(self) -> list[str]:
+        """Endpoint, bucket, prefix and key file: for programs that reach into the repository."""
+        return [self._server.endpoint_url, self._server.bucket, self._prefix, str(self._key)]
+
     def _command(self, *arguments: str, vm: str = "vm") -> Command:
         return Command(
             arguments=[

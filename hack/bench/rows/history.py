@@ -23,6 +23,8 @@ class _Step:
     row: str
     act: Callable[["_Round", Program], None]
     changes: list[Change] = field(default_factory=list)
+    once: bool = False
+    """Too long to be repeated."""
 
 
 @dataclass(slots=True)
@@ -81,7 +83,7 @@ _STEPS = [
     _Step("runs", _Round.back_up, IN_RUNS),
     _Step("restore", _Round.restore),
     _Step("delta", _Round.restore_delta),
-    _Step("device-cold", _Round.back_up_device),
+    _Step("device-cold", _Round.back_up_device, once=True),
     _Step("device-warm", _Round.back_up_device),
 ]
 ROWS = [step.row for step in _STEPS]
@@ -95,13 +97,13 @@ def measure_history(context: Context) -> None:
     folder.mkdir(exist_ok=True)
     for number in range(context.rounds):
         context.say(f"Round {number + 1} of {context.rounds}")
-        # The others are the slow ones, and borg is a landmark, not a rival: it runs once.
+        # A landmark, not a rival: borg runs once.
         others = [other for other in context.others if other.name != "borg" or number == 0]
         programs: list[Program] = [context.safehold, *others]
         for program in programs:
             program.start(f"history-{number}")
         this = _Round(context, programs[:: -1 if number % 2 else 1], sparse_copy(context.image, folder / DISK_NAME))
-        for step in _needed(context.wanted):
+        for step in _needed(context.wanted, number):
             this.row = step.row
             _carry_out(this, step)
     shutil.rmtree(folder)
@@ -109,9 +111,10 @@ def measure_history(context: Context) -> None:
         shutil.rmtree(context.folder / f"{program.name}.restored", ignore_errors=True)
 
 
-def _needed(wanted: frozenset[str]) -> Iterator[_Step]:
-    """The steps that are wanted; each other needs the first."""
-    return (step for step in _STEPS if step.row in wanted or step.row == "full")
+def _needed(wanted: frozenset[str], number: int) -> Iterator[_Step]:
+    """The steps of a round; each other needs the first."""
+    steps = (step for step in _STEPS if step.row in wanted or step.row == "full")
+    return (step for step in steps if number == 0 or not step.once)
 
 
 def _carry_out(this: _Round, step: _Step) -> None:
