@@ -206,6 +206,21 @@ def test_a_manifest_names_the_segments_of_others_that_it_reused_from(laboratory:
     assert len(named) == 2
 
 
+def test_a_repeated_run_finds_what_its_earlier_attempt_has_written(laboratory: Laboratory) -> None:
+    """However much others have written meanwhile, and however often the earlier attempt merged its segments."""
+    attempt = index_of(laboratory)
+    attempt.begin("run")
+    wrote = some_ids(64 * 30)
+    for at in range(0, len(wrote), 64):
+        attempt.add([pack_of(wrote[at : at + 64])])
+    for _ in range(10):
+        written(laboratory, pack_of(some_ids(2500)))
+    for run_id, found in (("run", len(wrote)), ("another", 0)):
+        index = index_of(laboratory)
+        index.begin(run_id)
+        assert len(index.known(wrote)) == found
+
+
 @pytest.mark.parametrize("damage", ["cut", "flip"])
 def test_damage_of_a_segment_is_named(laboratory: Laboratory, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever byte of it differs, and wherever it ends: what it lists is never taken for true."""

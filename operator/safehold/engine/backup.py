@@ -97,6 +97,7 @@ class _Run:
         self._progress = progress
         self._sent_before = domain.store.bytes_sent()
         self._footing = Footing(domain.store, domain.keys, domain.index)
+        domain.index.begin(request.run_id)
         self._parent = domain.points.latest(request.owner)
         if self._parent:
             domain.index.follow(self._parent.segments)

@@ -69,9 +69,15 @@ def fold_segments(scope: str) -> str:
     return segments(scope) + "folds/"
 
 
-def new_segment(folder: str, made: datetime) -> str:
+def new_segment(folder: str, made: datetime, run_id: str = "") -> str:
     """A name in one of the two folders that no other segment has. The time is an order for readers, nothing more."""
-    return f"{folder}{_LAST_SECOND - int(made.timestamp()):010d}-{secrets.token_hex(8)}"
+    tag = run_tag(run_id) if run_id else secrets.token_hex(4)
+    return f"{folder}{_LAST_SECOND - int(made.timestamp()):010d}-{tag}{secrets.token_hex(4)}"
+
+
+def is_segment_of_run(name: str, run_id: str) -> bool:
+    """Whether an attempt of this run wrote the segment."""
+    return bool(run_id) and name.rpartition("-")[2].startswith(run_tag(run_id))
 
 
 def checksums_of(texts: dict[str, bytes]) -> str:
@@ -117,7 +123,7 @@ def owner_tag(cluster: str, namespace_uid: str, vm_uid: str) -> str:
 
 
 def run_tag(run_id: str) -> str:
-    """The first half of the unique part of a point's name."""
+    """The first half of the unique part of the names of a run's point and segments."""
     return hashlib.sha256(run_id.encode()).digest()[:4].hex()
 
 

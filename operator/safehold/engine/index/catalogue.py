@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 
 from safehold.engine import names
 from safehold.engine.index.segment_reading import Segment, SegmentSource
@@ -13,6 +14,8 @@ _REUSE_REQUESTS = 9
 
 What lies beyond may be uploaded again, and maintenance folds it."""
 _PAGE_ENTRIES = 1000
+_EARLIER_SEGMENTS = 16
+"""Of an earlier attempt: it searched in 8 at most, and what it had merged before is listed with them."""
 
 
 class SegmentCatalogue:
@@ -20,6 +23,7 @@ class SegmentCatalogue:
 
     def __init__(self, source: SegmentSource) -> None:
         self._source = source
+        self._run_id = ""
         self._lock = threading.RLock()
         self._opened: dict[str, Segment | None] = {}
         self._named: dict[str, SegmentEntry] = {}
@@ -39,6 +43,10 @@ class SegmentCatalogue:
         """Those that this run has written."""
         with self._lock:
             return list(self._own.values())
+
+    def begin(self, run_id: str) -> None:
+        """Continue what an earlier attempt of this run has written."""
+        self._run_id = run_id
 
     def follow(self, entries: Iterable[SegmentEntry]) -> None:
         """Look in these first."""
@@ -90,18 +98,26 @@ class SegmentCatalogue:
                         yield segment
 
     def for_reuse(self) -> list[Segment]:
-        """Named segments, folds and the largest of the newest run segments, with their filters, within the bound."""
+        """Named segments, folds and some of the newest run segments, with their filters, within the bound.
+
+        An earlier attempt of the same run is continued: its segments are looked at like the run's own.
+        """
         with self._lock:
+            newest = self._list_newest() if self._others is None else []
             named = [segment for entry in self.named if (segment := self._filtered(entry))]
             if self._others is None:
-                self._others = list(self._open_others())
+                self._others = list(self._open_others(newest))
             return named + [segment for segment in self._others if self._is_other(segment)]
 
-    def _open_others(self) -> Iterator[Segment]:
-        folds = sorted(self._listed_folds(), key=_largest_first)
+    def _list_newest(self) -> list[SegmentEntry]:
         self._requests += 1
         newest = self._list(names.run_segments(self._source.keys.scope), limit=_PAGE_ENTRIES)
-        for entry in [*folds, *sorted(newest, key=_largest_first)]:
+        earlier = [entry for entry in newest if names.is_segment_of_run(entry.name, self._run_id)]
+        self.follow(islice(_by_turns(earlier), _EARLIER_SEGMENTS))
+        return newest
+
+    def _open_others(self, newest: list[SegmentEntry]) -> Iterator[Segment]:
+        for entry in chain(sorted(self._listed_folds(), key=_largest_first), _by_turns(newest)):
             if self._requests >= _REUSE_REQUESTS:
                 return
             segment = self._filtered(entry)
@@ -143,3 +159,8 @@ class SegmentCatalogue:
 
 def _largest_first(entry: SegmentEntry) -> tuple[int, str]:
     return -entry.size_bytes, entry.name
+
+
+def _by_turns(newest_first: list[SegmentEntry]) -> Iterator[SegmentEntry]:
+    """The largest, where most is found, and the newest, which nobody has merged; some come twice."""
+    return chain.from_iterable(zip(sorted(newest_first, key=_largest_first), newest_first, strict=True))

@@ -32,6 +32,7 @@ class Index:
         self._geometry = geometry
         self._source = SegmentSource(store, keys, geometry, FilterFile(), BlockCache(_CACHED_BLOCK_BYTES))
         self._segments = SegmentCatalogue(self._source)
+        self._run_id = ""
         self._vicinities: dict[str, Vicinity] = {}
         self._claiming = threading.Lock()
         self._in_packs: set[bytes] = set()
@@ -45,6 +46,11 @@ class Index:
     def guard(self, before_writing: Callable[[], None]) -> None:
         """Ask before each segment is written: what it raises keeps others from building on a run that is too old."""
         self._before_writing = before_writing
+
+    def begin(self, run_id: str) -> None:
+        """Write for this run, and look first at what its earlier attempts have written, however much others wrote."""
+        self._run_id = run_id
+        self._segments.begin(run_id)
 
     def follow(self, segments: Mapping[str, int]) -> None:
         """Look first in the run segments that a manifest names: with the folds, they list all chunks of its point."""
@@ -165,4 +171,4 @@ class Index:
         self._waiting.clear()
 
     def _new_name(self) -> str:
-        return names.new_segment(names.run_segments(self._source.keys.scope), self._source.store.time())
+        return names.new_segment(names.run_segments(self._source.keys.scope), self._source.store.time(), self._run_id)
