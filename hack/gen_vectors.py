@@ -21,6 +21,7 @@ import zstandard
 from safehold.engine import names
 from safehold.engine.backup import BackupRequest, VolumeInput, back_up
 from safehold.engine.chunks import chunk_id
+from safehold.engine.condemned import CondemnedList, condemn
 from safehold.engine.geometry import Geometry
 from safehold.engine.index.folding import fold
 from safehold.engine.keyfile import RepositoryKey, derive
@@ -103,7 +104,7 @@ class History:
 
 
 def history(folder: Path, noise: Stream) -> History:
-    """Two VMs and two domains; two recipients, two data keys; a fold, and what it replaced deleted."""
+    """Two VMs and two domains; two recipients, two data keys; a fold, and what it replaced condemned and deleted."""
     past = History(folder)
     text = b"".join(b"line %d of a file that compresses well\n" % number for number in range(400))
     root = noise(9_000) + bytes(20_000) + text + noise(777)
@@ -114,6 +115,8 @@ def history(folder: Path, noise: Stream) -> History:
     past.back_up("target", "orders", root=root[:20_000], data=noise(600))
     folded = fold(past.repository().domain("target", create=False), everything=True)
     assert folded is not None
+    target = past.repository().domain("target", create=False)
+    condemn(past.store, target.keys, CondemnedList(packs=[], segments=sorted(folded.replaced), marked=[]))
     for name in folded.replaced:
         past.store.delete(name)
     past.back_up("target", "web", root=root[:8_192] + noise(4_096))

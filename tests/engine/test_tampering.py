@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from safehold.engine.keyfile import RepositoryKey
+from safehold.engine.maintenance.check import check
 from safehold.engine.names import PointName
 from safehold.engine.plaintext import rescue
+from safehold.engine.plaintext.objects import check_texts
 from safehold.engine.repository import Repository
 from safehold.engine.restore import fill
 from safehold.engine.store.memory import MemoryStore
@@ -66,6 +68,22 @@ def outcome(changed: dict[str, bytes], folder: Path) -> list[str]:
                     continue
                 assert hashlib.sha256(disk.read_bytes()).hexdigest() == volume["sha256"]
     return said
+
+
+def findings(changed: dict[str, bytes]) -> list[str]:
+    """What a check that reads everything finds in the changed repository."""
+    store = MemoryStore()
+    store.objects = WHOLE | changed
+    found = []
+    try:
+        repository = Repository.open(store, KEY, create=False)
+        found += [str(problem) for problem in check_texts(store, repository.keys)]
+        for name in sorted({point["domain"] for point in VALUES["points"]}):
+            checked = check(repository.domain(name, create=False), read_percent=100)
+            found += checked.damages
+    except (IntegrityError, KeyMaterialError) as problem:
+        found.append(str(problem))
+    return found
 
 
 def restored_by_engine(objects: dict[str, bytes], point: dict[str, Any], volume: str, disk: Path) -> None:
@@ -126,6 +144,22 @@ def test_exchanged_objects_are_named(tmp_path: Path, data: st.DataObject) -> Non
     one, other = data.draw(st.lists(st.sampled_from(SEALED), min_size=2, max_size=2, unique=True))
     said = outcome({one: WHOLE[other], other: WHOLE[one]}, tmp_path)
     assert all(one in sentence or other in sentence for sentence in said), said
+
+
+@many
+@given(data=st.data())
+def test_a_check_finds_every_flipped_bit(data: st.DataObject) -> None:
+    """In every object that our key opens, at every byte, needed or not; and names the object."""
+    name = data.draw(st.sampled_from([name for name in WHOLE if not name.endswith(SECOND)]))
+    changed = bytearray(WHOLE[name])
+    bit = data.draw(st.integers(0, len(changed) * 8 - 1))
+    changed[bit // 8] ^= 1 << bit % 8
+    assert any(name in sentence for sentence in findings({name: bytes(changed)}))
+
+
+def test_a_check_finds_nothing_where_nothing_is_wrong() -> None:
+    """So that what it finds means something."""
+    assert findings({}) == []
 
 
 @pytest.mark.parametrize("name", SEALED)

@@ -100,8 +100,8 @@ def read_contents(
     name = names.pack(keys.scope, pack_id)
     if key_set is None:
         header = Header.parse(name, store.get_range(name, 0, HEADER_BYTES), ObjectType.PACK)
-        if header.salt != pack_id:
-            raise IntegrityError(f"{name} is another pack", found=header.salt.hex())
+        if header != Header(type=ObjectType.PACK, key_set=header.key_set, salt=pack_id):
+            raise IntegrityError(f"{name} has the header of another pack, or a damaged one", found=header.salt.hex())
         key_set = header.key_set
     start = max(HEADER_BYTES, size_bytes - _LIKELY_TAIL_BYTES)
     tail = store.get_range(name, start, size_bytes - start) if size_bytes > start else b""

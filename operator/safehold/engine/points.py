@@ -91,7 +91,7 @@ class Points:
         try:
             _, machine = read_documents(self._store, self._keys, ObjectType.POINT, name)
         except ObjectMissingError as problem:
-            raise IntegrityError(f"{name} is missing, and was there a moment ago") from problem
+            raise PointError(f"The restore point {manifest.point} has been forgotten meanwhile") from problem
         return cast("list[dict[str, JsonValue]]", json.loads(machine))
 
     def commit(self, manifest: Manifest, machine: list[dict[str, JsonValue]]) -> int:

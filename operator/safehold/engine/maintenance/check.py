@@ -15,7 +15,7 @@ from safehold.engine.maintenance.audit import audit_packs
 from safehold.engine.maintenance.hiding import HidingStore
 from safehold.engine.maintenance.inventory import Inventory, StoredPack, mentioned, stored_packs
 from safehold.engine.maintenance.losses import Loss, losses
-from safehold.engine.maintenance.manifests import Unreadable
+from safehold.engine.maintenance.manifests import Unreadable, damaged_machines
 from safehold.engine.maintenance.marking import Marks, mark
 from safehold.engine.maintenance.progress import Advance, silent
 from safehold.engine.names import PointName
@@ -49,7 +49,7 @@ class Checked:
 def check(domain: Domain, *, read_percent: float = 0, grace: timedelta = GRACE, advance: Advance = silent) -> Checked:
     """Look whether all that the points of a domain need is there, and open what `read_percent` of the packs hold.
 
-    Reads every manifest, map and index segment, and the listing of the packs. Damage is collected, not raised.
+    Reads every point, map and index segment, and the listing of the packs. Damage is collected, not raised.
     """
     return _Check(domain, advance).run(read_percent, grace)
 
@@ -74,6 +74,8 @@ class _Check:
             self._found.points, self._found.packs = marks.points, len(packs)
             self._compare(marks, inventory, self._wrong_packs(inventory, packs))
             self._read(packs, read_percent)
+            for problem in damaged_machines(domain.points):
+                self._report(str(problem))
             self._found.leftover_packs = len(packs.keys() - mentioned(inventory.segments) - condemned.packs)
             self._found.condemned_packs = len(packs.keys() & condemned.packs)
         uploads = store.unfinished_uploads(names.packs(keys.scope))
