@@ -1,4 +1,4 @@
-"""Carry out what `plan.validation` decides about a target."""
+"""Carry out what `plan.target.validation` decides about a target."""
 
 from collections.abc import Iterable
 from dataclasses import replace

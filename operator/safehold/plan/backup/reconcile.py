@@ -3,10 +3,10 @@
 | phase | until |
 |---|---|
 | Pending | target, VM and disks fit, and a slot is free |
-| Snapshotting | KubeVirt's snapshot can be read (`backup_capture`) |
-| Preparing | the worker has claims of its own, made from the same snapshots (`backup_holds`) |
-| Transferring | the worker reports (`backup_worker`) |
-| CleaningUp | nothing of the run is left in the cluster (`backup_ending`) |
+| Snapshotting | KubeVirt's snapshot can be read (`capture`) |
+| Preparing | the worker has claims of its own, made from the same snapshots (`holds`) |
+| Transferring | the worker reports (`worker`) |
+| CleaningUp | nothing of the run is left in the cluster (`ending`) |
 | Completed, Failed | for ever: a VMBackup is one run |
 """
 
