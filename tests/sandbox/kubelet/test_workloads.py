@@ -32,6 +32,16 @@ async def test_a_job_that_fails(node: Node) -> None:
     assert len(await node.pods_of(created)) == 2
 
 
+async def test_a_job_that_cannot_succeed(node: Node) -> None:
+    """An exit code of the podFailurePolicy ends the Job after one pod, however many attempts are left."""
+    final = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}}
+    created = await node.job("j", "exit 3", backoffLimit=5, podFailurePolicy={"rules": [final]})
+    job = await node.job_condition("j", "Failed")
+    reasons = {item["type"]: item["reason"] for item in job["status"]["conditions"]}
+    assert reasons == {"FailureTarget": "PodFailurePolicy", "Failed": "PodFailurePolicy"}
+    assert len(await node.pods_of(created)) == 1
+
+
 async def test_suspending_a_running_job(node: Node) -> None:
     """Suspending ends the pod in good order; resuming starts a new one."""
     created = await node.job("j", "trap 'exit 0' TERM; while :; do sleep 0.05; done")
