@@ -83,7 +83,7 @@ class Reason(StrEnum):
     NODE_LOST = "NodeLost"
     """The worker's node does not answer any more, so what its pod holds cannot be cleaned up; the message names it."""
     UNSCHEDULABLE = "Unschedulable"
-    """No node can reach all volumes of the VM, so that one worker cannot read them."""
+    """No node can reach all volumes of the VM, so neither a worker nor the VM could have them together."""
     JOB_FAILED = "JobFailed"
     """The worker Job failed without a report; its log says more."""
     INTERRUPTED = "Interrupted"

@@ -68,6 +68,7 @@ def volume_from(manifest: Manifest) -> Volume:
         reclaim_policy=spec.get("persistentVolumeReclaimPolicy") or "Retain",
         claim=ClaimRef(holder["namespace"], holder["name"], holder.get("uid") or "") if holder else None,
         labels=metadata.get("labels") or {},
+        node_affinity=(spec.get("nodeAffinity") or {}).get("required"),
     )
 
 

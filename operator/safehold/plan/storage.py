@@ -53,6 +53,8 @@ class Volume:
     reclaim_policy: ReclaimPolicy
     claim: ClaimRef | None
     labels: Mapping[str, str] = field(default_factory=dict)
+    node_affinity: Mapping[str, object] | None = None
+    """The required node selector: where it can be reached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

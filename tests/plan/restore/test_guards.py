@@ -128,6 +128,18 @@ def test_a_lost_node_ends_the_restore_and_the_vm_runs_before_the_node_is_back() 
     assert world.decide().step == steps.SetRunStrategy("orders", "vm-uid", "Always")
 
 
+def test_new_volumes_that_no_node_reaches_together_end_the_restore() -> None:
+    """Neither the worker nor the VM could ever have both; the sentence names them, and nobody waits for a node."""
+    world = filling()
+    for name, node in zip(sorted(world.volumes.keys() - {"old-root", "old-data"}), "ab", strict=True):
+        expression = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
+        affinity = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
+        world.volumes[name] = replace(world.volumes[name], node_affinity=affinity)
+    failure = world.decide().status.failure
+    assert failure is not None
+    assert (failure.reason, "volume data" in failure.message) == (Reason.UNSCHEDULABLE, True)
+
+
 def test_progress_stays_when_one_look_at_the_log_finds_none() -> None:
     """The message does not go back to waiting for a worker that has begun long ago."""
     world = filling()

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from safehold.api.base import Progress
 from safehold.api.vmbackup import VolumeBackup
 from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, ClaimFacts
-from safehold.plan.backup.placement import common_nodes
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import AdoptSecret, StartBackup
 from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.names import job_name, machine_secret_name
+from safehold.plan.placement import common_nodes
 from safehold.plan.refusal import Refusal
 from safehold.plan.summary import measure_progress, total_counts
 from safehold.plan.target.use import TargetFacts, refuse_repository, refuse_writing
@@ -31,6 +31,7 @@ def start_worker(run: Run, captured: CaptureFacts) -> Decision:
     if refusal is not None:
         return run.fails(refusal)
     assert not isinstance(target, Refusal)
+    # A claim made from a snapshot lies, as a rule, where the snapshot's source lies: on a node, in a zone.
     nodes = common_nodes({volume.name: volume.claim.node_affinity for volume in captured.volumes if volume.claim})
     if isinstance(nodes, Refusal):
         return run.fails(nodes)

@@ -7,6 +7,7 @@ from safehold.api.base import Progress
 from safehold.api.vmrestore import VolumeRestore
 from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.names import job_name
+from safehold.plan.placement import common_nodes
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.handover import shape_of
 from safehold.plan.restore.look import Decision, Look, Mark
@@ -36,6 +37,10 @@ def fill(look: Look) -> Decision | None:
             # What has its name now, the worker has not written to.
             message = f"somebody deleted claim {record.prime_claim}; restore again"
             return look.fails(Refusal(Reason.CLAIM_CONFLICT, message))
+    volumes = {record.name: look.volume(record).volume for record in look.status.volumes}
+    nodes = common_nodes({name: volume.node_affinity for name, volume in volumes.items() if volume})
+    if isinstance(nodes, Refusal):
+        return look.fails(nodes)
     if look.seen.job is None:
         return _start(look)
     return _follow(look, look.seen.job)

@@ -1,8 +1,4 @@
-"""Where the worker's pod may run: on the nodes that can reach every volume that it reads.
-
-A claim made from a snapshot lies, as a rule, where the snapshot's source lies (a node, a zone). So the pod gets what
-the node selectors of all source volumes have in common.
-"""
+"""The nodes that can reach several volumes: where one pod, a worker's or a VM's, can have all of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

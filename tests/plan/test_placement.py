@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safehold.plan.backup.placement import common_nodes
+from safehold.plan.placement import common_nodes
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
 
