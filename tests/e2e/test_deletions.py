@@ -39,6 +39,18 @@ async def test_a_run_that_is_deleted_cleans_up(tenant: Tenant) -> None:
     assert_ready(await tenant.backed_up("again", "orders"))
 
 
+async def test_a_run_that_is_deleted_while_it_uploads_leaves_no_point(tenant: Tenant) -> None:
+    """Whether its worker was stopped before or after the commit: with Delete the next backup finds no parent."""
+    await tenant.machine("orders")
+    await tenant.apply(tenant.backup("now", "orders", deletionPolicy="Delete"))
+    await tenant.world.until(VM_BACKUP, "now", tenant.name, _is_in("Transferring"))
+    await tenant.kubectl.run("delete", "vmbackups.safehold.dev", "now", "--namespace", tenant.name)
+    await tenant.left_nothing()
+    again = await tenant.backed_up("again", "orders")
+    assert_ready(again)
+    assert "parent" not in again["status"]
+
+
 async def test_a_restore_that_is_deleted_leaves_the_vm_as_it_was(tenant: Tenant) -> None:
     """Deleted while it fills new volumes, a restore in place gives the VM back, running, on its own disks."""
     world = tenant.world
