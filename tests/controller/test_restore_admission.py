@@ -24,7 +24,7 @@ from safehold.kube.kinds import (
     VMI,
     Kind,
 )
-from safehold.kube.restores import RestoreObserver
+from safehold.kube.restore.observer import RestoreObserver
 from safehold.plan.restore.look import Look
 
 CONDITION = {

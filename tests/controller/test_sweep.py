@@ -7,8 +7,8 @@ from tests.controller.conftest import OPERATOR_NAMESPACE, SHOP, define, served
 from safehold.controller.memo import Operator
 from safehold.controller.queue import Key, WorkQueue
 from safehold.controller.sweep import look_at_everything, sweep
-from safehold.kube.backup_steps import BackupHands
-from safehold.kube.freezes import FreezeWatches
+from safehold.kube.backup.freezes import FreezeWatches
+from safehold.kube.backup.hands import BackupHands
 from safehold.kube.kinds import (
     BACKUP_TARGET,
     SECRET,

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.kube.test_pairs import LABELS, POD, until
+from tests.kube.backup.test_pairs import LABELS, POD, until
 
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.errors import SafeholdError
-from safehold.kube.backup_steps import BackupHands
+from safehold.kube.backup.freezes import FreezeWatches
+from safehold.kube.backup.hands import BackupHands
+from safehold.kube.backup.snapshots import observe_snapshot, read_content, read_volume_snapshot
 from safehold.kube.client import Cluster
-from safehold.kube.freezes import FreezeWatches
 from safehold.kube.kinds import NAMESPACE, VM_SNAPSHOT, VMI, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Kind
-from safehold.kube.snapshots import observe_snapshot, read_content, read_volume_snapshot
 from safehold.plan.backup.cleanup import ORIGINAL_CONTENT, ORIGINAL_POLICY
 from safehold.plan.backup.steps import CreatePair, HoldContent, TakeSnapshot
 from sandbox.apiserver import running_api_server

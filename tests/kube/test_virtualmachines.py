@@ -6,7 +6,7 @@ import pytest
 
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import VM, VMI
-from safehold.kube.virtualmachines import claims_of, disks_of, memory_dumps_of, observe_machine
+from safehold.kube.virtualmachines import claims_of, disks_of, memory_dumps_of, observe_machine, own_state_of
 from safehold.plan.backup.facts import DiskFacts
 
 
@@ -62,6 +62,22 @@ def test_claims_and_memory_dumps_are_told_apart() -> None:
     vm = machine(CLAIM, {"name": "dump", "memoryDump": {"claimName": "dump"}})
     assert claims_of(vm) == {"data": "db-data"}
     assert memory_dumps_of(vm) == {"dump"}
+
+
+@pytest.mark.parametrize(
+    ("domain", "state"),
+    [
+        ({"devices": {}}, []),
+        ({"devices": {"tpm": {}}, "firmware": {"bootloader": {"efi": {"secureBoot": False}}}}, []),
+        ({"devices": {"tpm": {"persistent": True}}}, ["TPM"]),
+        ({"devices": {}, "firmware": {"bootloader": {"efi": {"persistent": True}}}}, ["EFI"]),
+    ],
+)
+def test_state_that_kubevirt_keeps_is_seen(domain: dict[str, Any], state: list[str]) -> None:
+    """Only what is persistent is more than the disks; a TPM or EFI without it starts anew each time."""
+    vm = machine(CLAIM)
+    vm["spec"]["template"]["spec"]["domain"] = domain
+    assert list(own_state_of(vm)) == state
 
 
 async def test_disks_of_the_instance_alone_and_crashes_are_seen(cluster: Cluster, namespace: str) -> None:

@@ -24,12 +24,12 @@ from safehold.controller.settings import ControllerSettings
 from safehold.controller.slots import RunSlots
 from safehold.controller.sweep import sweep_forever
 from safehold.errors import UsageError
-from safehold.kube.backup_steps import BackupHands
-from safehold.kube.backups import BackupObserver
+from safehold.kube.backup.freezes import FreezeWatches
+from safehold.kube.backup.hands import BackupHands
+from safehold.kube.backup.observer import BackupObserver
 from safehold.kube.client import Cluster
-from safehold.kube.freezes import FreezeWatches
 from safehold.kube.kinds import NAMESPACE, VM_BACKUP
-from safehold.kube.targets import api_server_addresses
+from safehold.kube.target.resolution import api_server_addresses
 from safehold.plan.names import FINALIZER, MANAGED_BY, MANAGER
 from safehold.plan.target.endpoint import EndpointRules
 

@@ -12,8 +12,8 @@ from safehold.controller.queue import Key
 from safehold.controller.settings import ControllerSettings
 from safehold.controller.slots import RunSlots
 from safehold.errors import SafeholdError
-from safehold.kube.backup_steps import BackupHands
-from safehold.kube.backups import BackupObserver
+from safehold.kube.backup.hands import BackupHands
+from safehold.kube.backup.observer import BackupObserver
 from safehold.kube.events import emit
 from safehold.kube.finalizers import remove_finalizer
 from safehold.kube.kinds import VM_BACKUP

@@ -13,8 +13,8 @@ from safehold.errors import ForbiddenError, NamespaceEndingError, SafeholdError
 from safehold.kube.events import emit
 from safehold.kube.finalizers import remove_finalizer
 from safehold.kube.kinds import VM_RESTORE
-from safehold.kube.restore_steps import RestoreHands
-from safehold.kube.restores import RestoreObserver
+from safehold.kube.restore.hands import RestoreHands
+from safehold.kube.restore.observer import RestoreObserver
 from safehold.kube.status import apply_status
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.look import Look

@@ -11,7 +11,8 @@ from typing import Any
 
 from safehold.controller.memo import Operator
 from safehold.errors import SafeholdError
-from safehold.kube.backup_steps import BackupHands
+from safehold.kube.backup.hands import BackupHands
+from safehold.kube.backup.leftovers import observe_leftovers, owners_of_leftovers
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import (
     BACKUP_POLICY,
@@ -21,7 +22,6 @@ from safehold.kube.kinds import (
     VM_BACKUP,
     VM_RESTORE,
 )
-from safehold.kube.leftovers import observe_leftovers, owners_of_leftovers
 from safehold.plan.backup.cleanup import cleanup
 
 logger = logging.getLogger(__name__)

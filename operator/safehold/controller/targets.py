@@ -4,7 +4,7 @@ from functools import partial
 
 from safehold.controller.memo import Operator
 from safehold.controller.queue import Key, Reconcile
-from safehold.kube.validation import drop_validations, get_target, validate_target
+from safehold.kube.target.validation import drop_validations, get_target, validate_target
 
 FIRST_LOOK_SECONDS = 0.5
 

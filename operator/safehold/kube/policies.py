@@ -8,7 +8,7 @@ from safehold.api.vmbackup import VMBackup
 from safehold.errors import ForbiddenError, InvalidObjectError, NamespaceEndingError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import NAMESPACE, VM, VM_BACKUP
-from safehold.kube.targets import resolve_target
+from safehold.kube.target.resolution import resolve_target
 from safehold.plan.conditions import READY, is_finished, is_true
 from safehold.plan.names import POLICY_UID
 from safehold.plan.policy import RUN, AnyPolicy, NewBackup, PolicyBackup, PolicyFacts, SelectedVM, is_made_by, run_label

@@ -25,6 +25,7 @@ async def observe_machine(cluster: Cluster, namespace: str, name: str) -> Machin
         uid=vm["metadata"]["uid"],
         disks=tuple(disks_of(vm)),
         unsaved_disks=tuple(sorted(claims_of_instance(vmi).keys() - claims_of(vm).keys())),
+        own_state=tuple(own_state_of(vm)),
         crashed="startFailure" in status,
         frozen=freeze_status(vmi) == FROZEN,
         snapshot_in_progress=status.get("snapshotInProgress"),
@@ -61,6 +62,15 @@ def _disk(name: str, claim: str | None, said: Manifest | None) -> DiskFacts:
 def claims_of(vm: Manifest) -> dict[str, str]:
     """Volume name to claim name."""
     return {volume["name"]: claim for volume in _volumes(vm) if (claim := claim_of(volume))}
+
+
+def own_state_of(vm: Manifest) -> Iterator[str]:
+    """The devices whose state KubeVirt keeps for the VM, in a claim that is not among its volumes."""
+    domain = ((vm["spec"].get("template") or {}).get("spec") or {}).get("domain") or {}
+    if ((domain.get("devices") or {}).get("tpm") or {}).get("persistent"):
+        yield "TPM"
+    if (((domain.get("firmware") or {}).get("bootloader") or {}).get("efi") or {}).get("persistent"):
+        yield "EFI"
 
 
 def claims_of_instance(vmi: Manifest | None) -> dict[str, str]:

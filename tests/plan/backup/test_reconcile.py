@@ -81,6 +81,17 @@ def test_a_vm_that_cannot_be_captured_whole_is_refused(disks: tuple[DiskFacts, .
     assert said in decision.status.failure.message
 
 
+def test_persistent_state_is_refused_before_a_guest_is_frozen() -> None:
+    """A VM with TPM or EFI state is not backed up without it; the sentence says what it is about."""
+    world = World(new_backup())
+    decision = decide(world, replace(world.facts(), machine=replace(world.machine(), own_state=("TPM", "EFI"))))
+    assert decision.steps == ()
+    failure = decision.status.failure
+    assert failure is not None
+    assert failure.reason == Reason.NOT_SNAPSHOTTABLE
+    assert "persistent TPM and EFI state" in failure.message
+
+
 def test_a_disk_that_only_the_instance_has_is_not_left_out() -> None:
     """KubeVirt would skip it without a word; the refusal names it and what to do, before any step."""
     world = World(new_backup())

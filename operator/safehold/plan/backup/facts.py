@@ -33,6 +33,8 @@ class MachineFacts:
     disks: tuple[DiskFacts, ...]
     unsaved_disks: tuple[str, ...] = ()
     """Volumes that only the running instance has: hot-plugged without being written into the VM."""
+    own_state: tuple[str, ...] = ()
+    """What it keeps in a volume of KubeVirt's own: TPM, EFI."""
     crashed: bool = False
     """Whether the VM's last instance failed, so that its disks are as after a power cut."""
     frozen: bool = False

@@ -129,6 +129,12 @@ def _refusal(backup: VMBackup, facts: BackupFacts) -> Refusal | None:
 
 def _refuse_disks(machine: MachineFacts) -> Refusal | None:
     """A VM is captured whole or not at all."""
+    if machine.own_state:
+        message = (
+            f"VirtualMachine {machine.name} has persistent {' and '.join(machine.own_state)} state, which this version "
+            "cannot store; nothing was backed up, since the VM would not start from its disks alone as before"
+        )
+        return Refusal(Reason.NOT_SNAPSHOTTABLE, message)
     if not machine.disks:
         message = f"VirtualMachine {machine.name} has no volume that outlives it; there is nothing to back up"
         return Refusal(Reason.NOT_SNAPSHOTTABLE, message)

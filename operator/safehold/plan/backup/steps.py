@@ -1,4 +1,4 @@
-"""What a backup may do to the cluster, as values. `safehold.kube.backup_steps` carries them out, twice if need be."""
+"""What a backup may do to the cluster, as values. `safehold.kube.backup.hands` carries them out, twice if need be."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

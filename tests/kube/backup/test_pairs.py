@@ -9,14 +9,14 @@ from typing import TypeVar
 import pytest
 
 from safehold.api.vmbackup import SnapshotHandle
-from safehold.kube.backup_steps import BackupHands
-from safehold.kube.claims import observe_claim, observe_clone
+from safehold.kube.backup.claims import observe_claim, observe_clone
+from safehold.kube.backup.freezes import FreezeWatches
+from safehold.kube.backup.hands import BackupHands
+from safehold.kube.backup.leftovers import observe_leftovers
+from safehold.kube.backup.snapshots import read_content, read_volume_snapshot
 from safehold.kube.client import Cluster
-from safehold.kube.freezes import FreezeWatches
 from safehold.kube.jobs import WorkerPod
 from safehold.kube.kinds import CLAIM, NAMESPACE, VOLUME, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
-from safehold.kube.leftovers import observe_leftovers
-from safehold.kube.snapshots import read_content, read_volume_snapshot
 from safehold.plan.backup.cleanup import ORIGINAL_CONTENT, ORIGINAL_POLICY, cleanup
 from safehold.plan.backup.facts import ContentFacts, HoldFacts, Leftovers
 from safehold.plan.backup.steps import CreateClone, CreatePair, HoldContent, RebindPair, SetPolicy

@@ -4,8 +4,8 @@ import base64
 import json
 
 from safehold.errors import NotFoundError
+from safehold.kube.backup.dependencies import read_machine
 from safehold.kube.client import Cluster, Manifest
-from safehold.kube.dependencies import read_machine
 from safehold.kube.kinds import SECRET
 
 _KEY = "machine.json"

@@ -9,9 +9,9 @@ from safehold.errors import ConflictError, NotFoundError, SafeholdError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.jobs import MountedVolume, WorkerJob, WorkerPod, adopt_secret, delete_job, start_job
 from safehold.kube.kinds import CLAIM, VM, VM_SUBRESOURCES, VOLUME
-from safehold.kube.restorable import RESTORABLE
-from safehold.kube.storage import claim_manifest
-from safehold.kube.targets import read_secrets
+from safehold.kube.restore.restorable import RESTORABLE
+from safehold.kube.restore.storage import claim_manifest
+from safehold.kube.target.resolution import read_secrets
 from safehold.plan.restore.handover import POKED
 from safehold.plan.restore.steps import (
     AdoptSecret,

@@ -6,9 +6,9 @@ from itertools import count
 
 import pytest
 
-from safehold.kube import freezes
+from safehold.kube.backup import freezes
+from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.client import Cluster
-from safehold.kube.freezes import FreezeWatches
 from safehold.kube.kinds import VMI
 from safehold.plan.backup.facts import FreezeFacts
 

@@ -13,8 +13,8 @@ from safehold.api.vmrestore import ClaimRecord, VolumeRestore
 from safehold.kube.client import Cluster
 from safehold.kube.jobs import WorkerPod
 from safehold.kube.kinds import CLAIM, NAMESPACE, VOLUME
-from safehold.kube.restore_steps import RestoreHands
-from safehold.kube.storage import claim_manifest, observe_claim, observe_handover, observe_volume
+from safehold.kube.restore.hands import RestoreHands
+from safehold.kube.restore.storage import claim_manifest, observe_claim, observe_handover, observe_volume
 from safehold.plan.names import UNDO_OF
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.handover import Place, SeenVolume, hand_over, settle, take_back

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from safehold.api.vmbackup import SnapshotHandle
-from safehold.kube.claims import clone_facts
+from safehold.kube.backup.claims import clone_facts
+from safehold.kube.backup.snapshots import content_facts, read_content, read_volume_snapshot, volume_snapshot_facts
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.job_facts import pod_facts
 from safehold.kube.kinds import (
@@ -17,7 +18,6 @@ from safehold.kube.kinds import (
     VOLUME_SNAPSHOT_CONTENT,
     Kind,
 )
-from safehold.kube.snapshots import content_facts, read_content, read_volume_snapshot, volume_snapshot_facts
 from safehold.plan.backup.cleanup import ORIGINAL_POLICY
 from safehold.plan.backup.facts import ContentFacts, ContentPolicy, Leftovers, OriginalFacts, VMSnapshotRef
 from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_UID, children_of

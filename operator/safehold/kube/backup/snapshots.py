@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from safehold.kube.claims import observe_claim
+from safehold.kube.backup.claims import observe_claim
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import VM_SNAPSHOT, VM_SNAPSHOT_CONTENT, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 from safehold.kube.quantities import parse_bytes

@@ -11,7 +11,7 @@ from safehold.kube.job_facts import observe_job
 from safehold.kube.jobs import WorkerJob, WorkerPod, delete_job, start_job
 from safehold.kube.kinds import JOB
 from safehold.kube.status import OWN_KINDS, apply_status
-from safehold.kube.targets import RepositorySecrets, read_secrets
+from safehold.kube.target.resolution import RepositorySecrets, read_secrets
 from safehold.plan.conditions import READY, is_true
 from safehold.plan.names import OWNER_UID, children_of, owner_labels
 from safehold.plan.refusal import Refusal

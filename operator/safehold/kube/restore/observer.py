@@ -8,12 +8,12 @@ from typing import Any
 from safehold.api import VMBackup, VMRestore
 from safehold.errors import NotServedError
 from safehold.kube.client import Cluster, Manifest
-from safehold.kube.envelope import recall
 from safehold.kube.job_facts import observe_job
 from safehold.kube.kinds import NAMESPACE, SECRET, SERVICE_ACCOUNT, STORAGE_CLASS, VM, VM_BACKUP, VM_RESTORE, VMI, Kind
-from safehold.kube.restorable import RESTORABLE
-from safehold.kube.storage import observe_claim, observe_handover
-from safehold.kube.targets import read_namespace, read_secrets, resolve_target
+from safehold.kube.restore.envelope import recall
+from safehold.kube.restore.restorable import RESTORABLE
+from safehold.kube.restore.storage import observe_claim, observe_handover
+from safehold.kube.target.resolution import read_namespace, read_secrets, resolve_target
 from safehold.kube.virtualmachines import ENDED, claims_of
 from safehold.plan.conditions import is_finished
 from safehold.plan.names import RESTORED_BY, job_name

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from safehold.errors import NotFoundError
+from safehold.kube.backup.dependencies import read_machine, references, with_revisions
+from safehold.kube.backup.machines import keep_machine, kept_machine, kept_machine_bytes
 from safehold.kube.client import Cluster
-from safehold.kube.dependencies import read_machine, references, with_revisions
 from safehold.kube.kinds import CONFIG_MAP, SECRET, SERVICE_ACCOUNT, VM
-from safehold.kube.machines import keep_machine, kept_machine, kept_machine_bytes
 
 
 def machine(namespace: str = "shop", **instance: Any) -> dict[str, Any]:

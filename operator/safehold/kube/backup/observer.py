@@ -3,15 +3,15 @@
 from dataclasses import dataclass, replace
 
 from safehold.api.vmbackup import SnapshotHandle, VMBackup
-from safehold.kube.claims import observe_clone
+from safehold.kube.backup.claims import observe_clone
+from safehold.kube.backup.freezes import FreezeWatches
+from safehold.kube.backup.leftovers import observe_leftovers
+from safehold.kube.backup.machines import kept_machine_bytes
+from safehold.kube.backup.snapshots import observe_snapshot, read_content, read_volume_snapshot
 from safehold.kube.client import Cluster
-from safehold.kube.freezes import FreezeWatches
 from safehold.kube.job_facts import observe_job
 from safehold.kube.kinds import NAMESPACE
-from safehold.kube.leftovers import observe_leftovers
-from safehold.kube.machines import kept_machine_bytes
-from safehold.kube.snapshots import observe_snapshot, read_content, read_volume_snapshot
-from safehold.kube.targets import read_secrets, resolve_target
+from safehold.kube.target.resolution import read_secrets, resolve_target
 from safehold.kube.virtualmachines import observe_machine
 from safehold.plan.backup.ending import wants_forgetting
 from safehold.plan.backup.facts import BackupFacts, HoldFacts, MachineFacts

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from safehold.errors import SafeholdError
+from safehold.kube.backup.freezes import FreezeWatches
+from safehold.kube.backup.machines import keep_machine, kept_machine
+from safehold.kube.backup.pairs import create_clone, create_pair, hold_content, rebind_pair, set_policy
 from safehold.kube.client import Cluster, Manifest
-from safehold.kube.freezes import FreezeWatches
 from safehold.kube.jobs import MountedVolume, WorkerJob, WorkerPod, adopt_secret, start_job
 from safehold.kube.kinds import (
     CLAIM,
@@ -18,9 +20,7 @@ from safehold.kube.kinds import (
     VOLUME_SNAPSHOT_CONTENT,
     Kind,
 )
-from safehold.kube.machines import keep_machine, kept_machine
-from safehold.kube.pairs import create_clone, create_pair, hold_content, rebind_pair, set_policy
-from safehold.kube.targets import read_secrets
+from safehold.kube.target.resolution import read_secrets
 from safehold.kube.virtualmachines import thaw
 from safehold.plan.backup.steps import (
     AdoptSecret,

@@ -9,7 +9,7 @@ from safehold.api import BackupTarget
 from safehold.engine.keyfile import RepositoryKey
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import ENDPOINT_SLICE, SECRET
-from safehold.kube.targets import RepositorySecrets, api_server_addresses, read_secrets
+from safehold.kube.target.resolution import RepositorySecrets, api_server_addresses, read_secrets
 from safehold.plan.target.endpoint import EndpointRules
 from safehold.plan.target.use import TargetFacts, describe
 from safehold.reasons import Reason

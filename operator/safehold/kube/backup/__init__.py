@@ -1,0 +1,1 @@
+"""VMBackups in the cluster: `observer` reads what a decision depends on, `hands` carries it out."""

@@ -1,0 +1,1 @@
+"""Targets in the cluster: what a run gets of them, and their checks."""
