@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -212,7 +213,9 @@ def test_a_repeated_run_finds_what_its_earlier_attempt_has_written(laboratory: L
     attempt.begin("run")
     wrote = some_ids(64 * 30)
     for at in range(0, len(wrote), 64):
+        laboratory.store.now += timedelta(seconds=1)
         attempt.add([pack_of(wrote[at : at + 64])])
+    laboratory.store.now += timedelta(seconds=1)
     for _ in range(10):
         written(laboratory, pack_of(some_ids(2500)))
     for run_id, found in (("run", len(wrote)), ("another", 0)):
