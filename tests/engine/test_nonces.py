@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
@@ -13,6 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from safehold.engine.index.folding import fold
+from safehold.engine.maintenance.compaction import compact
+from safehold.engine.maintenance.prune import prune
+from safehold.engine.repository import Domain
 from safehold.errors import InterruptedRunError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -51,9 +55,14 @@ def seals(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[bytes, bytes]]:
     return WatchedCipher.seals
 
 
+UPKEEP: dict[str, Callable[[Domain], object]] = {
+    "folds": lambda domain: fold(domain, everything=True),
+    "compacts": lambda domain: compact(domain, grace=timedelta(0)),
+    "prunes": lambda domain: prune(domain, grace=timedelta(0)),
+}
 attempts = st.tuples(
-    st.sampled_from(["dies", "stops", "ends", "folds"]),
-    st.integers(1, 30),
+    st.sampled_from(["dies", "stops", "ends", *UPKEEP]),
+    st.integers(1, 60),
     st.booleans(),
     st.sampled_from(["run-1", "run-2", "run-3"]),
     st.integers(0, 3),
@@ -70,15 +79,16 @@ def test_no_key_and_nonce_seal_twice(
     seals: Counter[tuple[bytes, bytes]],
     history: list[tuple[str, int, bool, str, int]],
 ) -> None:
-    """Over runs that die anywhere, are stopped, repeated, folded, and share chunks; not even the same bytes twice."""
+    """Over runs and maintenance that die anywhere, are stopped and repeated; not even for the same bytes."""
     lab = type(laboratory)(laboratory.folder)
     content = noise(40 * CHUNK)
     for end, number, after_effect, run_id, change in history:
-        store = faulty(lab.store, fail_at=number if end in ("dies", "folds") else None, after_effect=after_effect)
         disk = lab.disk(content[: change * CHUNK] + noise(5 * CHUNK) + content[change * CHUNK :])
+        is_cut = end not in ("stops", "ends")
+        store = faulty(lab.store, fail_at=number if is_cut else None, after_effect=after_effect)
         try:
-            if end == "folds":
-                fold(lab.domain(store), everything=True)
+            if end in UPKEEP:
+                UPKEEP[end](lab.domain(store))
             else:
                 lab.back_up(disk, run_id=run_id, store=store, stop=stop_after(number if end == "stops" else 10_000))
         except (StoreUnavailableError, InterruptedRunError):
