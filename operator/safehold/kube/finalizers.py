@@ -1,6 +1,9 @@
 """Letting an object in deletion go: our finalizer comes off."""
 
+from contextlib import suppress
+
 from safehold.api.base import Resource
+from safehold.errors import NotFoundError
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import Kind
 from safehold.plan.names import FINALIZER
@@ -20,4 +23,5 @@ async def remove_finalizer(cluster: Cluster, kind: Kind, resource: Resource) -> 
         return
     kept = [name for name in held if name != FINALIZER]
     guard = {"uid": metadata.uid, "resourceVersion": found["metadata"]["resourceVersion"]}
-    await cluster.merge_patch(kind, metadata.name, metadata.namespace, {"metadata": {**guard, "finalizers": kept}})
+    with suppress(NotFoundError):  # Kopf was quicker
+        await cluster.merge_patch(kind, metadata.name, metadata.namespace, {"metadata": {**guard, "finalizers": kept}})
