@@ -1,6 +1,7 @@
 """A laboratory: a repository of tiny chunks on a store that can be made to fail, and disks to put into it."""
 
 import random
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -241,3 +242,16 @@ class StopAfter(threading.Event):
 def stop_after() -> type[StopAfter]:
     """The event that stops a run."""
     return StopAfter
+
+
+@pytest.fixture
+def loop_device(tmp_path: Path) -> Iterator[Path]:
+    """A block device of 1 MiB that is full of old data."""
+    backing = tmp_path / "backing"
+    backing.write_bytes(b"o" * (1 << 20))
+    found = subprocess.run(["losetup", "--find", "--show", backing], capture_output=True, text=True, check=False)
+    if found.returncode:
+        pytest.skip(f"no loop devices here: {found.stderr.strip()}")
+    device = Path(found.stdout.strip())
+    yield device
+    subprocess.run(["losetup", "--detach", device], check=True)

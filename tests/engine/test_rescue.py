@@ -108,6 +108,30 @@ def test_holes_stay_holes(laboratory: Laboratory, noise: Noise, tmp_path: Path) 
     assert (tmp_path / "rescued").stat().st_blocks * 512 < 1 << 20
 
 
+def test_a_device_holds_the_disk_and_nothing_old(
+    laboratory: Laboratory, noise: Noise, tmp_path: Path, loop_device: Path
+) -> None:
+    """Where the point has zeros, and behind the disk's end, old data of the device is gone."""
+    content = noise(5_000) + bytes(20_000) + noise(5_000)
+    manifest = laboratory.back_up(laboratory.disk(content))
+    done = Emergency.of(laboratory, tmp_path).run("restore", manifest.point, str(loop_device))
+    assert done.returncode == 0, done.stderr
+    assert loop_device.read_bytes() == content + bytes((1 << 20) - len(content))
+
+
+def test_a_device_that_is_too_small_is_not_touched(
+    laboratory: Laboratory, noise: Noise, tmp_path: Path, loop_device: Path
+) -> None:
+    """Its old content is still there."""
+    disk = laboratory.disk(noise(1000))
+    with disk.open("ab") as file:
+        file.truncate(2 << 20)
+    manifest = laboratory.back_up(disk)
+    said = Emergency.of(laboratory, tmp_path).refusal("restore", manifest.point, str(loop_device))
+    assert "is too small: it has 1048576 bytes, expected 2097152" in said
+    assert loop_device.read_bytes() == b"o" * (1 << 20)
+
+
 def test_points_and_machines_are_shown(laboratory: Laboratory, noise: Noise, tmp_path: Path) -> None:
     """The newest point of a VM first, with what people know it by; the VM's objects as JSON."""
     made = [laboratory.back_up(laboratory.disk(noise(3000)), vm="shop-db") for _ in range(2)]

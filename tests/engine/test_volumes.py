@@ -1,8 +1,6 @@
 """Disks: what is read of them, and how they are written."""
 
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,19 +96,6 @@ def test_a_device_that_is_too_small_is_refused_before_anything_is_written(tmp_pa
     with pytest.raises(VolumeError, match="too small: expected 100 bytes, found 50"):
         TargetVolume(path, 100, in_place=True)
     assert path.read_bytes() == b"x" * 50
-
-
-@pytest.fixture
-def loop_device(tmp_path: Path) -> Iterator[Path]:
-    """A block device of 1 MiB that is full of old data."""
-    backing = tmp_path / "backing"
-    backing.write_bytes(b"o" * (1 << 20))
-    found = subprocess.run(["losetup", "--find", "--show", backing], capture_output=True, text=True, check=False)
-    if found.returncode:
-        pytest.skip(f"no loop devices here: {found.stderr.strip()}")
-    device = Path(found.stdout.strip())
-    yield device
-    subprocess.run(["losetup", "--detach", device], check=True)
 
 
 def test_a_device_is_read_whole(loop_device: Path) -> None:
