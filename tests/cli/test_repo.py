@@ -124,3 +124,22 @@ def test_mistakes_get_a_clear_answer(shell: Shell, arguments: list[str], code: i
 def test_no_repository_is_told(shell: Shell) -> None:
     """A wrong prefix is no empty repository."""
     assert "no repository at this place" in shell.repo("points", code=1, prefix="elsewhere")
+
+
+def test_points_are_copied_to_another_repository(shell: Shell) -> None:
+    """Under another key, once, and restored from there with that key alone."""
+    point = str(shell.backup("disk")["restorePoint"])
+    shell("key", "new", "--output-file", "other")
+    to = ("--to", f"s3://cli/{shell.folder.name}/copy", "--to-key-file", "other")
+    (copied,) = shell.repo("copy", *to)
+    assert (copied["source"], copied["new"]) == (point, True)
+    (again,) = shell.repo("copy", point, *to)
+    assert (again["copy"], again["new"], again["bytesStored"]) == (copied["copy"], False, 0)
+    arguments = ("--restore-point", copied["copy"], "--key-file", "other")
+    shell.volume("restore", "new", *arguments, prefix="copy")
+    assert (shell.folder / "new").read_bytes() == (shell.folder / "disk").read_bytes()
+    unknown = "00" * 8 + "-000001-" + "00" * 8
+    assert "nothing was copied" in shell.repo("copy", unknown, *to, code=1)
+    itself = ("--to", f"s3://cli/{shell.folder.name}/repository", "--to-key-file", "key")
+    assert "is this one" in shell.repo("copy", *itself, code=2)
+    assert "was there" in shell.repo_text("copy", *to).stdout

@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -56,9 +57,9 @@ def open_repository(repository: str, endpoint_url: str | None, key_file: Path | 
     return Repository.open(open_store(repository, endpoint_url), find_key(key_file), create=create)
 
 
-def open_store(repository: str, endpoint_url: str | None) -> S3Store:
-    """The place that the options name."""
-    return S3Store(_place(repository, endpoint_url))
+def open_store(repository: str, endpoint_url: str | None, credentials_file: Path | None = None) -> S3Store:
+    """The place that the options name. Credentials are found the AWS way, unless a file is given."""
+    return S3Store(replace(_place(repository, endpoint_url), credentials_file=credentials_file))
 
 
 def find_key(key_file: Path | None) -> RepositoryKey:

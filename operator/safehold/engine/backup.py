@@ -23,7 +23,7 @@ from safehold.engine.reading import ChunkReader
 from safehold.engine.repository import Domain
 from safehold.engine.scan import Batch, ScanPlan, scan
 from safehold.engine.volumes import SourceVolume
-from safehold.errors import InterruptedRunError, SafeholdError, UsageError
+from safehold.errors import ExpiredRunError, InterruptedRunError, SafeholdError, UsageError
 
 ReportProgress = Callable[[int, int], None]
 """Called with bytes done and bytes in all; often, so it must be quick."""
@@ -185,6 +185,12 @@ class _Run:
         )
         self._footing.refuse_expired()
         self._domain.points.commit(manifest, self._request.machine)
+        try:
+            # A process that was frozen on its way to the store may have committed long after it was allowed to.
+            self._footing.refuse_expired()
+        except ExpiredRunError:
+            self._domain.points.forget(manifest)
+            raise
         return manifest
 
     def _with_overhead(self, volumes: list[StoredVolume]) -> list[StoredVolume]:

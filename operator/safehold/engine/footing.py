@@ -36,10 +36,8 @@ class Footing:
         now = read_condemned(self._store, self._keys, self._condemned)
         fresh, self._condemned = now.unless(self._condemned), now
         reused = {pack.id for pack in self._index.reused_packs}
-        if fresh.packs.isdisjoint(reused) and (parent is None or fresh.spare(parent.point, parent.heeded)):
-            return True
         self._index.reuse_only(avoid=now.packs)
-        return False
+        return fresh.packs.isdisjoint(reused) and (parent is None or fresh.spare(parent.point, parent.heeded))
 
     def refuse_expired(self) -> None:
         """ExpiredRunError if the run is too old to write what others will build on."""

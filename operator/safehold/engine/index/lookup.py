@@ -14,7 +14,7 @@ from safehold.engine.index.segments import Location, PackRow, SegmentEntry
 from safehold.engine.index.vicinity import LARGE_ENTRIES, Vicinity
 from safehold.engine.keys import KeyRing
 from safehold.engine.store.base import ObjectStore
-from safehold.errors import ObjectMissingError
+from safehold.errors import ExpiredRunError, ObjectMissingError
 
 _CACHED_BLOCK_BYTES = 24 * MIB
 MOST_SEGMENTS = 4
@@ -41,11 +41,11 @@ class Index:
         self._reused_packs: dict[bytes, PackRow] = {}
         self._lock_until = 0
         self._avoided: frozenset[bytes] = frozenset()
-        self._before_writing: Callable[[], None] = lambda: None
+        self._refuse_expired: Callable[[], None] = lambda: None
 
-    def guard(self, before_writing: Callable[[], None]) -> None:
-        """Ask before each segment is written: what it raises keeps others from building on a run that is too old."""
-        self._before_writing = before_writing
+    def guard(self, refuse_expired: Callable[[], None]) -> None:
+        """Write segments only as long as this does not raise: nobody builds on what a run writes that is too old."""
+        self._refuse_expired = refuse_expired
 
     def begin(self, run_id: str) -> None:
         """Write for this run, and look first at what its earlier attempts have written, however much others wrote."""
@@ -163,8 +163,13 @@ class Index:
         if not self._waiting and len(opened) < 2:
             return
         sources: list[RowSource] = [*opened, WaitingRows(self._waiting)]
-        self._before_writing()
+        self._refuse_expired()
         entry = merge_segments(self._source, sources, self._new_name(), gone=self._avoided)
+        try:
+            self._refuse_expired()
+        except ExpiredRunError:
+            self._source.store.delete(entry.name)
+            raise
         self._segments.replace([segment.entry for segment in opened], entry)
         with self._claiming:
             self._in_packs.difference_update(chunk.id for pack in self._waiting for chunk in pack.chunks)

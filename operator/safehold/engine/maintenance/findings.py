@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from safehold.engine import names
-from safehold.engine.condemned import read_condemned
+from safehold.engine.condemned import read_condemned, refuse_expired
 from safehold.engine.index.segments import PackRow
 from safehold.engine.maintenance.inventory import Inventory, StoredPack, mentioned, stored_packs
 from safehold.engine.maintenance.marking import Marks, mark
@@ -72,13 +72,22 @@ def examine(domain: Domain, *, grace: timedelta, advance: Advance) -> Iterator[F
     """Mark, read the index, compare. IntegrityError where a point cannot be read: it may need everything."""
     started = domain.store.time()
     condemned = read_condemned(domain.store, domain.keys)
-    with mark(domain, advance=advance) as marks, Inventory(domain, condemned) as inventory:
-        inventory.load(advance)
-        usage = tally(marks, inventory, advance)
-        if usage.missing:
-            raise IntegrityError(
-                f"The index does not know {len(usage.missing)} chunks that restore points need; nothing was changed",
-                found=usage.missing[0].hex(),
-                remedy="run 'safehold repo check', and forget the points that are damaged",
-            )
-        yield Findings(domain, started, grace, marks, inventory, usage, stored_packs(domain))
+    try:
+        with mark(domain, advance=advance) as marks, Inventory(domain, condemned) as inventory:
+            inventory.load(advance)
+            usage = tally(marks, inventory, advance)
+            _refuse_missing(usage)
+            yield Findings(domain, started, grace, marks, inventory, usage, stored_packs(domain))
+    except IntegrityError:
+        # Whoever looks for so long that another collector sweeps meanwhile misses what is gone, and nothing is damaged.
+        refuse_expired(started, domain.store.time())
+        raise
+
+
+def _refuse_missing(usage: Usage) -> None:
+    if usage.missing:
+        raise IntegrityError(
+            f"The index does not know {len(usage.missing)} chunks that restore points need; nothing was changed",
+            found=usage.missing[0].hex(),
+            remedy="run 'safehold repo check', and forget the points that are damaged",
+        )
