@@ -8,9 +8,9 @@ from bench.reach import LOADED_SHARE, Verdict, verdicts
 from bench.results import Result, Results
 
 _EXPLANATION = """\
-Written by `make bench`: every program in one run, on one disk, against one S3 server ({server}), at its default
-settings, the order alternating from round to round. `BENCH_DISK=FILE` takes another raw disk, `ROWS=full,restore` some
-rows, `RESTIC=FILE` another restic, `ROUNDS=N` more rounds.
+Written by `make bench`: every program in one run, on one disk, against one S3 server (SeaweedFS {server}), at its
+default settings, the order alternating from round to round. `BENCH_DISK=FILE` takes another raw disk,
+`ROWS=full,restore` some rows, `RESTIC=FILE` another restic, `ROUNDS=N` more rounds.
 
 - Runs are cold unless they are called warm: the page cache is dropped before each.
 - *CPU* is user and system time, of the program with its child processes, and of the S3 server; *per GiB* that is
@@ -19,7 +19,7 @@ rows, `RESTIC=FILE` another restic, `ROUNDS=N` more rounds.
 - *Peak* is the largest resident memory of a run. *Added* is what a run left in the repository.
 - restic and borg read a file because its time has changed, and read holes as zeros, from memory. restic reads a block
   device through `--stdin`. borg writes to a plain folder: it knows no S3. Restores of both are sparse (`--sparse`).
-- A restore by Safehold includes reading the disk back; every restored disk was compared with its source.
+- The bench compares every restored disk with its source, outside the measured time.
 """
 
 

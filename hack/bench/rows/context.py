@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.disk import allocated_bytes
 from bench.measure import Command, drop_caches, measure
 from bench.programs.base import Program
-from bench.programs.safehold import Safehold
+from bench.programs.safehold import Safehold, figures
 from bench.results import Result, Results
 from bench.server import Server
 
@@ -31,7 +31,8 @@ class Context:
         if cold:
             drop_caches()
         usage = measure(command, self.server.pid)
-        self.note(Result(row=row, program=name, usage=usage, data_bytes=allocated_bytes(disk)))
+        facts = figures(usage.output) if name == self.safehold.name else {}
+        self.note(Result(row=row, program=name, usage=usage, data_bytes=allocated_bytes(disk), facts=facts))
 
     def take_backup(self, row: str, program: Program, disk: Path, *, vm: str = "vm", cold: bool = True) -> None:
         """Run a backup, and note with its cost what it has added to the repository."""
