@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain
 
 from safehold.engine import names
 from safehold.engine.index.segment_reading import Segment, SegmentSource
@@ -113,11 +113,11 @@ class SegmentCatalogue:
         self._requests += 1
         newest = self._list(names.run_segments(self._source.keys.scope), limit=_PAGE_ENTRIES)
         earlier = [entry for entry in newest if names.is_segment_of_run(entry.name, self._run_id)]
-        self.follow(islice(_by_turns(earlier), _EARLIER_SEGMENTS))
+        self.follow(_by_turns(earlier)[:_EARLIER_SEGMENTS])
         return newest
 
     def _open_others(self, newest: list[SegmentEntry]) -> Iterator[Segment]:
-        for entry in chain(sorted(self._listed_folds(), key=_largest_first), _by_turns(newest)):
+        for entry in [*sorted(self._listed_folds(), key=_largest_first), *_by_turns(newest)]:
             if self._requests >= _REUSE_REQUESTS:
                 return
             segment = self._filtered(entry)
@@ -161,6 +161,7 @@ def _largest_first(entry: SegmentEntry) -> tuple[int, str]:
     return -entry.size_bytes, entry.name
 
 
-def _by_turns(newest_first: list[SegmentEntry]) -> Iterator[SegmentEntry]:
-    """The largest, where most is found, and the newest, which nobody has merged; some come twice."""
-    return chain.from_iterable(zip(sorted(newest_first, key=_largest_first), newest_first, strict=True))
+def _by_turns(newest_first: list[SegmentEntry]) -> list[SegmentEntry]:
+    """The largest, where most is found, and the newest, which nobody has merged."""
+    pairs = zip(sorted(newest_first, key=_largest_first), newest_first, strict=True)
+    return list(dict.fromkeys(chain.from_iterable(pairs)))

@@ -5,9 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from safehold.engine import names
+from safehold.engine.index.block_cache import BlockCache
 from safehold.engine.index.filters import FilterFile
 from safehold.engine.index.merging import merge_segments, worth_merging
-from safehold.engine.index.segment_reading import BlockCache, Segment, SegmentSource
+from safehold.engine.index.segment_reading import Segment, SegmentSource
 from safehold.engine.index.segments import SegmentEntry
 from safehold.engine.repository import Domain
 from safehold.errors import ObjectMissingError

@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from safehold.engine import names
 from safehold.engine.contents import FinishedPack
 from safehold.engine.geometry import MIB, Geometry
+from safehold.engine.index.block_cache import BlockCache
 from safehold.engine.index.catalogue import SegmentCatalogue
 from safehold.engine.index.filters import FilterFile
 from safehold.engine.index.merging import RowSource, WaitingRows, merge_segments, worth_merging
-from safehold.engine.index.segment_reading import BlockCache, Segment, SegmentSource
+from safehold.engine.index.segment_reading import Segment, SegmentSource
 from safehold.engine.index.segments import Location, PackRow, SegmentEntry
 from safehold.engine.index.vicinity import LARGE_ENTRIES, Vicinity
 from safehold.engine.keys import KeyRing
@@ -95,7 +96,9 @@ class Index:
         found: dict[bytes, Location] = {}
         missing = sorted(set(chunk_ids))
         for segment in self._segments.for_locating() if missing else ():
-            here = self._find(segment, missing, filtered=segment.is_filtered)
+            # Where more ids are wanted than there are blocks, the filter would not spare reading any.
+            is_worth_it = segment.is_filtered and len(missing) < segment.layout.blocks
+            here = self._find(segment, missing, filtered=is_worth_it)
             if here:
                 found |= here
                 missing = [chunk_id for chunk_id in missing if chunk_id not in here]

@@ -2,16 +2,15 @@
 
 from array import array
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from sys import byteorder
-from threading import Lock
 from typing import Self
 
 from safehold.engine.geometry import KIB, MIB, Geometry
+from safehold.engine.index.block_cache import BlockCache
 from safehold.engine.index.filters import FilterFile
 from safehold.engine.index.segments import (
     FENCE_BYTES,
@@ -21,11 +20,11 @@ from safehold.engine.index.segments import (
     PAGE_BLOCKS,
     ROW_BYTES,
     TRAILER_BYTES,
-    ChunkRow,
     Front,
     Location,
     PackRow,
     SegmentEntry,
+    location_at,
     parse_trailer,
 )
 from safehold.engine.keys import KeyRing
@@ -51,33 +50,7 @@ class SegmentSource:
     keys: KeyRing
     geometry: Geometry
     filters: FilterFile
-    blocks: "BlockCache"
-
-
-class BlockCache:
-    """The blocks that were used last, within a number of bytes. Safe to use from several threads."""
-
-    def __init__(self, size_bytes: int) -> None:
-        self._free = size_bytes
-        self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: tuple[str, int]) -> bytes | None:
-        """The block, if it is still held."""
-        with self._lock:
-            block = self._blocks.get(key)
-            if block is not None:
-                self._blocks.move_to_end(key)
-            return block
-
-    def put(self, key: tuple[str, int], block: bytes) -> None:
-        """Hold the block, and let go what was not used for longest."""
-        with self._lock:
-            if key not in self._blocks:
-                self._blocks[key] = block
-                self._free -= len(block)
-            while self._free < 0:
-                self._free += len(self._blocks.popitem(last=False)[1])
+    blocks: BlockCache
 
 
 class Segment:
@@ -206,8 +179,7 @@ class Segment:
             at = block.find(chunk_id, at + 1)
         if at < 0:
             return None
-        row = ChunkRow.parse(block, at)
-        return Location(self.pack(row.pack), row.frame, row.offset, row.stored_bytes, row.length)
+        return location_at(block, at, self.pack)
 
     def _passes(self, block: int, chunk_id: bytes) -> bool:
         if block >= self._filtered_blocks or self._filter_start is None:

@@ -1,6 +1,7 @@
 """Index segments as bytes: rows of packs and chunks, the front that leads to them (docs/format.md, section 7)."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -92,6 +93,12 @@ class ChunkRow(NamedTuple):
     def parse(cls, data: bytes, offset: int = 0) -> "ChunkRow":
         """The row at `offset`."""
         return cls(*_ROW.unpack_from(data, offset))
+
+
+def location_at(rows: bytes, offset: int, pack: Callable[[int], PackRow]) -> Location:
+    """Where the chunk is whose row begins at `offset`; `pack` tells the packs by their places in the front."""
+    _, number, frame, at, stored_bytes, length = _ROW.unpack_from(rows, offset)
+    return Location(pack(number), frame, at, stored_bytes, length)
 
 
 def rows_of(packs: list[FinishedPack]) -> list[bytes]:

@@ -7,9 +7,10 @@ from datetime import timedelta
 from safehold.engine import names
 from safehold.engine.condemned import GRACE, read_condemned
 from safehold.engine.geometry import MIB
+from safehold.engine.index.block_cache import BlockCache
 from safehold.engine.index.filters import FilterFile
 from safehold.engine.index.lookup import Index
-from safehold.engine.index.segment_reading import BlockCache, Segment, SegmentSource
+from safehold.engine.index.segment_reading import Segment, SegmentSource
 from safehold.engine.index.segments import SegmentEntry
 from safehold.engine.maintenance.audit import audit_packs
 from safehold.engine.maintenance.hiding import HidingStore
