@@ -1,4 +1,4 @@
-"""A bad network: an HTTP proxy between the engine and a real S3 server that spoils chosen requests and answers."""
+"""What goes wrong: a network that spoils requests and answers of a real S3 server; what happens during a run."""
 
 import http.client
 import threading
@@ -217,3 +217,25 @@ def open_store(network: Network, object_store: ObjectStore, tmp_path: Path) -> C
         )
 
     return opened
+
+
+class Meanwhile(threading.Event):
+    """An event that is never set, but lets something happen when it is looked at for the n-th time."""
+
+    def __init__(self, looks: int, happen: Callable[[], object]) -> None:
+        super().__init__()
+        self._left = looks
+        self._happen = happen
+
+    def is_set(self) -> bool:
+        """Look, and let it happen if it is time."""
+        self._left -= 1
+        if self._left == 0:
+            self._happen()
+        return False
+
+
+@pytest.fixture
+def meanwhile() -> type[Meanwhile]:
+    """Something that happens while a run is under way."""
+    return Meanwhile

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +14,7 @@ from safehold.errors import ExpiredRunError
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Laboratory
+    from tests.engine.faults.conftest import Meanwhile
 
     from safehold.engine.store.memory import MemoryStore
 
@@ -26,27 +27,15 @@ hours = st.one_of(st.integers(-3, 3), st.integers(-55 * _HOURS, 70 * _HOURS))
 """From shortly after 1970, where a machine without a battery begins, to the end of the century."""
 
 
-class Jump(threading.Event):
-    """An event that is never set; when it is looked at for the n-th time, the store's clock jumps."""
-
-    def __init__(self, looks: int, store: MemoryStore, to: datetime) -> None:
-        super().__init__()
-        self._left = looks
-        self._store = store
-        self._to = to
-
-    def is_set(self) -> bool:
-        """Look, and jump if it is time."""
-        self._left -= 1
-        if self._left == 0:
-            self._store.now = self._to
-        return False
+def set_clock(store: MemoryStore, to: datetime) -> None:
+    """Let the store tell this time from now on."""
+    store.now = to
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.tuples(hours, hours, st.integers(1, 12)), min_size=2, max_size=5))
 def test_a_clock_that_jumps_costs_no_byte(
-    laboratory: Laboratory, noise: Noise, jumps: list[tuple[int, int, int]]
+    laboratory: Laboratory, noise: Noise, meanwhile: type[Meanwhile], jumps: list[tuple[int, int, int]]
 ) -> None:
     """Every point is whole and stays it, in the order in which they were made; a run that seems too old is repeated."""
     lab = type(laboratory)(laboratory.folder)
@@ -58,7 +47,7 @@ def test_a_clock_that_jumps_costs_no_byte(
         disk = lab.disk(bytes(content))
         start = _TODAY + timedelta(hours=before)
         lab.store.now = start
-        jump = Jump(looks, lab.store, start + timedelta(hours=within))
+        jump = meanwhile(looks, partial(set_clock, lab.store, start + timedelta(hours=within)))
         try:
             point = lab.back_up(disk, run_id=f"run-{number}", stop=jump)
         except ExpiredRunError:

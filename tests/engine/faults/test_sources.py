@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,26 +19,11 @@ from safehold.reasons import Reason
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Laboratory
+    from tests.engine.faults.conftest import Meanwhile
 
 CHUNK = 512
 Noise = Callable[[int], bytes]
 _CHUNKS = 400
-
-
-class Meanwhile(threading.Event):
-    """An event that is never set, but lets something happen when it is looked at for the n-th time."""
-
-    def __init__(self, looks: int, happen: Callable[[], object]) -> None:
-        super().__init__()
-        self._left = looks
-        self._happen = happen
-
-    def is_set(self) -> bool:
-        """Look, and let it happen if it is time."""
-        self._left -= 1
-        if self._left == 0:
-            self._happen()
-        return False
 
 
 def shrink(disk: Path, size_bytes: int) -> None:
@@ -59,7 +43,12 @@ def has_run(lab: Laboratory, run_id: str) -> bool:
     hole=st.sampled_from([None, (0, 200), (150, 390), (300, _CHUNKS)]),
 )
 def test_a_disk_that_shrinks_never_replaces_a_good_point(
-    laboratory: Laboratory, noise: Noise, looks: int, size_chunks: int, hole: tuple[int, int] | None
+    laboratory: Laboratory,
+    noise: Noise,
+    meanwhile: type[Meanwhile],
+    looks: int,
+    size_chunks: int,
+    hole: tuple[int, int] | None,
 ) -> None:
     """Whenever it is cut, and wherever its holes are: the run fails and names the disk, or had read all of it."""
     lab = type(laboratory)(laboratory.folder)
@@ -68,7 +57,7 @@ def test_a_disk_that_shrinks_never_replaces_a_good_point(
         content[hole[0] * CHUNK : hole[1] * CHUNK] = bytes((hole[1] - hole[0]) * CHUNK)
     older = lab.back_up(lab.disk(noise(5 * CHUNK), "older"), vm="vm")
     disk = lab.disk(bytes(content))
-    stop = Meanwhile(looks, lambda: shrink(disk, size_chunks * CHUNK))
+    stop = meanwhile(looks, lambda: shrink(disk, size_chunks * CHUNK))
     try:
         point = lab.back_up(disk, run_id="cut", stop=stop)
     except VolumeError:
@@ -80,16 +69,18 @@ def test_a_disk_that_shrinks_never_replaces_a_good_point(
         assert lab.restored(point) == content
 
 
-def test_a_disk_that_ended_is_named(laboratory: Laboratory, noise: Noise) -> None:
+def test_a_disk_that_ended_is_named(laboratory: Laboratory, noise: Noise, meanwhile: type[Meanwhile]) -> None:
     """The sentence has the disk, the size that it had, and where it ends now."""
     disk = laboratory.disk(noise(_CHUNKS * CHUNK))
     expected = rf"{disk} ended while it was read: expected {_CHUNKS * CHUNK} bytes, found \d+"
     with pytest.raises(VolumeError, match=expected) as caught:
-        laboratory.back_up(disk, stop=Meanwhile(2, lambda: shrink(disk, 100)))
+        laboratory.back_up(disk, stop=meanwhile(2, lambda: shrink(disk, 100)))
     assert caught.value.reason is Reason.VOLUME_ERROR
 
 
-def test_a_disk_that_grows_is_stored_as_it_was(laboratory: Laboratory, noise: Noise) -> None:
+def test_a_disk_that_grows_is_stored_as_it_was(
+    laboratory: Laboratory, noise: Noise, meanwhile: type[Meanwhile]
+) -> None:
     """Its size is taken once; what comes later belongs to the next point."""
     content = noise(_CHUNKS * CHUNK)
     disk = laboratory.disk(content)
@@ -99,16 +90,18 @@ def test_a_disk_that_grows_is_stored_as_it_was(laboratory: Laboratory, noise: No
         with disk.open("ab") as file:
             file.write(more)
 
-    point = laboratory.back_up(disk, stop=Meanwhile(3, grow))
+    point = laboratory.back_up(disk, stop=meanwhile(3, grow))
     assert laboratory.restored(point) == content
     assert laboratory.restored(laboratory.back_up(disk)) == content + more
 
 
-def test_a_disk_that_is_unlinked_is_read_to_its_end(laboratory: Laboratory, noise: Noise) -> None:
+def test_a_disk_that_is_unlinked_is_read_to_its_end(
+    laboratory: Laboratory, noise: Noise, meanwhile: type[Meanwhile]
+) -> None:
     """What is open stays: a snapshot's file that loses its name costs nothing."""
     content = noise(_CHUNKS * CHUNK)
     disk = laboratory.disk(content)
-    assert laboratory.restored(laboratory.back_up(disk, stop=Meanwhile(3, disk.unlink))) == content
+    assert laboratory.restored(laboratory.back_up(disk, stop=meanwhile(3, disk.unlink))) == content
 
 
 @contextmanager
