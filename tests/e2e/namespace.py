@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,10 +99,12 @@ class Tenant:
         storage_class: str = "sandbox",
         labels: dict[str, str] | None = None,
         more_volumes: Sequence[Object] = (),
+        matchers: Mapping[str, Object] | None = None,
     ) -> None:
         """A running VM with a Block and a Filesystem volume and a Secret, created by the tenant's user.
 
-        Claims of an earlier VM of that name are taken over.
+        Claims of an earlier VM of that name are taken over. `matchers` are its instancetype and preference, which
+        then say how much memory it has.
         """
         await self.world.secret(
             self.name, f"{name}-init", {"userdata": f"#cloud-config password-of-{self.name}-{name}"}
@@ -113,8 +115,9 @@ class Tenant:
             *more_volumes,
         ]
         disks = [{"name": volume["name"], "disk": {"bus": "virtio"}} for volume in volumes]
-        instance = {"domain": {"memory": {"guest": "128Mi"}, "devices": {"disks": disks}}, "volumes": volumes}
-        spec = {"runStrategy": "Always", "template": {"metadata": {}, "spec": instance}}
+        memory: Object = {} if matchers else {"memory": {"guest": "128Mi"}}
+        instance = {"domain": {**memory, "devices": {"disks": disks}}, "volumes": volumes}
+        spec = {"runStrategy": "Always", "template": {"metadata": {}, "spec": instance}, **(matchers or {})}
         vm = self.manifest("kubevirt.io/v1", "VirtualMachine", name, spec)
         vm["metadata"]["labels"] = labels or {}
         claims = [self._claim(f"{name}-{volume}", mode, storage_class) for volume, mode in MODES.items()]

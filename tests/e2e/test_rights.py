@@ -18,8 +18,8 @@ from sandbox.demo import chart
 CONTROLLER = f"system:serviceaccount:{OPERATOR}:safehold"
 _TAKEN_BACK = "a restore that fails takes it back only if it has created it, at its very end"
 UNUSED = {
-    "instancetype.kubevirt.io/*": "the tests' VMs have no instance type",
-    "apps/controllerrevisions:*": "they are those of instance types",
+    "instancetype.kubevirt.io/*:delete": _TAKEN_BACK,
+    "apps/controllerrevisions:delete": _TAKEN_BACK,
     "k8s.cni.cncf.io/*": "Multus is not installed in the sandbox",
     "cdi.kubevirt.io/*": "CDI is not installed in the sandbox",
     "subresources.kubevirt.io/virtualmachineinstances/unfreeze:update": "guests that are only disks never freeze",

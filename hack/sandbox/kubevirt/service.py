@@ -79,7 +79,10 @@ async def serve(cluster: Cluster, settings: Settings, ready: asyncio.Event | Non
     )
     subresources = Subresources(cluster, hypervisor, quiescing)
     try:
-        async with serving(caches, subresources, settings.state / "pki") as endpoint, asyncio.TaskGroup() as tasks:
+        async with (
+            serving(cluster, caches, subresources, settings.state / "pki") as endpoint,
+            asyncio.TaskGroup() as tasks,
+        ):
             for part in parts:
                 tasks.create_task(part)
             await caches.wait_until_filled()

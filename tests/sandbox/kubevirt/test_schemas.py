@@ -49,5 +49,5 @@ def test_names_versions_and_columns_are_the_real_ones(definition: Object) -> Non
     assert version["storage"]
     assert real["spec"]["names"]["shortNames"] == definition["spec"]["names"]["shortNames"]
     assert ("subresources" in version) == ("subresources" in ours)
-    columns = {(item["name"], item["type"], item["jsonPath"]) for item in version["additionalPrinterColumns"]}
+    columns = {(item["name"], item["type"], item["jsonPath"]) for item in version.get("additionalPrinterColumns") or []}
     assert {(item["name"], item["type"], item["jsonPath"]) for item in ours["additionalPrinterColumns"]} <= columns

@@ -1,15 +1,17 @@
 """What KubeVirt's webhooks refuse, in their words.
 
-Refusals of things that the sandbox has not (DataVolumes, instance types) are its own, and say so.
+The refusal of DataVolumes, which the sandbox has not, is its own, and says so.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sandbox.cluster.client import Object, Objects
 from sandbox.kubevirt.durations import parse_duration
+from sandbox.kubevirt.instancetypes.expansion import conflict
 from sandbox.kubevirt.machines.lifecycle import run_strategy
 
 RUN_STRATEGIES = ("Always", "Halted", "Manual", "RerunOnFailure")
@@ -23,8 +25,11 @@ class Refusal:
     field: str | None = None
 
 
-def check_machine(vm: Object, old: Object | None) -> Refusal | None:
-    """A VirtualMachine that is created, or changed (`old`)."""
+def check_machine(vm: Object, old: Object | None, matched: Mapping[str, Object | None]) -> Refusal | None:
+    """A VirtualMachine that is created, or changed (`old`).
+
+    `matched` is what it names in `instancetype` and `preference` (their fields), None for what does not exist.
+    """
     spec = vm["spec"]
     if "running" in spec and "runStrategy" in spec:
         both = "Running and RunStrategy are mutually exclusive. Note that Running is deprecated, please use RunStrategy"
@@ -33,14 +38,21 @@ def check_machine(vm: Object, old: Object | None) -> Refusal | None:
         return Refusal("One of Running or RunStrategy must be specified", "spec.running")
     if run_strategy(vm) not in RUN_STRATEGIES:
         return Refusal(f"Invalid RunStrategy ({spec['runStrategy']})", "spec.runStrategy")
-    for field, what in (
-        ("dataVolumeTemplates", "CDI, hence no DataVolumes: name claims in spec.template.spec.volumes"),
-        ("instancetype", "instance types: state cpu and memory in spec.template.spec.domain"),
-        ("preference", "preferences: leave spec.preference out"),
-    ):
-        if spec.get(field):
-            return Refusal(f"the sandbox has no {what}", f"spec.{field}")
+    if spec.get("dataVolumeTemplates"):
+        what = "CDI, hence no DataVolumes: name claims in spec.template.spec.volumes"
+        return Refusal(f"the sandbox has no {what}", "spec.dataVolumeTemplates")
+    if spec != (old or {}).get("spec") and (refusal := _check_matchers(vm, matched)):
+        return refusal
     return _check_machine_in_use(vm, old) if old else None
+
+
+def _check_matchers(vm: Object, matched: Mapping[str, Object | None]) -> Refusal | None:
+    for field, found in matched.items():
+        if found is None:
+            return Refusal(f"Failure to find {field}: {vm['spec'][field].get('name')} not found", f"spec.{field}")
+    instancetype = matched.get("instancetype")
+    twice = conflict(vm, instancetype) if instancetype else None
+    return Refusal(f"VM field(s) {twice} conflicts with selected instance type", twice) if twice else None
 
 
 def _check_machine_in_use(vm: Object, old: Object) -> Refusal | None:

@@ -12,6 +12,7 @@ from sandbox.cluster.kinds import (
     VM_SNAPSHOT_CONTENT,
 )
 from sandbox.kubevirt.api.crd import AGE, definition
+from sandbox.kubevirt.api.instancetype_definitions import INSTANCETYPE_DEFINITIONS
 from sandbox.kubevirt.api.schemas import (
     CONTENT_SPEC,
     CONTENT_STATUS,
@@ -84,4 +85,5 @@ DEFINITIONS: Objects = [
         ),
     ),
     *TRANSFER_DEFINITIONS,
+    *INSTANCETYPE_DEFINITIONS,
 ]

@@ -114,11 +114,13 @@ def _roles() -> list[Object]:
 def _role(level: str, verbs: list[str]) -> Object:
     machines = ["virtualmachines", "virtualmachineinstances"]
     snapshots = ["virtualmachinesnapshots", "virtualmachinesnapshotcontents", "virtualmachinerestores"]
+    types = ["virtualmachineinstancetypes", "virtualmachinepreferences"]
     backups = ["virtualmachinebackups", "virtualmachinebackuptrackers"]
     reading = ["virtualmachines/expand-spec", "virtualmachineinstances/guestosinfo"]
     rules = [
         {"apiGroups": ["kubevirt.io"], "resources": machines, "verbs": verbs},
         {"apiGroups": ["snapshot.kubevirt.io"], "resources": snapshots, "verbs": verbs},
+        {"apiGroups": ["instancetype.kubevirt.io"], "resources": types, "verbs": verbs},
         {"apiGroups": ["backup.kubevirt.io"], "resources": backups, "verbs": verbs},
         {"apiGroups": ["export.kubevirt.io"], "resources": ["virtualmachineexports"], "verbs": verbs},
         {

@@ -66,13 +66,15 @@ INSTANCE_SPEC = {
     },
     "required": ["domain"],
 }
+_MATCHER = object_of({"name": STRING, "kind": STRING, "revisionName": STRING})
+_MATCHED = object_of({"name": STRING, "kind": STRING, "controllerRevisionRef": object_of({"name": STRING})})
 MACHINE_SPEC = object_of(
     {
         "running": BOOLEAN,
         "runStrategy": STRING,
         "dataVolumeTemplates": list_of(OPEN),
-        "instancetype": OPEN,
-        "preference": OPEN,
+        "instancetype": _MATCHER,
+        "preference": _MATCHER,
         "template": object_of({"metadata": OPEN, "spec": INSTANCE_SPEC}),
     },
     ["template"],
@@ -84,7 +86,9 @@ MACHINE_STATUS = object_of(
         "created": BOOLEAN,
         "ready": BOOLEAN,
         "desiredGeneration": INTEGER,
+        "instancetypeRef": _MATCHED,
         "observedGeneration": INTEGER,
+        "preferenceRef": _MATCHED,
         "printableStatus": STRING,
         "restoreInProgress": STRING,
         "runStrategy": STRING,

@@ -11,7 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from sandbox.certificates import serving_files
-from sandbox.cluster.client import Object
+from sandbox.cluster.client import Cluster, Object
 from sandbox.kubevirt.api.admission import (
     Refusal,
     check_machine,
@@ -22,6 +22,7 @@ from sandbox.kubevirt.api.admission import (
 from sandbox.kubevirt.api.subresources import Subresources
 from sandbox.kubevirt.api.transfer_admission import check_backup, check_export
 from sandbox.kubevirt.caches import Caches
+from sandbox.kubevirt.instancetypes.revisions import matched_of
 
 SERVICE, NAMESPACE = "virt-api", "kubevirt"
 VALIDATION_PATH = "/validate"
@@ -36,7 +37,9 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def serving(caches: Caches, subresources: Subresources, folder: Path) -> AsyncIterator[Endpoint]:
+async def serving(
+    cluster: Cluster, caches: Caches, subresources: Subresources, folder: Path
+) -> AsyncIterator[Endpoint]:
     """Serves for the time of the context, with certificates in `folder`."""
     files = serving_files(folder, SERVICE, [f"{SERVICE}.{NAMESPACE}.svc"])
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -47,7 +50,7 @@ async def serving(caches: Caches, subresources: Subresources, folder: Path) -> A
     async def validate(request: web.Request) -> web.Response:
         review = await request.json()
         asked = review["request"]
-        refusal = _check(asked["resource"]["resource"], asked, caches)
+        refusal = await _check(cluster, asked["resource"]["resource"], asked, caches)
         return web.json_response(review_response(asked["uid"], refusal))
 
     app.router.add_post(VALIDATION_PATH, validate)
@@ -61,11 +64,11 @@ async def serving(caches: Caches, subresources: Subresources, folder: Path) -> A
         await runner.cleanup()
 
 
-def _check(resource: str, asked: Object, caches: Caches) -> Refusal | None:
+async def _check(cluster: Cluster, resource: str, asked: Object, caches: Caches) -> Refusal | None:
     obj, old = asked["object"], asked.get("oldObject") or None
     match resource:
         case "virtualmachines":
-            return check_machine(obj, old)
+            return check_machine(obj, old, await matched_of(cluster, obj))
         case "virtualmachinesnapshots":
             return check_snapshot(obj, old)
         case "virtualmachineexports":

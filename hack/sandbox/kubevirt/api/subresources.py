@@ -13,6 +13,7 @@ from sandbox.cluster.kinds import VIRTUAL_MACHINE, VIRTUAL_MACHINE_INSTANCE
 from sandbox.guest.errors import GuestError
 from sandbox.kubevirt.conditions import condition_of, is_true
 from sandbox.kubevirt.durations import parse_duration
+from sandbox.kubevirt.instancetypes.revisions import InstancetypeRevisions
 from sandbox.kubevirt.machines.hypervisor import Hypervisor
 from sandbox.kubevirt.machines.lifecycle import FINAL_PHASES, phase_of, run_strategy
 from sandbox.kubevirt.quiescing import Quiescing
@@ -101,9 +102,12 @@ class Subresources:
         return await self._request_change(vm, [{"action": "Stop", "uid": vmi["metadata"]["uid"]}, {"action": "Start"}])
 
     async def _expanded(self, request: web.Request) -> Object | None:
-        """The VM itself: there are no instance types to expand."""
+        """The VM with what its instance type and preference make of it."""
         vm, _ = await self._machine(request)
-        return vm
+        try:
+            return (await InstancetypeRevisions(self._cluster).of(vm)).expand(vm)
+        except OSError as error:
+            raise ApiError(404, "NotFound", str(error)) from error
 
     async def _pause(self, request: web.Request) -> Object | None:
         vmi = await self._running(request)

@@ -15,6 +15,8 @@ from sandbox.cluster.informer import Key, key_of
 from sandbox.cluster.kinds import CONTROLLER_REVISION, VIRTUAL_MACHINE, VIRTUAL_MACHINE_INSTANCE
 from sandbox.cluster.metadata import finalizers_of, is_deleting, with_annotations, with_finalizers
 from sandbox.kubevirt.caches import Caches
+from sandbox.kubevirt.instancetypes.matchers import DEFAULT_KINDS
+from sandbox.kubevirt.instancetypes.revisions import InstancetypeRevisions, Matched, with_matched
 from sandbox.kubevirt.machines.block_tracking import machine_state, starts_tracked, with_tracking
 from sandbox.kubevirt.machines.children import instance_of, revision_of
 from sandbox.kubevirt.machines.lifecycle import Action, decide, run_strategy
@@ -29,6 +31,7 @@ class VirtualMachineController:
     def __init__(self, cluster: Cluster, caches: Caches) -> None:
         self._cluster = cluster
         self._caches = caches
+        self._revisions = InstancetypeRevisions(cluster)
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -57,10 +60,11 @@ class VirtualMachineController:
         if marked != vm:
             await self._cluster.update(VIRTUAL_MACHINE, marked)
             return 0.0
+        matched = await self._revisions.of(vm)
         now = datetime.now(UTC)
         decision = decide(vm, vmi, now)
         if decision.action is Action.START:
-            vmi = await self._start(vm)
+            vmi = await self._start(vm, matched)
         elif decision.action is Action.STOP and vmi is not None:
             await self._stop(vm, vmi)
         elif vmi is not None:
@@ -68,18 +72,21 @@ class VirtualMachineController:
         claims = self._caches.claims_named(list(claim_names(template_volumes(vm)).values()), namespace)
         status = vm_status(vm, vmi, claims, self._caches.snapshot_class_of, decision.requests, now)
         selected = self._caches.tracks_blocks(vm)
+        status = with_matched(status, matched)
         status = with_tracking(status, machine_state(vm, vmi, self._caches.configuration, selected=selected))
         if status != vm.get("status"):
             await self._cluster.update_status(VIRTUAL_MACHINE, {**vm, "status": status})
         return decision.retry_seconds
 
-    async def _start(self, vm: Object) -> Object | None:
+    async def _start(self, vm: Object, matched: Matched) -> Object | None:
         with suppress(AlreadyExistsError):
             await self._cluster.create(CONTROLLER_REVISION, revision_of(vm))
         name = vm["metadata"]["name"]
         tracked = starts_tracked(self._caches.configuration, selected=self._caches.tracks_blocks(vm))
         try:
-            vmi = await self._cluster.create(VIRTUAL_MACHINE_INSTANCE, instance_of(vm, timestamp(), tracked=tracked))
+            vmi = await self._cluster.create(
+                VIRTUAL_MACHINE_INSTANCE, instance_of(matched.expand(vm), timestamp(), tracked=tracked)
+            )
         except AlreadyExistsError:
             return await self._cluster.get(VIRTUAL_MACHINE_INSTANCE, name, vm["metadata"]["namespace"])
         message = f"Started the virtual machine by creating the new virtual machine instance {name}"
@@ -147,4 +154,7 @@ def _marked(vm: Object) -> Object:
     firmware = domain.setdefault("firmware", {})
     for field in ("uuid", "serial"):
         firmware.setdefault(field, str(uuid.uuid4()))
+    for field, kind in DEFAULT_KINDS.items():
+        if marked["spec"].get(field):
+            marked["spec"][field].setdefault("kind", kind.kind.lower())
     return marked

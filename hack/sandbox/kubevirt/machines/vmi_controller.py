@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -125,7 +126,7 @@ class InstanceController:
             name=vmi["metadata"]["name"],
             disks=disks,
             memory_mib=parse_quantity(memory) >> 20,
-            cpus=min(int((domain.get("cpu") or {}).get("cores") or 1), cpu_count() or 1),
+            cpus=min(_cpus(domain.get("cpu") or {}), cpu_count() or 1),
             uuid=(domain.get("firmware") or {}).get("uuid"),
             faults=self._faults(vmi),
         )
@@ -215,6 +216,10 @@ class InstanceController:
             if name in claim_names(vmi["spec"].get("volumes") or []).values()
             or any(item["claimName"] == name for item in vmi["spec"].get("utilityVolumes") or [])
         ]
+
+
+def _cpus(cpu: Object) -> int:
+    return math.prod(int(cpu.get(field) or 1) for field in ("sockets", "cores", "threads"))
 
 
 def _instance_of_pod(pod: Object) -> Iterable[Key]:
