@@ -22,13 +22,16 @@ from sandbox.cluster.kinds import (
     PREFERENCE,
     VIRTUAL_MACHINE,
     VIRTUAL_MACHINE_INSTANCE,
+    VM_RESTORE,
+    VM_SNAPSHOT,
+    VM_SNAPSHOT_CONTENT,
 )
 from sandbox.cluster.waiting import wait_until_gone
 from sandbox.csi.service import running_storage
 from sandbox.kubevirt.instancetypes.expansion import expanded
 from sandbox.kubevirt.service import Settings, running_kubevirt
 
-from .objects import claim, machine, settled
+from .objects import claim, machine, restore, settled, snapshot
 from .real_schemas import assert_really_valid
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -127,6 +130,35 @@ async def test_the_revision_outlives_its_source(cluster: Cluster, namespace: str
     assert vmi["spec"]["domain"]["memory"] == {"guest": "256Mi"}
     await cluster.delete(VIRTUAL_MACHINE, "web", namespace)
     await wait_until_gone(cluster, CONTROLLER_REVISION, revision["metadata"]["name"], namespace)
+
+
+async def test_a_snapshot_keeps_revisions_of_its_own(cluster: Cluster, namespace: str) -> None:
+    """Those that the spec names: the content names the copy, which the snapshot owns; a restored VM gets one again."""
+    await cluster.create(VIRTUAL_MACHINE, _sized(namespace, {"name": "u1.small"}))
+    vm = await settled(cluster, VIRTUAL_MACHINE, namespace, "web", printableStatus="Running")
+    revision = await _revision(cluster, vm, "instancetypeRef")
+    name = revision["metadata"]["name"]
+    await cluster.patch(VIRTUAL_MACHINE, "web", {"spec": {"instancetype": {"revisionName": name}}}, namespace)
+    await cluster.patch(VIRTUAL_MACHINE, "web", {"spec": {"runStrategy": "Halted"}}, namespace)
+    await wait_until_gone(cluster, VIRTUAL_MACHINE_INSTANCE, "web", namespace)
+    await cluster.create(VM_SNAPSHOT, snapshot(namespace, "s1", "web"))
+    taken = await settled(cluster, VM_SNAPSHOT, namespace, "s1", readyToUse=True)
+    content = await cluster.get(VM_SNAPSHOT_CONTENT, taken["status"]["virtualMachineSnapshotContentName"], namespace)
+    assert content
+    named = content["spec"]["source"]["virtualMachine"]["spec"]["instancetype"]["revisionName"]
+    assert named == name.replace("web", "s1", 1)
+    await cluster.create(VM_RESTORE, restore(namespace, "r1", "copy", "s1"))
+    await settled(cluster, VM_RESTORE, namespace, "r1", complete=True)
+    restored = await cluster.get(VIRTUAL_MACHINE, "copy", namespace)
+    assert restored
+    assert restored["spec"]["instancetype"]["revisionName"] == name.replace("web", "copy", 1)
+    owners = {}
+    for owner in ("s1", "copy"):
+        found = await cluster.get(CONTROLLER_REVISION, name.replace("web", owner, 1), namespace)
+        assert found
+        assert found["data"] == revision["data"]
+        owners[owner] = found["metadata"]["ownerReferences"][0]["uid"]
+    assert owners == {"s1": taken["metadata"]["uid"], "copy": restored["metadata"]["uid"]}
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,10 @@ async def test_a_pull_serves_what_was_frozen_and_ends_by_deletion(running: Runni
         assert_really_valid(ready, "virtualmachinebackups")
         exported = await settled(running.cluster, VM_EXPORT, _NAMESPACE, name, phase="Ready")
         assert_really_valid(exported, "virtualmachineexports")
+        plugged = await running.cluster.get(VIRTUAL_MACHINE_INSTANCE, "web", _NAMESPACE)
+        assert plugged
+        assert_really_valid(plugged, "virtualmachineinstances")
+        assert plugged["status"]["changedBlockTracking"]["backupStatus"]["backupName"] == name
         assert ready["status"]["exportUID"] == exported["metadata"]["uid"]
         assert ready["status"]["type"] == ("Full" if full else "Incremental")
         assert await running.checkpoint() != ready["status"]["checkpointName"]
@@ -192,6 +196,9 @@ async def test_a_pull_serves_what_was_frozen_and_ends_by_deletion(running: Runni
         await running.cluster.delete(VM_BACKUP, name, _NAMESPACE)
         await wait_until_gone(running.cluster, VM_BACKUP, name, _NAMESPACE)
         assert await running.checkpoint() == ready["status"]["checkpointName"]
+    kept = await running.cluster.get(VM_BACKUP_TRACKER, "web-tracker", _NAMESPACE)
+    assert kept
+    assert_really_valid(kept, "virtualmachinebackuptrackers")
     await wait_until_gone(running.cluster, VM_EXPORT, "pull-2", _NAMESPACE)
     await wait_until_gone(running.cluster, POD, "virt-export-pull-2", _NAMESPACE)
     assert [path for path in (await running.path("stage")).rglob("pull-*") if path.is_file()] == []

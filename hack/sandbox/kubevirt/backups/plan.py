@@ -14,7 +14,6 @@ from sandbox.cluster.client import Object, timestamp
 from sandbox.cluster.metadata import controller_reference, controller_uid, finalizers_of
 from sandbox.kubevirt.backups import statuses, steps
 from sandbox.kubevirt.backups.observed import Observed
-from sandbox.kubevirt.conditions import condition_of
 from sandbox.kubevirt.durations import format_duration
 from sandbox.kubevirt.machines.block_tracking import ENABLED, tracking_state
 from sandbox.kubevirt.names import BACKUP_FINALIZER
@@ -107,13 +106,13 @@ def _pull(observed: Observed, now: datetime) -> steps.Step:
         return steps.CreateExport(_export_of(observed, left))
     if controller_uid(observed.export) != observed.backup["metadata"]["uid"]:
         return steps.Fail(f"VMExport {observed.name} already exists but is not owned by backup {observed.name}")
+    if observed.progress == "Initiated":
+        preparing = statuses.progressing(observed.status, "PreparingExport", statuses.PREPARING_EXPORT, timestamp(now))
+        return steps.WriteStatus(preparing)
     wanted = observed.status | {"exportUID": observed.export["metadata"]["uid"]}
-    export_status = observed.export.get("status") or {}
-    links = (export_status.get("links") or {}).get("internal")
-    if links and links.get("backups") and observed.status.get("includedVolumes"):
-        wanted = statuses.export_ready(Observed(backup={**observed.backup, "status": wanted}), links, timestamp(now))
-    elif (condition_of(observed.backup, "Progressing") or {}).get("reason") != "ExportReady":
-        wanted = statuses.progressing(wanted, "PreparingExport", statuses.PREPARING_EXPORT, timestamp(now))
+    links = ((observed.export.get("status") or {}).get("links") or {}).get("internal") or {}
+    if links.get("backups") and wanted.get("includedVolumes"):
+        wanted = statuses.export_ready(wanted, links, timestamp(now))
     return steps.WriteStatus(wanted) if wanted != observed.status else Wait(left)
 
 

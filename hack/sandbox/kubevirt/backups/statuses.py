@@ -41,7 +41,7 @@ def taken(observed: Observed, job: Object, now: str) -> Object:
     return {**status, "checkpointName": job["checkpointName"], "includedVolumes": job["volumes"]}
 
 
-def export_ready(observed: Observed, links: Object, now: str) -> Object:
+def export_ready(status: Object, links: Object, now: str) -> Object:
     """The endpoints of a pull, from the links of its export."""
     urls = {
         item["name"]: {end["endpoint"]: end["url"] for end in item["endpoints"]} for item in links.get("backups") or []
@@ -52,10 +52,10 @@ def export_ready(observed: Observed, links: Object, now: str) -> Object:
             "dataEndpoint": urls[volume["volumeName"]]["data"],
             "mapEndpoint": urls[volume["volumeName"]]["map"],
         }
-        for volume in observed.status["includedVolumes"]
+        for volume in status["includedVolumes"]
     ]
-    status = {**observed.status, "endpointCert": links["cert"], "includedVolumes": volumes}
-    return progressing(status, "ExportReady", EXPORT_READY, now)
+    served = {**status, "endpointCert": links["cert"], "includedVolumes": volumes}
+    return progressing(served, "ExportReady", EXPORT_READY, now)
 
 
 def finished(observed: Observed, job: Object, now: str) -> tuple[Object, tuple[str, str, str]]:

@@ -11,6 +11,7 @@ import jsonpatch
 from sandbox.cluster.client import Object, Objects
 from sandbox.cluster.metadata import controller_reference
 from sandbox.cluster.quantity import format_bytes, parse_quantity
+from sandbox.kubevirt.instancetypes.copies import with_copied_revisions
 from sandbox.kubevirt.names import (
     LAST_RESTORE_UID,
     OBSERVED_VERSIONS,
@@ -137,7 +138,9 @@ def _with_claims(spec: Object, restores: Objects) -> Object:
 
 def _captured_spec(observed: Observed) -> Object:
     assert observed.content is not None
-    return copy.deepcopy(dict(observed.content["spec"]["source"]["virtualMachine"]["spec"]))
+    spec = observed.content["spec"]["source"]["virtualMachine"]["spec"]
+    snapshot = observed.restore["spec"]["virtualMachineSnapshotName"]
+    return with_copied_revisions(spec, snapshot, observed.target_name)
 
 
 def _volumes(spec: Object) -> Objects:

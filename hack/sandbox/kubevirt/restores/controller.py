@@ -19,6 +19,7 @@ from sandbox.cluster.kinds import (
 )
 from sandbox.cluster.metadata import annotations_of, controller_reference, with_finalizers, with_status
 from sandbox.kubevirt.caches import Caches
+from sandbox.kubevirt.instancetypes.copies import copy_revisions, own_revisions
 from sandbox.kubevirt.names import RESTORE_COMPONENT, RESTORE_FINALIZER, RESTORE_NAME
 from sandbox.kubevirt.restores import steps
 from sandbox.kubevirt.restores.observed import Observed
@@ -116,9 +117,11 @@ class RestoreController:
     async def _take_on_target(self, step: steps.Step, observed: Observed) -> None:
         match step:
             case steps.CreateTarget(vm):
+                await self._copy_revisions(observed)
                 with suppress(AlreadyExistsError):
-                    await self._cluster.create(VIRTUAL_MACHINE, vm)
+                    await own_revisions(self._cluster, await self._cluster.create(VIRTUAL_MACHINE, vm))
             case steps.UpdateTarget(vm):
+                await self._copy_revisions(observed)
                 await self._cluster.update(VIRTUAL_MACHINE, vm)
             case steps.StopTarget():
                 body = {"spec": {"runStrategy": "Halted", "running": None}}
@@ -127,6 +130,13 @@ class RestoreController:
                 assert observed.target is not None
                 marked = with_status(observed.target, {"restoreInProgress": name})
                 await self._cluster.update_status(VIRTUAL_MACHINE, marked)
+
+    async def _copy_revisions(self, observed: Observed) -> None:
+        """The VM's revisions out of the snapshot's; a VM that is still to be made cannot own them yet."""
+        assert observed.content is not None
+        captured = observed.content["spec"]["source"]["virtualMachine"]["spec"]
+        old, new = observed.restore["spec"]["virtualMachineSnapshotName"], observed.target_name
+        await copy_revisions(self._cluster, captured, observed.namespace, old=old, new=new, owner=observed.target)
 
     def _restore_of_claim(self, claim: Object) -> Iterable[Key]:
         name = annotations_of(claim).get(RESTORE_NAME)

@@ -6,6 +6,7 @@ import copy
 
 from sandbox.cluster.client import Object, Objects
 from sandbox.cluster.metadata import controller_reference
+from sandbox.kubevirt.instancetypes.copies import with_copied_revisions
 from sandbox.kubevirt.names import CONTENT_FINALIZER, SOURCE_NAME, SOURCE_NAMESPACE
 from sandbox.kubevirt.snapshots.observed import Observed
 
@@ -67,6 +68,7 @@ def _captured(vm: Object, observed: Observed) -> Object:
     spec = copy.deepcopy(vm["spec"])
     if observed.online and observed.started_spec is not None:
         spec = _with_volumes_of(copy.deepcopy(observed.started_spec), spec)
+    spec = with_copied_revisions(spec, vm["metadata"]["name"], observed.snapshot["metadata"]["name"])
     # Always "Stopped", as recorded: the copy has no status of its own.
     return {"metadata": metadata, "spec": spec, "status": {"printableStatus": "Stopped"}}
 

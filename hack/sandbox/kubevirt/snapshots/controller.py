@@ -21,6 +21,7 @@ from sandbox.cluster.kinds import (
 from sandbox.cluster.metadata import with_finalizers, with_status
 from sandbox.guest.errors import GuestError
 from sandbox.kubevirt.caches import Caches
+from sandbox.kubevirt.instancetypes.copies import copy_revisions
 from sandbox.kubevirt.names import CONTENT_FINALIZER, SNAPSHOT_COMPONENT, SNAPSHOT_FINALIZER, SOURCE_FINALIZER
 from sandbox.kubevirt.quiescing import Quiescing
 from sandbox.kubevirt.snapshots import steps
@@ -173,6 +174,9 @@ class SnapshotController:
             await self._cluster.update_status(VM_SNAPSHOT_CONTENT, {**observed.content, "status": failed})
 
     async def _create_content(self, content: Object, observed: Observed) -> None:
+        assert observed.vm is not None
+        (namespace, new), old = key_of(observed.snapshot), observed.vm["metadata"]["name"]
+        await copy_revisions(self._cluster, observed.vm["spec"], namespace, old=old, new=new, owner=observed.snapshot)
         with suppress(AlreadyExistsError):
             await self._cluster.create(VM_SNAPSHOT_CONTENT, content)
         name = content["metadata"]["name"]
