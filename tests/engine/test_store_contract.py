@@ -1,4 +1,4 @@
-"""One contract for all stores: in memory, SeaweedFS, and rclone as a plain store that ignores conditions."""
+"""One contract for all stores: in memory, SeaweedFS, Ceph, and rclone as a plain store that ignores conditions."""
 
 import os
 import secrets
@@ -25,6 +25,7 @@ from safehold.engine.store.base import ObjectStore
 from safehold.engine.store.memory import MemoryStore
 from safehold.engine.store.s3 import S3Place, S3Store
 from safehold.errors import ObjectMissingError, StoreError
+from sandbox.objectstore.radosgw import running_radosgw
 from sandbox.objectstore.server import ObjectStore as SandboxStore
 
 PART = 5 * 1024 * 1024
@@ -76,7 +77,9 @@ def _announced(log: Path, process: "subprocess.Popen[bytes]") -> str:
     raise AssertionError(log.read_text())
 
 
-@pytest.fixture(scope="module", params=["memory", "seaweedfs", "rclone"])
+@pytest.fixture(
+    scope="module", params=["memory", "seaweedfs", "rclone", pytest.param("radosgw", marks=pytest.mark.soak)]
+)
 def open_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenStore]:
     """Opens stores of different prefixes in one place."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -86,6 +89,10 @@ def open_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     elif request.param == "rclone":
         with rclone(folder) as opened:
             yield opened
+    elif request.param == "radosgw":
+        with running_radosgw(folder) as ceph:
+            ceph.create_bucket("contract")
+            yield s3_store(ceph.endpoint_url, "contract", folder, ceph.admin.profile())
     else:
         sandbox: SandboxStore = request.getfixturevalue("object_store")
         sandbox.create_bucket("contract")

@@ -3,55 +3,36 @@
 import json
 import shutil
 import signal
-import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sandbox.objectstore.identities import Credentials, Identities
+from sandbox.objectstore.processes import Server, running
+from sandbox.objectstore.service import S3Service
 from sandbox.ports import LOOPBACK, free_ports
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-_START_SECONDS = 60
-_STOP_SECONDS = 3
-"""Asked to stop, it waits for idle connections of clients; what was written is in the kernel by then."""
-_POLL_SECONDS = 0.1
 _PORTS = tuple(f"{part}.port{kind}" for part in ("s3", "master", "volume", "filer") for kind in ("", ".grpc"))
 
 
-class ObjectStore:
-    """A running object store."""
+class ObjectStore(S3Service):
+    """A running SeaweedFS."""
 
-    def __init__(
-        self, endpoint_url: str, master_url: str, identities: Identities, process: "subprocess.Popen[bytes]"
-    ) -> None:
-        self.endpoint_url = endpoint_url
-        self.admin = identities.admin()
-        self.pid = process.pid
+    def __init__(self, endpoint_url: str, master_url: str, identities: Identities, server: Server) -> None:
+        super().__init__(endpoint_url, identities.admin())
+        self.pid = server.process.pid
         self._master_url = master_url
         self._identities = identities
-        self._process = process
-
-    def create_bucket(self, name: str) -> None:
-        """Create a bucket; one that exists is left as it is."""
-        s3 = self.client(self.admin)
-        if name not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
-            s3.create_bucket(Bucket=name)
+        self._server = server
 
     def add_identity(self, name: str, actions: list[str]) -> Credentials:
         """An identity that may do only this, such as `Read:BUCKET`; returns when the server knows it."""
         credentials = self._identities.write(name, actions)
-        self._process.send_signal(signal.SIGHUP)
+        self._server.process.send_signal(signal.SIGHUP)
         s3 = self.client(credentials)
 
         def known() -> bool:
@@ -61,19 +42,8 @@ class ObjectStore:
                 return problem.response["Error"]["Code"] == "AccessDenied"
             return True
 
-        self._wait(known, f"does not know the identity {name}")
+        self._server.wait_until(known)
         return credentials
-
-    def client(self, credentials: Credentials) -> "S3Client":
-        """A boto3 client of this store."""
-        return boto3.client(
-            "s3",
-            endpoint_url=self.endpoint_url,
-            region_name="us-east-1",
-            aws_access_key_id=credentials.access_key,
-            aws_secret_access_key=credentials.secret_key,
-            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1, "mode": "standard"}),
-        )
 
     def wait_until_ready(self) -> None:
         """Return when the store answers, and its volumes are there to be read and written."""
@@ -87,16 +57,7 @@ class ObjectStore:
             except (BotoCoreError, ClientError, OSError):
                 return False
 
-        self._wait(ready, "does not answer")
-
-    def _wait(self, condition: Callable[[], bool], otherwise: str) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while not condition():
-            if self._process.poll() is not None:
-                raise RuntimeError(f"SeaweedFS has ended with {self._process.returncode}; see its log")
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"SeaweedFS {otherwise} after {_START_SECONDS} s; see its log")
-            time.sleep(_POLL_SECONDS)
+        self._server.wait_until(ready)
 
 
 @contextmanager
@@ -106,14 +67,10 @@ def running_object_store(folder: Path, port: int | None = None) -> Iterator[Obje
     identities = Identities(folder / "identities.json")
     identities.admin()
     port = port or free_ports(1)[0]
-    with ExitStack() as stack:
-        log = stack.enter_context((folder / "weed.log").open("ab"))
-        ports = dict(zip(_PORTS, [port, *free_ports(len(_PORTS) - 1)], strict=True))
-        process = subprocess.Popen(_command(folder, identities.path, ports), stdout=log, stderr=log)
-        stack.callback(_stop, process)
-        stack.enter_context(_ended_with_us(process))
+    ports = dict(zip(_PORTS, [port, *free_ports(len(_PORTS) - 1)], strict=True))
+    with running("SeaweedFS", _command(folder, identities.path, ports), folder / "weed.log") as server:
         master_url = f"http://{LOOPBACK}:{ports['master.port']}"
-        store = ObjectStore(f"http://{LOOPBACK}:{port}", master_url, identities, process)
+        store = ObjectStore(f"http://{LOOPBACK}:{port}", master_url, identities, server)
         store.wait_until_ready()
         yield store
 
@@ -143,25 +100,3 @@ def _command(folder: Path, identities: Path, ports: dict[str, int]) -> list[str]
         "-volume.preStopSeconds=0",
         *(f"-{name}={number}" for name, number in ports.items()),
     ]
-
-
-@contextmanager
-def _ended_with_us(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """However this program ends, the server ends: a guard sees the pipe from us close, and stops it."""
-    guard = subprocess.Popen(
-        ["sh", "-c", 'read -r _; kill "$0"; sleep 3; kill -9 "$0"', str(process.pid)], stdin=subprocess.PIPE
-    )
-    try:
-        yield
-    finally:
-        guard.kill()
-        guard.communicate()
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
