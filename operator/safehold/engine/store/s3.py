@@ -372,7 +372,12 @@ def _client(place: S3Place) -> "S3Client":
             read_timeout=_READ_SECONDS,
             max_pool_connections=_CONNECTIONS,
             retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-            s3={"addressing_style": "path" if place.force_path_style else "auto"},
+            s3={
+                "addressing_style": "path" if place.force_path_style else "auto",
+                # SHA-256 of bodies would cost 1 s of CPU time per GiB. TLS covers them on the way, and their own tags
+                # for ever; without TLS whoever can change a body can as well swallow the request and answer for us.
+                "payload_signing_enabled": False,
+            },
             # botocore's own checksums come as trailers, which many stores refuse; every sealed object has its tag.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
