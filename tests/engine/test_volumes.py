@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from safehold.engine.volumes import Extent, SourceVolume, TargetVolume
+from safehold.engine.targets import TargetVolume
+from safehold.engine.volumes import Extent, SourceVolume
 from safehold.errors import VolumeError
 
 PAGE = 4096
@@ -62,9 +63,9 @@ def test_a_file_has_its_name_only_when_it_is_finished(tmp_path: Path) -> None:
     path = tmp_path / "disk"
     path.write_bytes(b"old")
     with TargetVolume(path, 100) as target:
-        target.write(b"new", 50)
+        target.write([b"new"], 50)
         assert path.read_bytes() == b"old"
-        target.finish()
+        target.finish(flush=False)
     assert path.read_bytes() == bytes(50) + b"new" + bytes(47)
     assert [each.name for each in tmp_path.iterdir()] == ["disk"]
 
@@ -73,7 +74,7 @@ def test_a_partial_file_of_an_earlier_attempt_is_not_reused(tmp_path: Path) -> N
     """Old bytes do not show through where the restore point has holes."""
     (tmp_path / "disk.partial").write_bytes(b"x" * 300)
     with TargetVolume(tmp_path / "disk", 100) as target:
-        target.finish()
+        target.finish(flush=False)
     assert (tmp_path / "disk").read_bytes() == bytes(100)
 
 
@@ -83,8 +84,8 @@ def test_a_file_in_place_keeps_its_size_and_loses_its_old_content(tmp_path: Path
     path.write_bytes(b"x" * 300)
     inode = path.stat().st_ino
     with TargetVolume(path, 100, in_place=True) as target:
-        target.write(b"new", 0)
-        target.finish()
+        target.write([b"n", b"ew"], 0)
+        target.finish(flush=False)
     assert path.read_bytes() == b"new" + bytes(297)
     assert path.stat().st_ino == inode
 
@@ -108,10 +109,10 @@ def test_a_device_is_zeroed_where_the_point_has_zeros(loop_device: Path) -> None
     """Old data of a device is gone between, and behind, what was written."""
     with TargetVolume(loop_device, 512 * 1024) as target:
         target.zero(Extent(0, 64 * 1024))
-        target.write(b"n" * (448 * 1024), 64 * 1024)
+        target.write([b"n" * (448 * 1024)], 64 * 1024)
         target.zero_behind_disk()
         target.flush()
-        target.finish()
+        target.finish(flush=False)
     assert loop_device.read_bytes() == bytes(64 * 1024) + b"n" * (448 * 1024) + bytes(512 * 1024)
 
 

@@ -11,10 +11,11 @@ import click
 from safehold.cli.progress import progress_bar
 from safehold.cli.repository import open_domain, repository_options, stop_on_signals
 from safehold.engine.backup import BackupRequest, VolumeInput, back_up
+from safehold.engine.comparing import volume_of
 from safehold.engine.manifest import Manifest, Owner, Statistics
 from safehold.engine.names import PointName
 from safehold.engine.repository import Domain
-from safehold.engine.restore import fill, volume_of
+from safehold.engine.restore import fill
 from safehold.errors import PointError, UsageError
 from safehold.reasons import Reason
 

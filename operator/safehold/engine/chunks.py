@@ -19,8 +19,8 @@ _COMPRESSION = zstandard.ZstdCompressionParameters(
     target_length=0,
     strategy=zstandard.STRATEGY_FAST,
 )
-"""zstd's level 2, with a table that stays in the processor's nearest cache: 1 % more bytes in 12 % less time, measured on
-a root file system in frames of 1 MiB (docs/chunk-size.md)."""
+"""zstd's level 2, with a table that stays in the processor's nearest cache: 1 % more bytes in 12 % less time, measured
+on a root file system in frames of 1 MiB (docs/chunk-size.md)."""
 _WORTH_IT = 64
 """A body that is not smaller by this fraction is kept as it is: it costs nothing to read back."""
 _SAMPLES = 8

@@ -153,14 +153,14 @@ class MapCursor:
             joined[at * ID_BYTES : at * ID_BYTES + len(ids)] = ids
         return bytes(joined)
 
-    def data_slots(self, first: int, count: int) -> list[int]:
-        """Which of `count` chunks from `first` are not zeros; costs what the map holds there, not the count."""
-        return [
-            first + at + number
+    def data_chunks(self, first: int, count: int) -> list[tuple[int, bytes]]:
+        """Those of `count` chunks from `first` that are not zeros, with their ids; costs what the map holds there."""
+        chunks = (
+            (first + at + number, ids[number * ID_BYTES : (number + 1) * ID_BYTES])
             for at, ids in self._overlaps(first, count)
             for number in range(len(ids) // ID_BYTES)
-            if ids[number * ID_BYTES : (number + 1) * ID_BYTES] != ZERO_ID
-        ]
+        )
+        return [(slot, chunk_id) for slot, chunk_id in chunks if chunk_id != ZERO_ID]
 
     def _overlaps(self, first: int, count: int) -> Iterator[tuple[int, bytes]]:
         end = first + count

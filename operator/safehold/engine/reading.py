@@ -81,7 +81,12 @@ class ChunkReader:
         self._cipher = lru_cache(maxsize=256)(self._derive_cipher)
 
     def read(self, wanted: PackRange) -> Iterator[tuple[bytes, memoryview]]:
-        """The ids and contents of a range's chunks, in the order of the pack, those of a frame from one buffer.
+        """The ids and contents of a range's chunks, as `read_frames` gives them."""
+        for chunks in self.read_frames(wanted):
+            yield from chunks
+
+    def read_frames(self, wanted: PackRange) -> Iterator[list[tuple[bytes, memoryview]]]:
+        """The ids and contents of a range's chunks, frame by frame, in the order in which they were packed.
 
         IntegrityError names the pack if it is missing, cut or changed.
         """
@@ -100,23 +105,23 @@ class ChunkReader:
             place = group[0][1]
             at = offset - wanted.offset
             plain = open_frame(cipher, place.frame, self._kind, data[at : at + place.stored_bytes], name)
-            yield from self._chosen(name, plain, group)
+            yield self._chosen(name, plain, group)
 
-    def _chosen(
-        self, name: str, plain: bytes, group: list[tuple[bytes, Location]]
-    ) -> Iterator[tuple[bytes, memoryview]]:
+    def _chosen(self, name: str, plain: bytes, group: list[tuple[bytes, Location]]) -> list[tuple[bytes, memoryview]]:
         lengths = {chunk_id: place.length for chunk_id, place in group}
+        chosen = []
         for chunk_id, content in chunks_of(plain, name):
             length = lengths.pop(chunk_id, None)
             if length is None:
                 continue
             if len(content) != length or (self._compute_ids and id_of(content, self._id_key) != chunk_id):
                 raise IntegrityError(f"{name} holds another chunk than the index says", found=f"id {chunk_id.hex()}")
-            yield chunk_id, content
+            chosen.append((chunk_id, content))
         if lengths:
             raise IntegrityError(
                 f"{name} lacks a chunk that the index says is there", found=f"frame {group[0][1].frame}"
             )
+        return chosen
 
     def _derive_cipher(self, pack: PackRow) -> AESGCM:
         data_key = self._keys.data_key(pack.key_set, names.pack(self._keys.scope, pack.id))

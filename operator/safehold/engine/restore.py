@@ -1,41 +1,39 @@
-"""Filling a disk from a restore point, and reading back what was written."""
+"""Filling a disk from a restore point: all of it, or what differs."""
 
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from safehold.engine.chunks import ID_BYTES, ZERO_ID
+from safehold.engine.comparing import ReportBytes, compare, map_of, verify, volume_of
 from safehold.engine.frames import FrameKind
 from safehold.engine.manifest import Manifest, StoredVolume
-from safehold.engine.maps import MapCursor, MapReader
+from safehold.engine.maps import MapReader
 from safehold.engine.reading import ChunkReader, PackRange, locate_all, plan_ranges
 from safehold.engine.repository import Domain
-from safehold.engine.scan import ScanPlan, claim_nothing, scan
-from safehold.engine.volumes import Extent, SourceVolume, TargetVolume
-from safehold.errors import InterruptedRunError, PointError, SafeholdError, VolumeError
-from safehold.reasons import Reason
+from safehold.engine.targets import TargetVolume
+from safehold.engine.volumes import Extent, SourceVolume
+from safehold.errors import InterruptedRunError, PointError, SafeholdError
 
-_WINDOW_CHUNKS = 32 * 1024
-"""Chunks that are looked up together and fetched in the order of the packs: 8 GiB of data, about 10 MiB of memory."""
+_WINDOW_CHUNKS = 16 * 1024
+"""Chunks that are looked up together and fetched in the order of the packs: 2 GiB of data, about 5 MiB of memory."""
 _READERS = 8
 """Requests under way at once, each of at most 4 MiB."""
 
-ReportBytes = Callable[[int], None]
-"""Called with bytes that are done now, not in all."""
+Wanted = Iterable[tuple[int, bytes]]
+"""Slots of a volume, in order, with the ids of what belongs there."""
 
 
-def volume_of(manifest: Manifest, name: str) -> StoredVolume:
-    """The volume of a point; PointError names those that it has."""
-    volume = manifest.volume(name)
-    if volume is None:
-        raise PointError(
-            f"The restore point {manifest.point} has no volume {name}",
-            expected=" or ".join(v.name for v in manifest.volumes),
-            reason=Reason.VOLUME_MISMATCH,
-        )
-    return volume
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What a restore did."""
+
+    bytes_total: int
+    bytes_written: int
 
 
 def fill(
@@ -47,137 +45,197 @@ def fill(
     stop: threading.Event,
     progress: ReportBytes,
     in_place: bool = False,
-) -> None:
-    """Write a volume of a point to a file or device, read it back, and only then give a file its final name.
+    read_back: bool = True,
+) -> Restored:
+    """Write a volume of a point to a file or device, and only then make it one that can be taken for whole.
 
-    Every chunk is verified before it is written. A device that was filled in part is no disk: the error says so.
+    Every chunk is verified before it is written. With `read_back` the medium has everything, and was read and compared.
     """
     volume = volume_of(manifest, name)
-    domain.index.follow(manifest.segments)
-    with TargetVolume(path, volume.size_bytes, in_place=in_place) as target:
+    target = TargetVolume(path, volume.size_bytes, in_place=in_place)
+    with _filling(target):
+        filling = _Filling(domain, manifest, volume, target, stop)
+        filling.run(_all_chunks(map_of(domain, manifest, volume), filling, progress))
+        _finish(domain, manifest, name, target, stop, read_back=read_back)
+    return Restored(bytes_total=volume.size_bytes, bytes_written=filling.bytes_written)
+
+
+def complete(
+    domain: Domain,
+    manifest: Manifest,
+    name: str,
+    path: Path,
+    *,
+    stop: threading.Event,
+    progress: ReportBytes,
+    in_place: bool = False,
+    read_back: bool = False,
+) -> Restored:
+    """Make a disk that is there already, such as a clone, what the point says: read it, and move what differs.
+
+    Meanwhile it cannot be taken for whole: a file has another name (`.partial`), and anything else no head. A disk
+    that such an attempt has left is completed by the next.
+    """
+    volume = volume_of(manifest, name)
+    target = TargetVolume(path, volume.size_bytes, in_place=in_place, keep=True)
+    with _filling(target), SourceVolume(target.filling) as disk:
+        filling = _Filling(domain, manifest, volume, target, stop)
+        filling.run(_differing_chunks(domain, manifest, volume, disk, filling, stop, progress))
+        _finish(domain, manifest, name, target, stop, read_back=read_back)
+    return Restored(bytes_total=volume.size_bytes, bytes_written=filling.bytes_written)
+
+
+@contextmanager
+def _filling(target: TargetVolume) -> Iterator[None]:
+    with target:
         try:
-            _Filling(domain, manifest, volume, target, stop, progress).run()
-            verify(domain, manifest, name, target.filling, stop=stop)
+            yield
         except SafeholdError as problem:
-            state = "it is filled in part, do not use it" if target.in_place else f"{path} was not touched"
+            state = target.state()
             problem.remedy = f"{problem.remedy}; {state}" if problem.remedy else state
             raise
-        target.finish()
 
 
-def verify(domain: Domain, manifest: Manifest, name: str, path: Path, *, stop: threading.Event) -> None:
-    """Read a disk and compare it with the point's map; VolumeError (VerificationFailed) says where it differs first."""
-    volume = volume_of(manifest, name)
-    domain.index.follow(manifest.segments)
-    keys = domain.keys.key_set(bytes.fromhex(manifest.key_set), manifest.point)
-    with SourceVolume(path) as source:
-        source.drop_cache()
-        plan = ScanPlan(
-            chunk_bytes=volume.chunk_bytes,
-            batch_chunks=domain.geometry.frame_chunks,
-            id_key=keys.id_key,
-            previous=MapCursor(_map_reader(domain, manifest, volume)),
-            claim=claim_nothing,
-            stop=stop,
-            limit_bytes=volume.size_bytes,
-        )
-        position = 0
-        for batch in scan(source, plan):
-            if batch.bytes_changed:
-                raise VolumeError(
-                    f"{path} does not hold what the restore point {manifest.point} says",
-                    found=f"a difference between {position} and {position + batch.slots * volume.chunk_bytes}",
-                    remedy="the disk or its cache loses writes",
-                    reason=Reason.VERIFICATION_FAILED,
-                )
-            position += batch.slots * volume.chunk_bytes
+def _finish(
+    domain: Domain, manifest: Manifest, name: str, target: TargetVolume, stop: threading.Event, *, read_back: bool
+) -> None:
+    target.zero_behind_disk()
+    if not read_back:
+        target.finish(flush=False)
+        return
+    if not target.in_place:
+        target.flush()
+        verify(domain, manifest, name, target.filling, stop=stop)
+        target.finish(flush=False)
+        return
+    target.finish(flush=True)
+    try:
+        verify(domain, manifest, name, target.path, stop=stop)
+    except SafeholdError:
+        target.mark()
+        raise
 
 
-def _map_reader(domain: Domain, manifest: Manifest, volume: StoredVolume) -> MapReader:
-    keys = domain.keys.key_set(bytes.fromhex(manifest.key_set), manifest.point)
-    reader = ChunkReader(domain.store, domain.keys, keys, FrameKind.NODES)
-    return MapReader(volume.map(), volume.map_fanout, reader, domain.index)
+def _all_chunks(source: MapReader, filling: "_Filling", progress: ReportBytes) -> Wanted:
+    """The chunks of a map; what lies between them is zeroed on the way."""
+    position = 0
+    for leaf in source.leaves():
+        done = position
+        for number in range(len(leaf.ids) // ID_BYTES):
+            wanted = leaf.ids[number * ID_BYTES : (number + 1) * ID_BYTES]
+            if wanted != ZERO_ID:
+                slot = leaf.first + number
+                filling.zero_between(position, slot)
+                position = slot + 1
+                yield slot, wanted
+        progress(filling.bytes_between(done, position))
+    filling.zero_between(position, filling.slots)
+    progress(filling.bytes_between(position, filling.slots))
+
+
+def _differing_chunks(
+    domain: Domain,
+    manifest: Manifest,
+    volume: StoredVolume,
+    disk: SourceVolume,
+    filling: "_Filling",
+    stop: threading.Event,
+    progress: ReportBytes,
+) -> Wanted:
+    """The chunks that the disk lacks; what the point has zeros for is zeroed on the way."""
+    for batch in compare(domain, manifest, volume, disk, stop=stop):
+        for slot, wanted in batch.changed:
+            if wanted == ZERO_ID:
+                filling.zero_between(slot, slot + 1)
+            else:
+                yield slot, wanted
+        progress(filling.bytes_between(batch.first, batch.first + batch.slots))
 
 
 class _Filling:
     """One volume on its way from the packs to the disk."""
 
     def __init__(
-        self,
-        domain: Domain,
-        manifest: Manifest,
-        volume: StoredVolume,
-        target: TargetVolume,
-        stop: threading.Event,
-        progress: ReportBytes,
+        self, domain: Domain, manifest: Manifest, volume: StoredVolume, target: TargetVolume, stop: threading.Event
     ) -> None:
         self._domain = domain
         self._volume = volume
         self._target = target
         self._stop = stop
-        self._progress = progress
-        self._map = _map_reader(domain, manifest, volume)
         keys = domain.keys.key_set(bytes.fromhex(manifest.key_set), manifest.point)
         self._reader = ChunkReader(domain.store, domain.keys, keys, FrameKind.CHUNKS, compute_ids=False)
+        self.slots = volume.map().slots
+        self.bytes_written = 0
 
-    def run(self) -> None:
+    def run(self, wanted: Wanted) -> None:
+        """Fetch and write all of it. What follows is looked up while this is fetched."""
+        pending: deque[Future[int]] = deque()
         with ThreadPoolExecutor(_READERS, thread_name_prefix="restore") as executor:
-            for places, end in self._windows():
-                self._fetch(executor, places)
-                self._progress(end)
-        self._target.zero_behind_disk()
-        self._target.flush()
+            try:
+                for places in _windows(wanted):
+                    for part in plan_ranges(locate_all(self._domain.index, sorted(places))):
+                        if self._stop.is_set():
+                            raise InterruptedRunError("The restore was told to stop")
+                        pending.append(executor.submit(self._write_range, part, places))
+                        while len(pending) > 2 * _READERS:
+                            self.bytes_written += pending.popleft().result()
+                while pending:
+                    self.bytes_written += pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
 
-    def _windows(self) -> Iterator[tuple[dict[bytes, list[int]], int]]:
-        """Chunk ids with the chunks' places, some at a time, and how many bytes of the disk are covered then."""
-        places: dict[bytes, list[int]] = defaultdict(list)
-        count = covered = position = 0
-        for leaf in self._map.leaves():
-            for number in range(len(leaf.ids) // ID_BYTES):
-                wanted = leaf.ids[number * ID_BYTES : (number + 1) * ID_BYTES]
-                if wanted != ZERO_ID:
-                    slot = leaf.first + number
-                    self._zero_between(position, slot)
-                    position = slot + 1
-                    places[wanted].append(slot)
-                    count += 1
-            if count >= _WINDOW_CHUNKS:
-                end = self._offset(position)
-                yield places, end - covered
-                places, count, covered = defaultdict(list), 0, end
-        self._zero_between(position, self._volume.map().slots)
-        yield places, self._volume.size_bytes - covered
-
-    def _zero_between(self, first: int, last: int) -> None:
+    def zero_between(self, first: int, last: int) -> None:
+        """Make the slots from `first` to before `last` zeros."""
         if last > first:
-            start = self._offset(first)
-            self._target.zero(Extent(start, self._offset(last) - start))
+            self._target.zero(Extent(self._offset(first), self.bytes_between(first, last)))
+
+    def bytes_between(self, first: int, last: int) -> int:
+        """How much of the disk the slots from `first` to before `last` are."""
+        return self._offset(last) - self._offset(first)
 
     def _offset(self, slot: int) -> int:
         return min(slot * self._volume.chunk_bytes, self._volume.size_bytes)
 
-    def _fetch(self, executor: ThreadPoolExecutor, places: dict[bytes, list[int]]) -> None:
-        ranges = plan_ranges(locate_all(self._domain.index, sorted(places)))
-        pending: deque[Future[None]] = deque()
-        try:
-            for wanted in ranges:
-                if self._stop.is_set():
-                    raise InterruptedRunError("The restore was told to stop")
-                pending.append(executor.submit(self._write_range, wanted, places))
-                if len(pending) > 2 * _READERS:
-                    pending.popleft().result()
-            while pending:
-                pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
-
-    def _write_range(self, wanted: PackRange, places: dict[bytes, list[int]]) -> None:
-        for chunk_id, content in self._reader.read(wanted):
-            for slot in places[chunk_id]:
-                offset = self._offset(slot)
-                if len(content) != min(self._volume.chunk_bytes, self._volume.size_bytes - offset):
+    def _write_range(self, part: PackRange, places: dict[bytes, list[int]]) -> int:
+        written = 0
+        for chunks in self._reader.read_frames(part):
+            placed = sorted(
+                ((slot, content) for chunk_id, content in chunks for slot in places[chunk_id]), key=lambda each: each[0]
+            )
+            for first, pieces in _neighbours(placed):
+                offset, size = self._offset(first), sum(len(piece) for piece in pieces)
+                if size != self.bytes_between(first, first + len(pieces)):
                     raise PointError(
-                        "A map names a chunk that does not fit its place", found=f"{len(content)} bytes at {offset}"
+                        "A map names a chunk that does not fit its place", found=f"{size} bytes at {offset}"
                     )
-                self._target.write(content, offset)
+                self._target.write(pieces, offset)
+                written += size
+        return written
+
+
+def _windows(wanted: Wanted) -> Iterator[dict[bytes, list[int]]]:
+    """Chunk ids with the slots that they belong to, so many at a time."""
+    places: dict[bytes, list[int]] = defaultdict(list)
+    for slot, chunk_id in wanted:
+        places[chunk_id].append(slot)
+        if len(places) >= _WINDOW_CHUNKS:
+            yield places
+            places = defaultdict(list)
+    if places:
+        yield places
+
+
+def _neighbours(placed: list[tuple[int, memoryview]]) -> Iterator[tuple[int, list[bytes | memoryview]]]:
+    """The first slot and the contents of each run of slots."""
+    pieces: list[bytes | memoryview] = []
+    first = 0
+    for slot, content in placed:
+        if pieces and slot == first + len(pieces):
+            pieces.append(content)
+            continue
+        if pieces:
+            yield first, pieces
+        first, pieces = slot, [content]
+    if pieces:
+        yield first, pieces

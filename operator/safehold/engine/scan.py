@@ -35,8 +35,8 @@ class Batch:
     slots: int
     ids: bytes
     """Joined; empty for a hole."""
-    changed: Sequence[int] = ()
-    """The slots whose ids differ from those of the map."""
+    changed: Sequence[tuple[int, bytes]] = ()
+    """The slots whose ids differ from the map's, each with the map's id."""
     bytes_read: int = 0
     bytes_changed: int = 0
     frame: Frame | None = None
@@ -119,7 +119,7 @@ def _cut(first: int, end: int, most: int, *, is_data: bool) -> Iterator[_Piece]:
 
 
 def _hole(plan: ScanPlan, piece: _Piece, size_bytes: int) -> Batch:
-    changed = plan.previous.data_slots(piece.first, piece.count)
+    changed = plan.previous.data_chunks(piece.first, piece.count)
     return Batch(
         first=piece.first,
         slots=piece.count,
@@ -136,10 +136,9 @@ def _read_batch(volume: SourceVolume, plan: ScanPlan, piece: _Piece, size_bytes:
     chunks = [content[at : at + plan.chunk_bytes] for at in range(0, len(content), plan.chunk_bytes)]
     ids = [ZERO_ID if _is_zeros(chunk) else chunk_id(chunk, plan.id_key) for chunk in chunks]
     joined = b"".join(ids)
-    different: list[int] = []
-    if joined != previous:
-        different = [n for n, each in enumerate(ids) if each != previous[n * ID_BYTES : (n + 1) * ID_BYTES]]
-    changed = [piece.first + n for n in different]
+    before = [previous[at : at + ID_BYTES] for at in range(0, len(joined), ID_BYTES)] if joined != previous else ids
+    different = [n for n, each in enumerate(ids) if each != before[n]]
+    changed = [(piece.first + n, before[n]) for n in different]
     return Batch(
         first=piece.first,
         slots=piece.count,
@@ -161,8 +160,8 @@ def _new_frame(plan: ScanPlan, changed: dict[bytes, memoryview], content: memory
     return Frame.of(FrameKind.CHUNKS, named, content if is_whole else b"".join(chunk for _, chunk in new))
 
 
-def _bytes_of(slots: Iterable[int], chunk_bytes: int, size_bytes: int) -> int:
-    return sum(min(chunk_bytes, size_bytes - slot * chunk_bytes) for slot in slots)
+def _bytes_of(changed: Iterable[tuple[int, bytes]], chunk_bytes: int, size_bytes: int) -> int:
+    return sum(min(chunk_bytes, size_bytes - slot * chunk_bytes) for slot, _ in changed)
 
 
 def _buffer(plan: ScanPlan) -> memoryview:

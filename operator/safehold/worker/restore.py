@@ -4,9 +4,10 @@ import threading
 from pathlib import Path
 from time import monotonic
 
+from safehold.engine.comparing import ReportBytes, volume_of
 from safehold.engine.manifest import Manifest, Owner, StoredVolume
 from safehold.engine.repository import Domain, Repository
-from safehold.engine.restore import ReportBytes, fill, volume_of
+from safehold.engine.restore import fill
 from safehold.envelope import seal_machine
 from safehold.errors import VolumeError
 from safehold.reasons import Reason
