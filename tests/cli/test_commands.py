@@ -39,6 +39,22 @@ def test_a_disk_goes_out_and_comes_back(shell: Shell) -> None:
         (shell.folder / "new").unlink()
 
 
+def test_a_disk_is_completed_by_what_differs(shell: Shell) -> None:
+    """`diff` tells where, `restore --delta` writes that and nothing else, `--verify` reads it back."""
+    shell.backup("disk")
+    disk = shell.folder / "disk"
+    content = disk.read_bytes()
+    disk.write_bytes(content[:500_000] + b"changed" + content[500_007:])
+    point = ("--restore-point", "latest", "--vm", "db", "--output", "json")
+    told = json.loads(shell.volume("diff", "disk", *point).stdout)
+    assert (told["identical"], told["extents"]) == (False, [[3 * 131_072, 131_072]])
+    done = json.loads(shell.volume("restore", "disk", *point, "--delta", "--verify", "--limit-download=50").stdout)
+    assert (done["bytesWritten"], done["verified"]) == (131_072, True)
+    assert disk.read_bytes() == content
+    assert json.loads(shell.volume("diff", "disk", *point).stdout)["identical"]
+    assert "is what is in the restore point" in shell.volume("diff", "disk", *point[:-2]).stdout
+
+
 def test_text_is_for_people(shell: Shell) -> None:
     """Without --output json a few aligned lines say the same."""
     done = shell.volume("backup", "disk", "--vm", "db", "--volume", "root")

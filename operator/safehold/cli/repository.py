@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 
 import click
 
+from safehold.engine.geometry import MIB
 from safehold.engine.keyfile import RepositoryKey, read_key_file
 from safehold.engine.repository import Domain, Repository
+from safehold.engine.store.limits import LimitedStore, Rate
 from safehold.engine.store.s3 import S3Place, S3Store
 from safehold.errors import UsageError
 from safehold.settings import CommandLineSettings
@@ -45,11 +47,33 @@ def place_options(function: Command) -> Command:
     return function
 
 
+def bandwidth_options(function: Command) -> Command:
+    """Add --limit-upload and --limit-download."""
+    for way, what in (("download", "receive"), ("upload", "send")):
+        function = click.option(
+            f"--limit-{way}",
+            type=click.FloatRange(min=0.01),
+            metavar="MIB/S",
+            help=f"At most so many MiB a second to {what}.",
+        )(function)
+    return function
+
+
 def open_domain(
-    repository: str, endpoint_url: str | None, key_file: Path | None, key_domain: str, *, create: bool
+    repository: str,
+    endpoint_url: str | None,
+    key_file: Path | None,
+    key_domain: str,
+    *,
+    create: bool,
+    limit_upload: float | None = None,
+    limit_download: float | None = None,
 ) -> Domain:
     """The key domain that the options name; with `create` it is laid out where it does not exist."""
-    return open_repository(repository, endpoint_url, key_file, create=create).domain(key_domain, create=create)
+    store = LimitedStore(
+        open_store(repository, endpoint_url), upload=_rate(limit_upload), download=_rate(limit_download)
+    )
+    return Repository.open(store, find_key(key_file), create=create).domain(key_domain, create=create)
 
 
 def open_repository(repository: str, endpoint_url: str | None, key_file: Path | None, *, create: bool) -> Repository:
@@ -76,6 +100,10 @@ def stop_on_signals() -> threading.Event:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
     return stop
+
+
+def _rate(mib_per_second: float | None) -> Rate | None:
+    return None if mib_per_second is None else Rate(int(mib_per_second * MIB))
 
 
 def _place(repository: str, endpoint_url: str | None) -> S3Place:

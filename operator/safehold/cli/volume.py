@@ -2,20 +2,21 @@
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
 import click
 
 from safehold.cli.progress import progress_bar
-from safehold.cli.repository import open_domain, repository_options, stop_on_signals
+from safehold.cli.repository import Command, bandwidth_options, open_domain, repository_options, stop_on_signals
 from safehold.engine.backup import BackupRequest, VolumeInput, back_up
-from safehold.engine.comparing import volume_of
+from safehold.engine.comparing import differences, volume_of
 from safehold.engine.manifest import Manifest, Owner, Statistics
 from safehold.engine.names import PointName
 from safehold.engine.repository import Domain
-from safehold.engine.restore import fill
+from safehold.engine.restore import complete, fill
 from safehold.errors import PointError, UsageError
 from safehold.reasons import Reason
 
@@ -33,6 +34,7 @@ def command() -> None:
 @repository_options
 @click.option("--vm", required=True, help="Whose disk it is; points of a VM follow each other.")
 @click.option("--volume", required=True, help="The disk's name in the VM.")
+@bandwidth_options
 @_OUTPUT
 def backup(
     disk: Path,
@@ -42,24 +44,52 @@ def backup(
     key_domain: str,
     vm: str,
     volume: str,
+    limit_upload: float | None,
+    limit_download: float | None,
     output: str,
 ) -> None:
     """Store what changed of DISK since the last point, as a new restore point that is whole by itself."""
     started = monotonic()
     stop = stop_on_signals()
-    domain = open_domain(repository, endpoint_url, key_file, key_domain, create=True)
+    domain = open_domain(
+        repository,
+        endpoint_url,
+        key_file,
+        key_domain,
+        create=True,
+        limit_upload=limit_upload,
+        limit_download=limit_download,
+    )
     request = BackupRequest(run_id=str(uuid.uuid4()), owner=_owner(vm), volumes=[VolumeInput(name=volume, path=disk)])
     with progress_bar("Backing up") as progress:
         manifest = back_up(domain, request, stop=stop, progress=progress)
     _show_backup(manifest, monotonic() - started, output)
 
 
+def _point_options(function: Command) -> Command:
+    for option in (
+        click.option("--volume", help="The disk's name in the VM; may be left out where the point has one disk."),
+        click.option("--vm", help="Whose point it must be; needed for latest."),
+        click.option(
+            "--restore-point", required=True, metavar="ID|latest", help="From the output of a backup, or latest."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 @command.command("restore")
 @_DISK
 @repository_options
-@click.option("--restore-point", required=True, metavar="ID|latest", help="From the output of a backup, or latest.")
-@click.option("--vm", help="Whose point it must be; needed for latest.")
-@click.option("--volume", help="The disk's name in the VM; may be left out where the point has one disk.")
+@_point_options
+@click.option(
+    "--delta",
+    is_flag=True,
+    help="DISK is there and has something in common with the point, such as a clone of the volume: read it, and write "
+    "only what differs.",
+)
+@click.option("--verify", is_flag=True, help="Wait until the medium has everything, read it back and compare it.")
+@bandwidth_options
 @_OUTPUT
 def restore(
     disk: Path,
@@ -70,26 +100,96 @@ def restore(
     restore_point: str,
     vm: str | None,
     volume: str | None,
+    delta: bool,
+    verify: bool,
+    limit_upload: float | None,
+    limit_download: float | None,
     output: str,
 ) -> None:
-    """Fill DISK from a restore point and read it back. A file gets its name only when it is whole."""
+    """Fill DISK from a restore point; all data is authenticated before it is written.
+
+    A file gets its name, and a device its first sectors, only when it is whole.
+    """
+    started = monotonic()
+    stop = stop_on_signals()
+    domain = open_domain(
+        repository,
+        endpoint_url,
+        key_file,
+        key_domain,
+        create=False,
+        limit_upload=limit_upload,
+        limit_download=limit_download,
+    )
+    manifest = _find_point(domain, restore_point, vm)
+    name = volume or _only_volume(manifest)
+    restoring = complete if delta else fill
+    with _counted("Restoring", volume_of(manifest, name).size_bytes) as count:
+        restored = restoring(domain, manifest, name, disk, stop=stop, progress=count, read_back=verify)
+    result = {
+        "restorePoint": manifest.point,
+        "volume": name,
+        "bytesTotal": restored.bytes_total,
+        "bytesWritten": restored.bytes_written,
+        "verified": verify,
+        "seconds": round(monotonic() - started, 3),
+    }
+    _show(result, f"{'Restored and verified' if verify else 'Restored'} {disk}", output)
+
+
+@command.command("diff")
+@_DISK
+@repository_options
+@_point_options
+@_OUTPUT
+def diff(
+    disk: Path,
+    repository: str,
+    endpoint_url: str | None,
+    key_file: Path | None,
+    key_domain: str,
+    restore_point: str,
+    vm: str | None,
+    volume: str | None,
+    output: str,
+) -> None:
+    """Tell where DISK is not what a restore point says, by chunks. Nothing is written, and no chunk is fetched."""
     started = monotonic()
     stop = stop_on_signals()
     domain = open_domain(repository, endpoint_url, key_file, key_domain, create=False)
     manifest = _find_point(domain, restore_point, vm)
     name = volume or _only_volume(manifest)
     size_bytes = volume_of(manifest, name).size_bytes
+    with _counted("Comparing", size_bytes) as count:
+        extents = list(differences(domain, manifest, name, disk, stop=stop, progress=count))
+    result: dict[str, object] = {
+        "restorePoint": manifest.point,
+        "volume": name,
+        "identical": not extents,
+        "bytesTotal": size_bytes,
+        "bytesDiffering": sum(extent.length for extent in extents),
+        "seconds": round(monotonic() - started, 3),
+    }
+    if output == "json":
+        result["extents"] = [[extent.offset, extent.length] for extent in extents]
+    _show(result, f"{disk} {'differs from' if extents else 'is what is in'} the restore point", output)
+    if output == "text":
+        for extent in extents:
+            click.echo(f"  {extent.length:,} bytes at {extent.offset:,}")
+
+
+@contextmanager
+def _counted(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar that is told what is done now, not in all."""
     done = 0
-    with progress_bar("Restoring") as progress:
+    with progress_bar(title) as progress:
 
-        def count(filled: int) -> None:
+        def count(more: int) -> None:
             nonlocal done
-            done += filled
-            progress(done, size_bytes)
+            done += more
+            progress(min(done, total), total)
 
-        fill(domain, manifest, name, disk, stop=stop, progress=count)
-    result = {"restorePoint": manifest.point, "volume": name, "bytesTotal": size_bytes}
-    _show({**result, "seconds": round(monotonic() - started, 3)}, f"Restored and verified {disk}", output)
+        yield count
 
 
 def _owner(vm: str) -> Owner:
@@ -147,5 +247,6 @@ def _show(result: Mapping[str, object], headline: str, output: str) -> None:
         return
     click.echo(headline)
     for name, value in result.items():
-        shown = f"{value:,}" if isinstance(value, int) else "none" if value is None else str(value)
+        is_count = isinstance(value, int) and not isinstance(value, bool)
+        shown = f"{value:,}" if is_count else "none" if value is None else str(value)
         click.echo(f"  {name:<14} {shown}")

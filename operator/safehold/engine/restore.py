@@ -143,13 +143,18 @@ def _differing_chunks(
     progress: ReportBytes,
 ) -> Wanted:
     """The chunks that the disk lacks; what the point has zeros for is zeroed on the way."""
+    first = last = 0
     for batch in compare(domain, manifest, volume, disk, stop=stop):
         for slot, wanted in batch.changed:
-            if wanted == ZERO_ID:
-                filling.zero_between(slot, slot + 1)
-            else:
+            if wanted != ZERO_ID:
                 yield slot, wanted
+                continue
+            if slot != last:  # neighbours are zeroed together, or a file system would give back nothing of them
+                filling.zero_between(first, last)
+                first = slot
+            last = slot + 1
         progress(filling.bytes_between(batch.first, batch.first + batch.slots))
+    filling.zero_between(first, last)
 
 
 class _Filling:

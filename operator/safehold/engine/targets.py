@@ -137,9 +137,9 @@ class TargetVolume:
                 os.ftruncate(self._descriptor, 0)
             os.ftruncate(self._descriptor, capacity)
         if self.in_place:
-            if self._keep:
-                self._head[:] = os.pread(self._descriptor, len(self._head), 0)
             self.mark()
+            if self._keep:  # compared with the mark there, so what is found equal is equal to the mark
+                self._head[:] = os.pread(self._descriptor, len(self._head), 0)
 
     def _hold_back(self, content: bytes, offset: int) -> bytes:
         held = min(len(self._head) - offset, len(content))

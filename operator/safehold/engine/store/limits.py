@@ -59,6 +59,11 @@ class LimitedStore:
         """Get, then wait."""
         return self._down(self._store.get_range(name, offset, length))
 
+    def stream_range(self, name: str, offset: int, length: int) -> Iterator[bytes]:
+        """Each piece waits."""
+        for piece in self._store.stream_range(name, offset, length):
+            yield self._down(piece)
+
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
         """As it comes."""
         return self._store.list(prefix, limit=limit)
