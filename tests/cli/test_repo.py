@@ -77,6 +77,16 @@ def test_a_sound_repository_passes_and_a_damaged_one_fails(shell: Shell) -> None
     assert "1 restore points hit" in shown.stderr
 
 
+def test_a_lost_index_is_repaired(shell: Shell) -> None:
+    """Only when it is asked for, and only then the exit code is 0 again."""
+    shell.backup("disk")
+    (segment,) = objects(shell, "index/")
+    shell.store.client(shell.store.admin).delete_object(Bucket="cli", Key=f"{shell.folder.name}/repository/{segment}")
+    assert shell.repo("check", code=1)["keyDomains"][0]["indexDamaged"] is True
+    assert shell.repo("check", "--repair-index")["sound"] is True
+    assert shell.repo("check", "--read-data")["sound"] is True
+
+
 def test_numbers_tell_what_deduplication_saves(shell: Shell) -> None:
     """Two points of one disk are twice the logical bytes and hardly more stored ones."""
     shell.backup("disk")

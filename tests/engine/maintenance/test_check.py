@@ -10,6 +10,7 @@ import pytest
 from safehold.engine.condemned import GRACE
 from safehold.engine.maintenance.check import Checked, check
 from safehold.engine.maintenance.losses import Loss
+from safehold.engine.maintenance.reindexing import reindex
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Laboratory
@@ -119,3 +120,23 @@ def test_leftovers_are_no_damage(laboratory: Laboratory, noise: Noise) -> None:
     laboratory.store.now += GRACE
     found = checked(laboratory)
     assert (found.damages, found.leftover_packs, found.abandoned_uploads) == ([], 1, 1)
+
+
+@pytest.mark.parametrize("how", ["missing", "damaged"])
+def test_a_lost_index_is_made_again_from_the_packs(laboratory: Laboratory, noise: Noise, how: str) -> None:
+    """From their tables of contents; what was needed is found again, and nothing else was ever lost."""
+    first = laboratory.back_up(laboratory.disk(content := noise(20 * CHUNK)))
+    second = laboratory.back_up(laboratory.disk(changed := noise(5 * CHUNK) + content[5 * CHUNK :]))
+    for name in laboratory.objects("index/"):
+        if how == "missing":
+            laboratory.store.delete(name)
+        else:
+            flip(laboratory, name, len(laboratory.store.objects[name]) // 2)
+    found = checked(laboratory)
+    assert found.losses
+    assert found.index_damaged
+    done = reindex(laboratory.domain(create=False))
+    assert done.packs == len(laboratory.objects("packs/"))
+    assert checked(laboratory, read_percent=100).damages == []
+    assert laboratory.restored(first) == content
+    assert laboratory.restored(second) == changed

@@ -7,8 +7,11 @@ from safehold.cli.repo.options import Place, domains_option, output_option, with
 from safehold.cli.repo.output import document_of, show_facts, show_json, show_table, size
 from safehold.engine.maintenance.check import Checked
 from safehold.engine.maintenance.check import check as check_domain
+from safehold.engine.maintenance.progress import Advance
+from safehold.engine.maintenance.reindexing import reindex
 from safehold.engine.maintenance.statistics import Statistics, statistics
 from safehold.engine.plaintext.objects import check_texts
+from safehold.engine.repository import Repository
 from safehold.errors import IntegrityError
 
 
@@ -36,8 +39,13 @@ class _Percent(click.ParamType[float]):
     default=None,
     help="Read so many percent of the packs, chosen at random, and open all that is in them; without a number, all.",
 )
+@click.option(
+    "--repair-index",
+    is_flag=True,
+    help="Where the index lacks what points need, make it again from the packs' tables of contents, and check again.",
+)
 @output_option
-def check(place: Place, key_domains: tuple[str, ...], read_data: float | None, output: str) -> None:
+def check(place: Place, key_domains: tuple[str, ...], read_data: float | None, repair_index: bool, output: str) -> None:
     """Find out whether every restore point can be restored.
 
     Without --read-data: does every manifest and map open, does the index know every chunk, is every pack there with its
@@ -47,7 +55,7 @@ def check(place: Place, key_domains: tuple[str, ...], read_data: float | None, o
     texts = [str(problem) for problem in check_texts(repository.store, repository.keys)]
     with step_progress() as advance:
         found = [
-            check_domain(repository.domain(name, create=False), read_percent=read_data or 0, advance=advance)
+            _checked(repository, name, read_data or 0, repair_index, advance)
             for name in key_domains or repository.domains()
         ]
     if output == "json":
@@ -61,6 +69,18 @@ def check(place: Place, key_domains: tuple[str, ...], read_data: float | None, o
             f"The repository is damaged: {damages} problems, {len(hit)} restore points hit",
             remedy="keep the bucket as it is, restore what is not hit, and forget the points that are before you prune",
         )
+
+
+def _checked(repository: Repository, name: str, read_percent: float, repair: bool, advance: Advance) -> Checked:
+    found = check_domain(repository.domain(name, create=False), read_percent=read_percent, advance=advance)
+    if not (repair and found.index_damaged):
+        return found
+    done = reindex(repository.domain(name, create=False), advance)
+    click.echo(
+        f"Key domain {name}: named {done.packs} packs again and removed {len(done.removed_segments)} damaged segments.",
+        err=True,
+    )
+    return check_domain(repository.domain(name, create=False), read_percent=read_percent, advance=advance)
 
 
 def _damages(texts: list[str], found: list[Checked]) -> int:

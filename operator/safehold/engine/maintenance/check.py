@@ -1,29 +1,22 @@
 """Checking: is everything there that the restore points need, and what is there that they do not need."""
 
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from safehold.engine import names
 from safehold.engine.condemned import GRACE, read_condemned
-from safehold.engine.geometry import MIB
-from safehold.engine.index.block_cache import BlockCache
-from safehold.engine.index.filters import FilterFile
-from safehold.engine.index.lookup import Index
-from safehold.engine.index.segment_reading import Segment, SegmentSource
-from safehold.engine.index.segments import SegmentEntry
 from safehold.engine.maintenance.audit import audit_packs
-from safehold.engine.maintenance.hiding import HidingStore
 from safehold.engine.maintenance.inventory import Inventory, StoredPack, mentioned, stored_packs
 from safehold.engine.maintenance.losses import Loss, losses
 from safehold.engine.maintenance.manifests import Unreadable, damaged_machines
 from safehold.engine.maintenance.marking import Marks, mark
 from safehold.engine.maintenance.progress import Advance, silent
+from safehold.engine.maintenance.reindexing import without_damaged_segments
 from safehold.engine.names import PointName
 from safehold.engine.repository import Domain
-from safehold.errors import IntegrityError, KeyMaterialError, ObjectMissingError
+from safehold.errors import IntegrityError
 
-_READ_BYTES = 4 * MIB
 _PARTITIONS = 256
 
 
@@ -38,6 +31,8 @@ class Checked:
     packs_read: int = 0
     damages: list[str] = field(default_factory=list)
     """A sentence for each object that is not what was written, or is not there."""
+    index_damaged: bool = False
+    """Whether a segment cannot be read, or none names a chunk that is needed: `reindex` mends that."""
     unreadable_points: list[str] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     """What of the points is hit; empty where no point needs what is damaged."""
@@ -67,7 +62,9 @@ class _Check:
     def run(self, read_percent: float, grace: timedelta) -> Checked:
         store, keys = self._domain.store, self._domain.keys
         condemned = read_condemned(store, keys)
-        domain = self._without_damaged_segments()
+        domain, damaged = without_damaged_segments(self._domain)
+        self._found.damages += damaged.values()
+        self._found.index_damaged = bool(damaged)
         marked = mark(domain, advance=self._advance, on_loss=self._lose, on_unreadable=self._miss_point)
         with marked as marks, Inventory(domain, condemned) as inventory:
             inventory.load(self._advance)
@@ -84,23 +81,6 @@ class _Check:
         if self._lost:
             self._found.losses = list(losses(domain, self._lost))
         return self._found
-
-    def _without_damaged_segments(self) -> Domain:
-        """The domain as it is read by whoever does not see the segments that cannot be read to their end."""
-        domain = self._domain
-        source = SegmentSource(domain.store, domain.keys, domain.geometry, FilterFile(), BlockCache(0))
-        damaged = []
-        for entry in domain.store.list(names.segments(domain.keys.scope)):
-            try:
-                for _ in Segment.open(source, SegmentEntry(entry.name, entry.size_bytes)).rows(_READ_BYTES):
-                    pass
-            except (IntegrityError, KeyMaterialError) as problem:
-                damaged.append(entry.name)
-                self._found.damages.append(str(problem))
-            except ObjectMissingError:  # folded, and deleted since it was listed
-                continue
-        hiding = HidingStore(domain.store, damaged)
-        return replace(domain, store=hiding, index=Index(hiding, domain.keys, domain.geometry))
 
     def _wrong_packs(self, inventory: Inventory, packs: dict[bytes, StoredPack]) -> set[bytes]:
         """The packs that segments name and that are not there, or not as long as they were written."""
@@ -130,6 +110,7 @@ class _Check:
                 elif chunk_id in live:
                     live.remove(chunk_id)
                     self._lost.add(chunk_id)
+            self._found.index_damaged |= bool(live)
             unplaced += len(live - self._lost)
             self._lost |= live
             self._advance("Comparing", partition + 1, _PARTITIONS)
