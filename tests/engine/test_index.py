@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safehold.engine.contents import FinishedPack, PackedChunk
 from safehold.engine.index.folding import fold
 from safehold.engine.index.lookup import MOST_SEGMENTS, Index
-from safehold.errors import IntegrityError, KeyMaterialError, StoreUnavailableError
+from safehold.errors import IntegrityError, KeyMaterialError, StoreUnavailableError, VolumeError
 
 if TYPE_CHECKING:
     from tests.engine.conftest import FaultyStore, Laboratory
@@ -222,6 +222,14 @@ def test_a_repeated_run_finds_what_its_earlier_attempt_has_written(laboratory: L
         index = index_of(laboratory)
         index.begin(run_id)
         assert len(index.known(wrote)) == found
+
+
+def test_a_missing_folder_for_temporary_files_is_named(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The filters of a large domain need room on disk: who runs it learns how much, and where."""
+    written(laboratory, pack_of(some_ids(3)))
+    monkeypatch.setattr("tempfile.tempdir", str(laboratory.folder / "absent"))
+    with pytest.raises(VolumeError, match="TMPDIR"):
+        index_of(laboratory).known(some_ids(1))
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip"])

@@ -6,6 +6,7 @@ import threading
 import weakref
 
 from safehold.engine.index.segments import FINGERPRINT, FINGERPRINT_BYTES
+from safehold.errors import VolumeError
 
 
 class FilterFile:
@@ -23,8 +24,11 @@ class FilterFile:
         """Room for a segment's filter; returns where it begins."""
         with self._lock:
             if self._descriptor is None:
-                self._descriptor, path = tempfile.mkstemp(prefix="safehold-filters-")
-                os.unlink(path)  # noqa: PTH108 - a name that mkstemp gave
+                try:
+                    self._descriptor, path = tempfile.mkstemp(prefix="safehold-filters-")
+                    os.unlink(path)  # noqa: PTH108 - a name that mkstemp gave
+                except OSError as problem:
+                    raise _no_room(problem) from problem
                 weakref.finalize(self, os.close, self._descriptor)
             start, self._end = self._end, self._end + size_bytes
             return start
@@ -33,9 +37,12 @@ class FilterFile:
         """Keep a page."""
         assert self._descriptor is not None
         view = memoryview(fingerprints)
-        while view:
-            written = os.pwrite(self._descriptor, view, offset)
-            view, offset = view[written:], offset + written
+        try:
+            while view:
+                written = os.pwrite(self._descriptor, view, offset)
+                view, offset = view[written:], offset + written
+        except OSError as problem:
+            raise _no_room(problem) from problem
 
     def holds(self, chunk_id: bytes, offset: int, entries: int) -> bool:
         """Whether one of the fingerprints of a block, which begin at `offset`, is the id's."""
@@ -46,3 +53,12 @@ class FilterFile:
         while at > 0 and at % FINGERPRINT_BYTES:
             at = block.find(wanted, at + 1)
         return at >= 0
+
+
+def _no_room(problem: OSError) -> VolumeError:
+    return VolumeError(
+        "The index's filter cannot be kept in the folder for temporary files",
+        expected=f"{FINGERPRINT_BYTES} bytes for each chunk of the key domain",
+        found=problem.strerror,
+        remedy="make room there, or name another folder in TMPDIR",
+    )
