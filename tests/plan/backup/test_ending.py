@@ -78,6 +78,17 @@ def deleted(backup: VMBackup, policy: str) -> VMBackup:
     return backup.model_copy(update={"metadata": metadata, "spec": spec})
 
 
+@pytest.mark.parametrize("deleting", [False, True])
+def test_a_run_that_ends_in_deletion_is_looked_at_again_at_once(deleting: bool) -> None:
+    """Nobody tells of its end, so what goes with the object would wait for the next sweep."""
+    world = World(new_backup())
+    advance(world, "CleaningUp")
+    backup = deleted(world.backup, "Delete") if deleting else world.backup
+    ended = decide(backup, replace(world.facts(), leftovers=Leftovers()))
+    assert ended.status.completion_time is not None
+    assert ended.again == (0.0 if deleting else None)
+
+
 @pytest.mark.parametrize("policy", ["Retain", "Delete"])
 def test_a_point_that_was_complete_before_the_deletion_is_recorded(policy: str) -> None:
     """A VMBackup deleted in the moment of its commit tells its point, and forgets it where that is wanted."""

@@ -1,5 +1,6 @@
 """How a run ends: nothing of it stays in the cluster, the guest is thawed, and a deleted VMBackup may go."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from safehold.api.vmbackup import VMBackup
@@ -152,8 +153,11 @@ def _thaw(run: Run) -> Thaw | None:
 def _end(run: Run) -> Decision:
     done = {"completion_time": run.now, "handles": [], "progress": None}
     if run.status.failure:
-        return run.ends("Stalled", "Failed", _reason(run), run.status.failure.message, **done)
-    return run.ends("Ready", "Completed", Reason.SUCCEEDED, _success(run), **done)
+        ended = run.ends("Stalled", "Failed", _reason(run), run.status.failure.message, **done)
+    else:
+        ended = run.ends("Ready", "Completed", Reason.SUCCEEDED, _success(run), **done)
+    # No event follows for an object that is in deletion already, and its point may have to go with it.
+    return replace(ended, again=0.0) if run.deleting else ended
 
 
 def _success(run: Run) -> str:
