@@ -1,4 +1,4 @@
-"""Measures what chunk sizes cost: `python hack/chunk_sizes.py IMAGE [--every N]` prints the table of docs/chunk-size.md.
+"""Measures what chunk sizes cost: `hack/chunk_sizes.py IMAGE [--every N]` prints the table of docs/chunk-size.md.
 
 It cuts a real disk image with the engine's own code, and three kinds of change that are made to it in memory.
 """
