@@ -34,7 +34,7 @@ def content_of(plan: list[tuple[int, int, int]], tail: int) -> bytes:
     return b"".join(bytes([value]) * size * times for value, size, times in plan) + bytes([9]) * tail
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(pieces, st.integers(1, CHUNK)), min_size=1, max_size=4))
 def test_every_point_restores_bit_identical(laboratory: Laboratory, versions: list[Version]) -> None:
     """Whatever the disk was when, grown or shrunk, each of its points gives exactly that back."""
@@ -210,7 +210,7 @@ def damage(kind: str, body: bytes, at: int) -> bytes | None:
     return body[:place] + bytes([body[place] ^ 0x10]) + body[place + 1 :]
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["flipped", "truncated", "missing"]), st.integers(0, 1 << 30), st.integers(0, 1 << 30))
 def test_no_damage_is_silent(laboratory: Laboratory, kind: str, which: int, at: int) -> None:
     """Any damage to any object is found by a restore, or does not matter to it; never are wrong bytes handed over."""

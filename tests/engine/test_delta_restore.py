@@ -64,7 +64,7 @@ def content_of(plan: list[tuple[int, int]], tail: int) -> bytes:
     return b"".join(bytes([value]) * CHUNK * count for value, count in plan) + b"e" * tail
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces, pieces, st.integers(1, CHUNK), st.booleans())
 def test_whatever_the_disk_was_it_becomes_the_point(
     laboratory: Laboratory, wanted: list[tuple[int, int]], found: list[tuple[int, int]], tail: int, in_place: bool

@@ -49,9 +49,7 @@ ids = st.binary(min_size=32, max_size=32)
 # Ids that share their first bytes meet the fences between blocks.
 crowded = st.builds(lambda tail: bytes(8) + tail, st.binary(min_size=24, max_size=24))
 runs_of_ids = st.lists(st.lists(st.one_of(ids, crowded), min_size=1, max_size=40, unique=True), max_size=6)
-property_settings = settings(
-    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+property_settings = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @property_settings

@@ -69,7 +69,7 @@ attempts = st.tuples(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(attempts, min_size=1, max_size=8))
 def test_no_key_and_nonce_seal_twice(
     laboratory: Laboratory,

@@ -31,7 +31,7 @@ SECOND = RepositoryKey.parse(VALUES["values"]["keys"][1]["file"]).recipient
 NEEDED = ("points/", "index/", "keys/target/", "keys/namespace-3f1c/")
 """Objects that some restore reads from end to end, if they are for our recipient; `repo check` reads the others too."""
 
-many = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+many = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class _Objects(rescue.Folder):

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from safehold.errors import SpecError
@@ -154,7 +154,6 @@ def test_next_is_later(cron: str, zone: str, moment: datetime) -> None:
     assert schedule.latest_until(run - timedelta(microseconds=1), since=moment) is None
 
 
-@settings(deadline=None)
 @given(CRONS, ZONES, MOMENTS, st.timedeltas(timedelta(0), timedelta(days=3)))
 def test_looking_often_or_seldom(cron: str, zone: str, since: datetime, elapsed: timedelta) -> None:
     """The due run is the last of those that a watcher who never sleeps would have seen."""

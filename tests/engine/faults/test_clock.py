@@ -32,7 +32,7 @@ def set_clock(store: MemoryStore, to: datetime) -> None:
     store.now = to
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(hours, hours, st.integers(1, 12)), min_size=2, max_size=5))
 def test_a_clock_that_jumps_costs_no_byte(
     laboratory: Laboratory, noise: Noise, meanwhile: type[Meanwhile], jumps: list[tuple[int, int, int]]

@@ -35,7 +35,7 @@ def crashing(faulty: type[FaultyStore], lab: Laboratory, number: int, *, after: 
     return store
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(crashes)
 def test_attempts_that_fail_anywhere_leave_nothing_that_harms(
     laboratory: Laboratory, faulty: type[FaultyStore], noise: Noise, attempts: list[tuple[int, bool, bool]]

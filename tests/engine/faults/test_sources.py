@@ -36,7 +36,7 @@ def has_run(lab: Laboratory, run_id: str) -> bool:
     return lab.domain().points.of_run(lab.owner(), run_id) is not None
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     looks=st.integers(1, 60),
     size_chunks=st.integers(0, _CHUNKS - 1),

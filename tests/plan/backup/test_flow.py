@@ -85,7 +85,7 @@ def test_a_backup_runs_to_a_restore_point_and_leaves_nothing() -> None:
 
 
 @given(deaths=st.frozensets(st.integers(0, 60), max_size=25))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_run_that_is_killed_anywhere_still_completes(deaths: frozenset[int]) -> None:
     """However often the controller dies before a write, the run ends with its point, one worker, and no leftovers."""
     world = World(new_backup())
@@ -96,7 +96,7 @@ def test_a_run_that_is_killed_anywhere_still_completes(deaths: frozenset[int]) -
 
 
 @given(deaths=st.frozensets(st.integers(0, 60), max_size=10), look=st.integers(0, 12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_deleted_backup_cleans_up_and_goes(deaths: frozenset[int], look: int) -> None:
     """Deleting the VMBackup at any moment cancels the run, and it goes only when nothing of it is left."""
 
@@ -110,7 +110,7 @@ def test_a_deleted_backup_cleans_up_and_goes(deaths: frozenset[int], look: int) 
 
 
 @given(deaths=st.frozensets(st.integers(0, 60), max_size=10), look=st.integers(0, 12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_tenant_who_deletes_the_snapshot_loses_nothing_but_the_run(deaths: frozenset[int], look: int) -> None:
     """The snapshot may be deleted at any moment: the run completes or fails, reads no gone snapshot, leaves nothing."""
 

@@ -76,7 +76,7 @@ def test_a_new_vm_is_left_as_asked(asked: str, left: str) -> None:
     assert world.vm.run_strategy == left
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_it_converges_wherever_it_is_killed_and_disturbed(data: st.DataObject) -> None:
     """Killed after any status or write, with others acting in between, a restore in place ends restored.
@@ -108,7 +108,7 @@ def test_it_converges_wherever_it_is_killed_and_disturbed(data: st.DataObject) -
     assert_restored_in_place(world)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(looks=st.integers(0, 60))
 def test_a_filling_claim_that_somebody_deletes_costs_the_restore_and_not_the_vm(looks: int) -> None:
     """Whenever a filling claim is deleted, the VM ends with all restored volumes or with all of its own."""
@@ -127,7 +127,7 @@ def test_a_filling_claim_that_somebody_deletes_costs_the_restore_and_not_the_vm(
         assert_untouched(world)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(looks=st.integers(0, 40), survives=st.lists(st.booleans(), min_size=40, max_size=40))
 def test_a_new_vm_converges_wherever_it_is_killed(looks: int, survives: list[bool]) -> None:
     """Killed after any status or write, a restore to a new VM ends restored, once."""
@@ -145,7 +145,7 @@ def test_a_new_vm_converges_wherever_it_is_killed(looks: int, survives: list[boo
     assert not world.leftovers()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(looks=st.integers(0, 60), mode=st.sampled_from(["InPlace", "NewVM"]))
 def test_deleting_a_restore_takes_it_back_or_finishes_the_swap(looks: int, mode: str) -> None:
     """A VMRestore that is deleted leaves the VM as it was, or, once a volume may be swapped, all swapped."""

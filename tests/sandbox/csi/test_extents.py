@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.csi.snapshot_metadata.extents import BLOCK_BYTES, BlockType, Extent, allocated_extents, changed_extents
@@ -49,7 +49,6 @@ def in_order(extents: list[Extent]) -> bool:
     )
 
 
-@settings(deadline=None)
 @given(old=contents, new=contents, grown=st.integers(0, 4), start=starts, block_type=types)
 def test_changes_are_what_a_byte_comparison_finds(
     old: dict[int, bytes], new: dict[int, bytes], grown: int, start: int, block_type: BlockType
@@ -69,7 +68,6 @@ def test_changes_are_what_a_byte_comparison_finds(
     assert in_order(found)
 
 
-@settings(deadline=None)
 @given(written=contents, start=starts, block_type=types)
 def test_what_is_not_allocated_is_zero(written: dict[int, bytes], start: int, block_type: BlockType) -> None:
     """Every byte from the start on that is not in an extent is zero."""
