@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# Runs every test, in two lanes side by side: real guests mostly wait, everything else mostly computes.
-# The guests' lane is shown when it has ended.
+# Runs every test, in three lanes side by side: whole flows mostly wait, with real guests or with disks alone, and
+# everything else mostly computes. The flows are shown when they have ended.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-pytest=.venv/bin/pytest
-log=$(mktemp)
-"$pytest" tests/e2e/test_guests_*.py >"$log" 2>&1 &
+pytest=(.venv/bin/pytest --durations=15)
+logs=$(mktemp -d)
+"${pytest[@]}" tests/e2e/test_guests_*.py >"$logs/guests" 2>&1 &
 guests=$!
-trap 'kill "$guests" 2>/dev/null; wait "$guests"; rm -f "$log"' EXIT
+"${pytest[@]}" tests/e2e --ignore-glob='*/test_guests_*' >"$logs/disks" 2>&1 &
+disks=$!
+trap 'kill "$guests" "$disks" 2>/dev/null; wait; rm -rf "$logs"' EXIT
 failed=0
-"$pytest" -n 2 --dist loadfile --ignore=tests/e2e || failed=1
-"$pytest" tests/e2e --ignore-glob='*/test_guests_*' || failed=1
-echo "Waiting for the tests with real guests"
+"${pytest[@]}" -n 2 --dist loadfile --ignore=tests/e2e || failed=1
+echo "Waiting for the flows"
+wait "$disks" || failed=1
+cat "$logs/disks"
 wait "$guests" || failed=1
-cat "$log"
+cat "$logs/guests"
 exit "$failed"
