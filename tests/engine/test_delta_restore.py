@@ -204,5 +204,5 @@ def test_the_head_is_written_last(tmp_path: Path) -> None:
         target.write([b"b" * 4000], 5000)
         assert path.read_bytes()[4096:] == b"a" * 904 + b"b" * 4000
         assert path.read_bytes().startswith(b"SAFEHOLD")
-        target.finish(flush=True)
+        target.finish()
     assert path.read_bytes() == b"a" * 5000 + b"b" * 4000

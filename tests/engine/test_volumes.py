@@ -65,16 +65,33 @@ def test_a_file_has_its_name_only_when_it_is_finished(tmp_path: Path) -> None:
     with TargetVolume(path, 100) as target:
         target.write([b"new"], 50)
         assert path.read_bytes() == b"old"
-        target.finish(flush=False)
+        target.finish()
     assert path.read_bytes() == bytes(50) + b"new" + bytes(47)
     assert [each.name for each in tmp_path.iterdir()] == ["disk"]
+
+
+def test_a_file_is_on_the_medium_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power failure could leave a part of a disk under the name of a whole one."""
+    path, named = tmp_path / "disk", []
+    sync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        named.append(path.exists())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    with TargetVolume(path, 100) as target:
+        target.write([b"new"], 50)
+        target.finish()
+    assert named == [False]
+    assert path.exists()
 
 
 def test_a_partial_file_of_an_earlier_attempt_is_not_reused(tmp_path: Path) -> None:
     """Old bytes do not show through where the restore point has holes."""
     (tmp_path / "disk.partial").write_bytes(b"x" * 300)
     with TargetVolume(tmp_path / "disk", 100) as target:
-        target.finish(flush=False)
+        target.finish()
     assert (tmp_path / "disk").read_bytes() == bytes(100)
 
 
@@ -85,7 +102,7 @@ def test_a_file_in_place_keeps_its_size_and_loses_its_old_content(tmp_path: Path
     inode = path.stat().st_ino
     with TargetVolume(path, 100, in_place=True) as target:
         target.write([b"n", b"ew"], 0)
-        target.finish(flush=False)
+        target.finish()
     assert path.read_bytes() == b"new" + bytes(297)
     assert path.stat().st_ino == inode
 
@@ -112,7 +129,7 @@ def test_a_device_is_zeroed_where_the_point_has_zeros(loop_device: Path) -> None
         target.write([b"n" * (448 * 1024)], 64 * 1024)
         target.zero_behind_disk()
         target.flush()
-        target.finish(flush=False)
+        target.finish()
     assert loop_device.read_bytes() == bytes(64 * 1024) + b"n" * (448 * 1024) + bytes(512 * 1024)
 
 

@@ -76,8 +76,6 @@ def test_a_stopped_worker_says_so_and_its_next_attempt_succeeds(jobs: Jobs, tmp_
     process.stdout.readline()  # the first progress: the scan is under way
     process.send_signal(signal.SIGTERM)
     stopped = jobs.end(process)
-    if stopped.code == 0:
-        pytest.skip("the run was faster than the signal")
     assert (stopped.code, stopped.report.reason) == (EXIT_FAILED, Reason.INTERRUPTED)
     assert stopped.report.restore_point is None
     done = jobs.run(run)

@@ -101,14 +101,14 @@ def _finish(
 ) -> None:
     target.zero_behind_disk()
     if not read_back:
-        target.finish(flush=False)
+        target.finish()
         return
     if not target.in_place:
         target.flush()
         verify(domain, manifest, name, target.filling, stop=stop)
-        target.finish(flush=False)
+        target.finish()
         return
-    target.finish(flush=True)
+    target.finish()
     try:
         verify(domain, manifest, name, target.path, stop=stop)
     except SafeholdError:

@@ -93,10 +93,9 @@ class TargetVolume:
         except OSError as problem:
             raise VolumeError(f"{self.filling} could not be written to its end", found=problem.strerror) from problem
 
-    def finish(self, *, flush: bool) -> None:
-        """Everything is written: make it a whole disk, with `flush` one that survives a power failure."""
-        if flush or self.in_place:
-            self.flush()
+    def finish(self) -> None:
+        """Everything is written: make it a whole disk. A power failure leaves a disk that is whole or marked, too."""
+        self.flush()
         if not self.in_place:
             self.filling.replace(self.path)
             return
