@@ -5,6 +5,7 @@
     ├── SpecError               an object in the cluster cannot be carried out as written
     ├── KeyMaterialError        a repository key is malformed or is not the repository's
     ├── VolumeError             a disk could not be read or written to its end
+    ├── ChangedBlocksError      what is said to have changed on a disk cannot be believed, so the disk is read
     ├── InterruptedRunError     the program was told to stop before its work was done (retryable)
     ├── ExpiredRunError         a run took so long that it may not commit any more (retryable)
     ├── IntegrityError          bytes are not what was written
@@ -86,6 +87,12 @@ class VolumeError(SafeholdError):
     """A disk or device could not be read or written to its end."""
 
     default_reason = Reason.VOLUME_ERROR
+
+
+class ChangedBlocksError(SafeholdError):
+    """An answer about changed blocks is incomplete, malformed or of another disk: nothing of it is used."""
+
+    default_reason = Reason.CHANGED_BLOCKS_REFUSED
 
 
 class InterruptedRunError(SafeholdError):

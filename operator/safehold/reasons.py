@@ -116,3 +116,5 @@ class Reason(StrEnum):
     """The repository or an object in it has a format version that this release does not read."""
     VOLUME_ERROR = "VolumeError"
     """A volume could not be read or written to its end."""
+    CHANGED_BLOCKS_REFUSED = "ChangedBlocksRefused"
+    """What is said to have changed on a disk cannot be believed, and reading all of it instead is not allowed."""

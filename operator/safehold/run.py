@@ -75,15 +75,57 @@ class VolumeSource(_Message):
     last_restore_uid: str = ""
 
 
+class CsiChanges(_Message):
+    """Changed blocks from a CSI driver's SnapshotMetadata service."""
+
+    engine: Literal["CSI"] = "CSI"
+    address: str
+    """host:port of the service."""
+    ca: str
+    """PEM bundle that its certificate is checked with."""
+    token_path: str
+    """The file with the projected token for the service's audience; read again when it has expired."""
+    namespace: str
+    snapshot: str
+    """The VolumeSnapshot of our own pair, in `namespace`."""
+    driver: str
+    base: str | None = None
+    """The handle of the base's snapshot; None: only allocated ranges can be asked."""
+
+
+class KubeVirtChanges(_Message):
+    """Changed blocks, and the bytes, from a VirtualMachineBackup in pull mode."""
+
+    engine: Literal["KubeVirt"] = "KubeVirt"
+    map_url: str
+    data_url: str
+    ca: str
+    """PEM bundle that the endpoints' certificate is checked with."""
+    token_file: str
+    """The run folder's file with the pull token."""
+    base: str | None = None
+    """The checkpoint that the backup is incremental to; None: it is a full one."""
+
+
 class VolumeToBackUp(_Message):
     """One volume of the VM, mounted into the Job."""
 
     name: str
     """The VM's volume name."""
-    path: str
-    """The device (Block) or the `disk.img` (Filesystem) as the container sees it."""
+    path: str | None
+    """The device (Block) or the `disk.img` (Filesystem) as the container sees it; None: `changes` serve the bytes."""
     mode: Literal["Block", "Filesystem"]
     source: VolumeSource
+    checkpoint: str | None = None
+    """What this capture is called as the base of a later run; kept in the point."""
+    changes: CsiChanges | KubeVirtChanges | None = Field(default=None, discriminator="engine")
+    """Whom to ask for changed blocks; None: the disk is scanned."""
+    scan_reason: str = "no changed-block information"
+    """Why there is nobody to ask; a part of the report's sentence."""
+    may_scan: bool = True
+    """Whether the disk may be scanned where the changes cannot be believed; otherwise the run fails."""
+    verify: bool = False
+    """Read the whole disk as well, compare it with what the changes say, and keep what was read."""
     claim: dict[str, Any]
     """The claim's metadata that a restore needs: name, labels, annotations, storageClassName, accessModes, capacity."""
 
@@ -164,6 +206,8 @@ class Engine(StrEnum):
     """How the changed blocks of a volume were found."""
 
     SCAN = "Scan"
+    CSI = "CSI"
+    KUBEVIRT = "KubeVirt"
 
 
 class VolumeReport(_Message):
@@ -178,6 +222,10 @@ class VolumeReport(_Message):
     bytes_uploaded: int = 0
     bytes_stored: int = 0
     seconds: float = 0.0
+    verified: bool = False
+    """All of the disk was read to see whether the engine had told the truth."""
+    mismatched_bytes: int = 0
+    """What the engine had kept silent about; the point is right all the same."""
 
 
 class RunReport(_Message):

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from safehold.engine import names
+from safehold.engine.changed_blocks.port import ChangeSource
 from safehold.engine.chunks import ZERO_ID, chunk_id
 from safehold.engine.footing import Footing
 from safehold.engine.frames import Frame, FrameKind
@@ -22,7 +23,7 @@ from safehold.engine.packs import RunPacks
 from safehold.engine.reading import ChunkReader
 from safehold.engine.repository import Domain
 from safehold.engine.scan import Batch, ScanPlan, scan
-from safehold.engine.volumes import SourceVolume
+from safehold.engine.volumes import ReadableDisk, SourceVolume
 from safehold.errors import ExpiredRunError, InterruptedRunError, SafeholdError, UsageError
 
 ReportProgress = Callable[[int, int], None]
@@ -31,13 +32,32 @@ ReportProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumeInput:
-    """A disk to back up and what to remember of it."""
+    """A disk to back up, who knows what changed of it, and what to remember of it."""
 
     name: str
-    path: Path
+    path: Path | None = None
+    """The image file or device; None: `remote` serves the bytes."""
+    remote: Callable[[], AbstractContextManager[ReadableDisk]] | None = None
     mode: Literal["Block", "Filesystem"] = "Filesystem"
     claim: dict[str, JsonValue] = field(default_factory=dict)
     source: BaseIdentity | None = None
+    checkpoint: str | None = None
+    """What the content is called as the base of a later run."""
+    changes: ChangeSource | None = None
+    """None: the disk is scanned."""
+    scan_reason: str = "no changed-block information"
+    may_scan: bool = True
+    """Otherwise the run fails where `changes` cannot be believed."""
+    verify: bool = False
+    """Read the whole disk too, and keep what was read wherever `changes` kept silent."""
+
+    def open(self) -> AbstractContextManager[ReadableDisk]:
+        """The disk; VolumeError if it cannot be opened."""
+        if self.remote:
+            return self.remote()
+        if self.path is None:
+            raise UsageError(f"The volume {self.name} has neither a path nor a remote disk")
+        return SourceVolume(self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +85,7 @@ def back_up(
     if committed:
         return committed
     with ExitStack() as stack:
-        sources = {volume.name: stack.enter_context(SourceVolume(volume.path)) for volume in request.volumes}
+        sources = {volume.name: stack.enter_context(volume.open()) for volume in request.volumes}
         run = _Run(domain, request, stack.enter_context(UploadLanes()), stop, progress)
         run.bytes_total = sum(source.size_bytes for source in sources.values())
         try:
@@ -108,7 +128,7 @@ class _Run:
         self._done = 0
         self.bytes_total = 0
 
-    def store_volumes(self, volumes: list[VolumeInput], sources: dict[str, SourceVolume]) -> list[StoredVolume]:
+    def store_volumes(self, volumes: list[VolumeInput], sources: dict[str, ReadableDisk]) -> list[StoredVolume]:
         """Keep what is new of all volumes; again, where something that was reused has been condemned meanwhile."""
         while True:
             stored = [self.store_volume(volume, sources[volume.name]) for volume in volumes]
@@ -117,7 +137,7 @@ class _Run:
                 return stored
             self._done = 0
 
-    def store_volume(self, volume: VolumeInput, source: SourceVolume) -> StoredVolume:
+    def store_volume(self, volume: VolumeInput, source: ReadableDisk) -> StoredVolume:
         """Scan one volume and keep what is new of it and of its map."""
         started = monotonic()
         before = self._stored
@@ -143,7 +163,8 @@ class _Run:
             mode=volume.mode,
             claim=volume.claim,
             source=volume.source,
-            engine_reason=self._engine_reason(previous),
+            checkpoint=volume.checkpoint,
+            engine_reason=self._engine_reason(volume, previous),
             statistics=Statistics(
                 bytes_total=source.size_bytes,
                 bytes_read=read,
@@ -222,12 +243,12 @@ class _Run:
         reader = ChunkReader(self._domain.store, self._domain.keys, self._key_set, FrameKind.NODES)
         return MapReader(volume.map(), volume.map_fanout, reader, self._domain.index)
 
-    def _engine_reason(self, previous: MapReader | None) -> str:
+    def _engine_reason(self, volume: VolumeInput, previous: MapReader | None) -> str:
         if previous is None or self._parent is None:
             if self._parent and not self._footing.bears(self._parent):
                 return "the earlier point needs what is being collected; everything was read"
             return "no earlier point to compare with; everything was read"
-        return f"no changed-block information; everything was read and compared with {self._parent.point}"
+        return f"{volume.scan_reason}; everything was read and compared with {self._parent.point}"
 
     def _take(self, batch: Batch, builder: MapBuilder) -> None:
         if batch.frame:

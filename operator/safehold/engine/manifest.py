@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from safehold import __version__
+from safehold.engine.changed_blocks.port import Engine
 from safehold.engine.chunks import ID_BYTES
 from safehold.engine.geometry import Geometry
 from safehold.engine.maps import VolumeMap, slots_of
@@ -75,8 +76,14 @@ class StoredVolume(_Stored):
     mode: Literal["Block", "Filesystem"]
     claim: dict[str, JsonValue] = Field(default_factory=dict)
     source: BaseIdentity | None = None
-    engine: Literal["Scan"] = "Scan"
+    checkpoint: str | None = None
+    """The snapshot or checkpoint whose content this is: a later run may take over what has not changed since."""
+    engine: Engine = "Scan"
     engine_reason: str = ""
+    verified: bool = False
+    """All of the disk was read to see whether the engine had told the truth."""
+    mismatched_bytes: int = 0
+    """Where it had not: chunks that differed although they were not named. The point has what was read."""
     statistics: Statistics
 
     def map(self) -> VolumeMap:

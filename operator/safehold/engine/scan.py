@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from safehold.engine.chunks import ID_BYTES, ZERO_ID, chunk_id
 from safehold.engine.frames import Frame, FrameKind
 from safehold.engine.maps import MapCursor, slots_of
-from safehold.engine.volumes import SourceVolume
+from safehold.engine.volumes import ReadableDisk
 from safehold.errors import InterruptedRunError
 
 _HOLE_SLOTS = 64 * 1024
@@ -69,7 +69,7 @@ def worker_threads() -> int:
     return max(2, min(_MOST_THREADS, len(os.sched_getaffinity(0))))
 
 
-def scan(volume: SourceVolume, plan: ScanPlan) -> Iterator[Batch]:
+def scan(volume: ReadableDisk, plan: ScanPlan) -> Iterator[Batch]:
     """The volume's batches in order, each exactly once, without gaps.
 
     At most two batches per thread are under way: the consumer holds back the readers. InterruptedRunError when `stop`
@@ -100,7 +100,7 @@ def _result(item: Future[Batch] | Batch) -> Batch:
     return item if isinstance(item, Batch) else item.result()
 
 
-def _pieces(volume: SourceVolume, plan: ScanPlan, size_bytes: int) -> Iterator[_Piece]:
+def _pieces(volume: ReadableDisk, plan: ScanPlan, size_bytes: int) -> Iterator[_Piece]:
     """The extents, widened to whole chunks, and the holes between them."""
     position = 0
     slots = slots_of(size_bytes, plan.chunk_bytes)
@@ -129,7 +129,7 @@ def _hole(plan: ScanPlan, piece: _Piece, size_bytes: int) -> Batch:
     )
 
 
-def _read_batch(volume: SourceVolume, plan: ScanPlan, piece: _Piece, size_bytes: int, previous: bytes) -> Batch:
+def _read_batch(volume: ReadableDisk, plan: ScanPlan, piece: _Piece, size_bytes: int, previous: bytes) -> Batch:
     offset = piece.first * plan.chunk_bytes
     content = _buffer(plan)[: min(piece.count * plan.chunk_bytes, size_bytes - offset)]
     volume.read_into([content], offset)

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from safehold.errors import VolumeError
 
@@ -22,6 +22,23 @@ class Extent:
     def end(self) -> int:
         """The first byte behind it."""
         return self.offset + self.length
+
+
+class ReadableDisk(Protocol):
+    """A disk that the engine reads, wherever its bytes come from."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Its length, which does not change while it is read."""
+        ...
+
+    def data_extents(self) -> Iterator[Extent]:
+        """Where data may be, in order; what lies between reads as zeros."""
+        ...
+
+    def read_into(self, buffers: list[memoryview], offset: int) -> None:
+        """Fill the buffers, one after the other, from `offset`; called by several threads. Never less than asked."""
+        ...
 
 
 class SourceVolume:

@@ -31,10 +31,14 @@ def back_up_run(folder: RunFolder, stop: threading.Event) -> RunReport:
 def _input(volume: VolumeToBackUp) -> VolumeInput:
     return VolumeInput(
         name=volume.name,
-        path=Path(volume.path),
+        path=Path(volume.path) if volume.path else None,
         mode=volume.mode,
         claim=volume.claim,
         source=BaseIdentity(**volume.source.model_dump()),
+        checkpoint=volume.checkpoint,
+        scan_reason=volume.scan_reason,
+        may_scan=volume.may_scan,
+        verify=volume.verify,
     )
 
 
@@ -53,6 +57,8 @@ def _report(run: BackupRun, manifest: Manifest, repository_id: str) -> RunReport
                 name=volume.name,
                 engine=Engine(volume.engine),
                 engine_reason=volume.engine_reason,
+                verified=volume.verified,
+                mismatched_bytes=volume.mismatched_bytes,
                 **volume.statistics.model_dump(),
             )
             for volume in manifest.volumes

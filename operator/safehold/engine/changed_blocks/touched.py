@@ -1,0 +1,76 @@
+"""Which chunks of a disk an answer touches: one bit for each, so 16 MiB for a disk of 16 TiB, however many extents."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from safehold.engine.volumes import Extent
+
+_RUNS_OF_BYTES = re.compile(rb"\xff+|[^\x00\xff]", re.DOTALL)
+
+
+class TouchedChunks:
+    """A set of chunks, by slot; filled from extents, read as runs of neighbours."""
+
+    def __init__(self, size_bytes: int, chunk_bytes: int) -> None:
+        self._size_bytes = size_bytes
+        self._chunk_bytes = chunk_bytes
+        self.slots = -(-size_bytes // chunk_bytes)
+        self._bits = bytearray(-(-self.slots // 8))
+
+    def add(self, extent: Extent) -> None:
+        """Every chunk that the extent touches."""
+        first, last = extent.offset // self._chunk_bytes, (extent.end - 1) // self._chunk_bytes
+        first_byte, last_byte = first >> 3, last >> 3
+        head, tail = 0xFF << (first & 7) & 0xFF, 0xFF >> (7 - (last & 7))
+        if first_byte == last_byte:
+            self._bits[first_byte] |= head & tail
+            return
+        self._bits[first_byte] |= head
+        self._bits[last_byte] |= tail
+        inner = last_byte - first_byte - 1
+        if inner:
+            self._bits[first_byte + 1 : last_byte] = b"\xff" * inner
+
+    def __contains__(self, slot: int) -> bool:
+        return bool(self._bits[slot >> 3] >> (slot & 7) & 1)
+
+    def runs(self) -> Iterator[tuple[int, int]]:
+        """First slot and the one behind the last of each run of neighbours, in order."""
+        pending: tuple[int, int] | None = None
+        for first, end in self._pieces():
+            if pending and pending[1] == first:
+                pending = pending[0], end
+                continue
+            if pending:
+                yield pending
+            pending = first, end
+        if pending:
+            yield pending
+
+    def extents(self) -> Iterator[Extent]:
+        """The runs as ranges of the disk."""
+        for first, end in self.runs():
+            offset = first * self._chunk_bytes
+            yield Extent(offset, min(end * self._chunk_bytes, self._size_bytes) - offset)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all chunks in the set."""
+        return sum(extent.length for extent in self.extents())
+
+    def _pieces(self) -> Iterator[tuple[int, int]]:
+        for match in _RUNS_OF_BYTES.finditer(self._bits):
+            first = match.start() * 8
+            if match.end() - match.start() > 1 or self._bits[match.start()] == 0xFF:
+                yield first, min(match.end() * 8, self.slots)
+                continue
+            byte = self._bits[match.start()]
+            edges = [bit for bit in range(9) if _bit(byte, bit) != _bit(byte, bit - 1)]
+            for start, end in pairwise(edges):
+                if _bit(byte, start):
+                    yield first + start, first + end
+
+
+def _bit(byte: int, number: int) -> bool:
+    return 0 <= number < 8 and bool(byte >> number & 1)
