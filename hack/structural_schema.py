@@ -46,13 +46,20 @@ def _structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
     if "const" in node:
         result["enum"] = [node["const"]]
     if node.get("default") is not None:
-        result["default"] = node["default"]
+        result["default"] = _without_null(node["default"])
     if "properties" in node:
         result["properties"] = {name: _structural(part, definitions) for name, part in node["properties"].items()}
     for name in ("items", "additionalProperties"):
         if name in node:
             result[name] = _structural(node[name], definitions)
     return result
+
+
+def _without_null(default: Any) -> Any:
+    """A field of an object's default that is absent is left out: the API server takes no null."""
+    if isinstance(default, dict):
+        return {name: _without_null(value) for name, value in default.items() if value is not None}
+    return default
 
 
 def _flat(node: Schema, definitions: dict[str, Schema]) -> Schema:

@@ -66,7 +66,7 @@ def test_defaults() -> None:
         "timeZone": "UTC",
         "suspend": False,
         "targetRef": {"kind": "BackupTarget", "name": "offsite"},
-        "consistency": {"level": "Crash", "onFailure": "Fail"},
+        "consistency": {"level": "Crash", "freezeTimeout": "60s"},
         "deletionPolicy": "Retain",
     }
     target = yaml.safe_load((CASES / "clusterbackuptarget/good.yaml").read_text())

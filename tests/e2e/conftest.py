@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Generator
 
 import pytest
 import pytest_asyncio
-from tests.e2e.guests import DEADLINE_SECONDS, NAMESPACE, Guests
+from tests.e2e.guests import NAMESPACE, Guests
 from tests.e2e.namespace import Tenant
 from tests.e2e.world import World, running_world
 
@@ -48,8 +48,6 @@ async def guests(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gues
         pytest.skip("QEMU is not installed: run `make system` as root")
     folder = tmp_path_factory.mktemp("guests")
     async with running_world(folder / "state", no_qemu=False) as world, world.tenant(NAMESPACE) as tenant:
-        deadline = {"SAFEHOLD_SNAPSHOT_DEADLINE_SECONDS": str(DEADLINE_SECONDS)}
-        await world.install(env={**world.values["controller"]["env"], **deadline})
         guests = Guests(world, tenant, folder)
         await asyncio.gather(guests.boot("orders", "Block", "Filesystem"), guests.boot("web", "Block"))
         yield guests

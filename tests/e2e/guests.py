@@ -172,13 +172,14 @@ class Guests:
         """Start the controller again."""
         await self.world.cluster.patch(DEPLOYMENT, "safehold", {"spec": {"replicas": 1}}, OPERATOR)
 
-    async def begin_backup(self, name: str, vm: str, *, level: str = "Filesystem") -> None:
+    async def begin_backup(self, name: str, vm: str, *, level: str = "Filesystem", **consistency: str) -> None:
         """Create a VMBackup that demands a level of consistency."""
-        await self.tenant.apply(self.tenant.backup(name, vm, consistency={"level": level}))
+        demand = {"level": level, "freezeTimeout": f"{DEADLINE_SECONDS}s", **consistency}
+        await self.tenant.apply(self.tenant.backup(name, vm, consistency=demand))
 
-    async def backed_up(self, name: str, vm: str, *, level: str = "Filesystem") -> Object:
+    async def backed_up(self, name: str, vm: str, *, level: str = "Filesystem", **consistency: str) -> Object:
         """A VMBackup that has ended, well or badly."""
-        await self.begin_backup(name, vm, level=level)
+        await self.begin_backup(name, vm, level=level, **consistency)
         return await self.ended(name)
 
     async def ended(self, name: str) -> Object:

@@ -6,7 +6,14 @@ import pytest
 
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import VM, VMI
-from safehold.kube.virtualmachines import claims_of, disks_of, memory_dumps_of, observe_machine, own_state_of
+from safehold.kube.virtualmachines import (
+    claims_of,
+    disks_of,
+    is_migrating,
+    memory_dumps_of,
+    observe_machine,
+    own_state_of,
+)
 from safehold.plan.backup.facts import DiskFacts
 
 
@@ -118,3 +125,17 @@ async def test_a_machine_is_observed_with_its_guest(cluster: Cluster, namespace:
     running = await observe_machine(cluster, namespace, "db")
     assert running is not None
     assert (running.frozen, running.snapshot_in_progress) == (True, "snap")
+
+
+@pytest.mark.parametrize(
+    ("state", "migrating"),
+    [
+        ({}, False),
+        ({"startTimestamp": "2026-11-22T14:00:00Z"}, True),
+        ({"startTimestamp": "2026-11-22T14:00:00Z", "completed": True}, False),
+        ({"startTimestamp": "2026-11-22T14:00:00Z", "failed": True, "completed": True}, False),
+    ],
+)
+def test_a_live_migration_lasts_from_its_start_to_its_end(state: dict[str, Any], migrating: bool) -> None:
+    """The state of the last migration stays in the VMI for ever."""
+    assert is_migrating({"status": {"migrationState": state}}) is migrating

@@ -106,7 +106,7 @@ class Condition(ApiModel):
     """
 
     type: Annotated[str, Field(min_length=1, max_length=64)]
-    """Ready, Reconciling or Stalled."""
+    """Ready, Reconciling or Stalled, or one that only this kind has."""
     status: Literal["True", "False", "Unknown"]
     """Whether the condition holds."""
     observed_generation: Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
@@ -129,7 +129,7 @@ class Status(ApiModel):
     conditions: Annotated[list[Condition], Field(max_length=8, json_schema_extra=list_map("type"))] = Field(
         default_factory=list
     )
-    """Ready, Reconciling and Stalled."""
+    """Ready, Reconciling and Stalled; on a VMBackup also ConsistencyReached."""
 
 
 class Failure(ApiModel):

@@ -5,11 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from safehold.api.base import ApiModel, Count, Resource, Status, Time, rules
+from safehold.api.consistency import Consistency
 from safehold.api.references import LabelSelector, TargetRef
 
 DeletionPolicy = Literal["Retain", "Delete"]
-ConsistencyLevel = Literal["Crash", "Filesystem"]
-"""What a policy may demand."""
 MAX_MACHINE_NAMES = 10
 MachineNames = Annotated[list[Annotated[str, Field(max_length=317)]], Field(max_length=MAX_MACHINE_NAMES)]
 
@@ -19,18 +18,6 @@ _CLUSTER_TARGET_ONLY = rules(
         "a ClusterBackupPolicy writes to a ClusterBackupTarget: a BackupTarget serves only its own namespace",
     )
 )
-
-
-class Consistency(ApiModel):
-    """How well quiesced a capture must be. The guest is always asked to freeze, whatever is demanded."""
-
-    level: ConsistencyLevel = "Crash"
-    """The least that is accepted.
-
-    Crash: as after a power cut. Filesystem: the guest agent froze the file systems, or the VM was stopped.
-    """
-    on_failure: Literal["Fail"] = "Fail"
-    """What happens when a capture is weaker than `level`. Fail: the backup fails before a byte is moved."""
 
 
 class BackupPolicySpec(ApiModel):

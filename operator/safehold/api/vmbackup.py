@@ -23,7 +23,8 @@ from safehold.api.base import (
     list_map,
     rules,
 )
-from safehold.api.policy import Consistency, DeletionPolicy
+from safehold.api.consistency import Consistency
+from safehold.api.policy import DeletionPolicy
 from safehold.api.references import TargetKind, TargetRef
 
 ReachedLevel = Literal["Crash", "Offline", "Filesystem", "Application"]
@@ -206,6 +207,8 @@ class VMBackupStatus(Status, ByteCounts):
     """How changed blocks were found."""
     consistency: ReachedConsistency | None = None
     """How well quiesced the capture is."""
+    thaw_time: Time | None = None
+    """When Safehold first thawed the guest itself, because KubeVirt had left it frozen."""
     volumes: Annotated[list[VolumeBackup], Field(max_length=MAX_VOLUMES, json_schema_extra=list_map("name"))] = Field(
         default_factory=list
     )

@@ -109,7 +109,6 @@ def backup_rules(settings: ControllerSettings, cluster_id: str) -> BackupRules:
     return BackupRules(
         operator_namespace=settings.operator_namespace,
         cluster_id=cluster_id,
-        snapshot_deadline=timedelta(seconds=settings.snapshot_deadline_seconds),
         prepare_timeout=timedelta(seconds=settings.prepare_timeout_seconds),
         poll_seconds=settings.poll_seconds,
         clone_storage_class=settings.clone_storage_class,

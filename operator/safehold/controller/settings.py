@@ -40,8 +40,6 @@ class ControllerSettings(BaseSettings):
 
     max_active_runs: int = Field(default=4, ge=1, le=1000)
     """Backups that may be active at once, counted from the snapshot on. Others wait in order of arrival."""
-    snapshot_deadline_seconds: int = Field(default=60, ge=10, le=600)
-    """When KubeVirt gives a snapshot up and thaws the guest by itself."""
     prepare_timeout_seconds: int = Field(default=1800, ge=10)
     """How long a snapshot may take to become readable, and a volume to be made from it."""
     run_timeout_seconds: int = Field(default=172800, ge=60)

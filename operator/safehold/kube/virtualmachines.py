@@ -29,12 +29,19 @@ async def observe_machine(cluster: Cluster, namespace: str, name: str) -> Machin
         crashed="startFailure" in status,
         frozen=freeze_status(vmi) == FROZEN,
         snapshot_in_progress=status.get("snapshotInProgress"),
+        migrating=is_migrating(vmi),
     )
 
 
 def freeze_status(vmi: Manifest | None) -> str:
     """The guest's freeze state, empty when there is no guest."""
     return str(((vmi or {}).get("status") or {}).get("fsFreezeStatus") or "")
+
+
+def is_migrating(vmi: Manifest | None) -> bool:
+    """Whether the guest is on its way to another node."""
+    state = ((vmi or {}).get("status") or {}).get("migrationState") or {}
+    return bool(state.get("startTimestamp")) and not (state.get("completed") or state.get("failed"))
 
 
 def disks_of(vm: Manifest) -> Iterator[DiskFacts]:

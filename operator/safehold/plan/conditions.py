@@ -17,6 +17,8 @@ from safehold.reasons import Reason
 READY = "Ready"
 RECONCILING = "Reconciling"
 STALLED = "Stalled"
+CONSISTENT = "ConsistencyReached"
+"""Of a VMBackup: whether its point is as consistent as was demanded. It may be False while Ready is True."""
 
 State = Literal["Ready", "InProgress", "Stalled"]
 

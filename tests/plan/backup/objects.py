@@ -14,7 +14,6 @@ START = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
 RULES = BackupRules(
     operator_namespace="safehold",
     cluster_id="cluster",
-    snapshot_deadline=timedelta(seconds=60),
     prepare_timeout=timedelta(minutes=30),
     poll_seconds=2.0,
 )

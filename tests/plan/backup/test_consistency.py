@@ -48,6 +48,24 @@ def test_a_vm_that_crashed_is_not_offline() -> None:
     assert reached(snapshot("GuestAgent", "Online"), None, crashed=True).reached == "Filesystem"
 
 
+@pytest.mark.parametrize(
+    ("indications", "hooks_succeeded", "level", "said"),
+    [
+        (("GuestAgent", "Online"), True, "Application", "every hook succeeded"),
+        (("GuestAgent", "Online"), False, "Filesystem", "not every hook"),
+        (("NoGuestAgent", "Online"), True, "Crash", "no guest agent"),
+        ((), True, "Offline", "was stopped"),
+    ],
+)
+def test_application_needs_the_freeze_and_every_hook(
+    indications: tuple[str, ...], hooks_succeeded: bool, level: str, said: str
+) -> None:
+    """Hooks without a freeze prove nothing about the disks, and neither does a freeze without one of the hooks."""
+    found = reached(snapshot(*indications), None, hooks_succeeded=hooks_succeeded)
+    assert (found.reached, said in found.reason) == (level, True)
+    assert (found.frozen_millis is not None) == (level in ("Filesystem", "Application"))
+
+
 def test_a_freeze_that_was_seen_is_observed() -> None:
     """Both ends seen in the watch: the duration as measured."""
     found = reached(snapshot("GuestAgent", "Online"), FreezeFacts(137, "Observed"))

@@ -234,7 +234,7 @@ def test_a_guest_that_kubevirt_forgot_is_thawed() -> None:
     world.take_snapshot()
     facts = replace(world.facts(), machine=replace(world.machine(), frozen=True))
     assert not any(isinstance(step, steps.Thaw) for step in decide(world, facts).steps)
-    late = decide(world, facts, RULES.snapshot_deadline + timedelta(seconds=12))
+    late = decide(world, facts, timedelta(seconds=72))
     assert late.steps == (steps.Thaw(namespace="shop", vm="db"),)
 
 

@@ -1,13 +1,17 @@
 """The capture: one VirtualMachineSnapshot, and what it proves about consistency, before a byte is moved."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from safehold.plan.backup.consistency import PARTIAL, reached, suffices
-from safehold.plan.backup.facts import MachineFacts, SnapshotFacts
+from safehold.api.base import Condition
+from safehold.api.vmbackup import ReachedConsistency
+from safehold.plan.backup.consistency import PARTIAL, judge_demand, reached
+from safehold.plan.backup.facts import CaptureFacts, MachineFacts, SnapshotFacts
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import CaptureMachine, TakeSnapshot, Thaw
 from safehold.plan.backup.trust import refuse_capture, refuse_swapped
+from safehold.plan.conditions import CONSISTENT, set_condition
 from safehold.plan.names import machine_secret_name
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
@@ -26,36 +30,59 @@ def capture(run: Run) -> Decision:
     if machine is None or machine.uid != run.status.vm_uid:
         return run.fails(Refusal(Reason.VM_NOT_FOUND, "the VirtualMachine was deleted before its snapshot was taken"))
     if run.facts.snapshot is None:
-        return _take(run)
+        return _take(run, machine)
     if refusal := _refuse_snapshot(run, run.facts.snapshot):
         return run.fails(refusal, snapshot_uid=run.facts.snapshot.uid)
     if machine.frozen and _is_forgotten(run, run.facts.snapshot):
-        thaw = Thaw(namespace=run.namespace, vm=machine.name)
-        return run.goes_on("Snapshotting", "thaws the guest, which KubeVirt left frozen", thaw, again=5.0)
+        return _thaw(run, machine)
     if not run.facts.machine_captured:
         return run.goes_on("Snapshotting", "reads the VM's manifest", _capture_machine(run))
     return _judge(run, run.facts.snapshot, machine)
 
 
+def _thaw(run: Run, machine: MachineFacts) -> Decision:
+    """Recorded before it is done: a guest that we had to thaw is no better than Crash-consistent."""
+    thaw = Thaw(namespace=run.namespace, vm=machine.name)
+    message = "thaws the guest, which KubeVirt left frozen"
+    return run.goes_on("Snapshotting", message, thaw, again=5.0, thaw_time=run.status.thaw_time or run.now)
+
+
 def _is_forgotten(run: Run, snapshot: SnapshotFacts) -> bool:
     """Whether KubeVirt had its time to thaw: a thaw before that spoils the cut, and long after it the agent is dead."""
-    late = run.since(snapshot.created) - run.rules.snapshot_deadline
+    late = run.since(snapshot.created) - run.freeze_limit
     return THAW_GRACE < late < THAW_LIMIT
 
 
-def _take(run: Run) -> Decision:
+def _take(run: Run, machine: MachineFacts) -> Decision:
     if run.status.snapshot_uid:
         message = "the VirtualMachineSnapshot was deleted by somebody before it could be read; back the VM up again"
         return run.fails(Refusal(Reason.SNAPSHOT_FAILED, message))
+    if obstacle := _obstacle(machine):
+        return _wait_for(run, obstacle)
     take = TakeSnapshot(
         namespace=run.namespace,
         name=run.status.snapshot_name or "",
         vm=run.backup.spec.vm.name,
-        deadline_seconds=int(run.rules.snapshot_deadline.total_seconds()),
+        deadline_seconds=int(run.freeze_limit.total_seconds()),
         labels=run.labels,
     )
     # The manifest is read right before the cut; a later look compares it with what KubeVirt captured.
     return run.goes_on("Snapshotting", "takes the snapshot", _capture_machine(run), take)
+
+
+def _obstacle(machine: MachineFacts) -> str | None:
+    """What would use up KubeVirt's time for the snapshot, which counts from its creation."""
+    if machine.snapshot_in_progress:
+        return f"VirtualMachineSnapshot {machine.snapshot_in_progress} of the VM, which is in progress"
+    if machine.migrating:
+        return "the VM's live migration: KubeVirt freezes no guest meanwhile"
+    return None
+
+
+def _wait_for(run: Run, obstacle: str) -> Decision:
+    if run.since(run.status.start_time) > run.rules.prepare_timeout:
+        return run.fails(Refusal(Reason.TIMED_OUT, f"waited in vain for {obstacle}"))
+    return run.waits("Snapshotting", f"waits for {obstacle}")
 
 
 def _capture_machine(run: Run) -> CaptureMachine:
@@ -78,7 +105,7 @@ def _refuse_snapshot(run: Run, snapshot: SnapshotFacts) -> Refusal | None:
         return Refusal(Reason.SNAPSHOT_FAILED, "the VirtualMachineSnapshot was deleted by somebody")
     age = run.since(snapshot.created)
     # KubeVirt ends every snapshot at its deadline; twice that means that nobody works on it.
-    if not snapshot.succeeded and age > 2 * run.rules.snapshot_deadline + THAW_GRACE:
+    if not snapshot.succeeded and age > 2 * run.freeze_limit + THAW_GRACE:
         return Refusal(Reason.SNAPSHOT_FAILED, f"KubeVirt did not finish the snapshot: {snapshot.error or 'no answer'}")
     if not snapshot.ready and age > run.rules.prepare_timeout:
         message = f"the snapshot did not become readable: {snapshot.error or 'the CSI driver says nothing'}"
@@ -105,16 +132,22 @@ def _judge(run: Run, snapshot: SnapshotFacts, machine: MachineFacts) -> Decision
         message = f"waits for the snapshot: {snapshot.error}" if snapshot.error else "waits for the snapshot"
         return run.waits("Snapshotting", message, snapshot_uid=snapshot.uid)
     cut = snapshot.capture.cut_time or snapshot.created
-    found = reached(snapshot, run.facts.freeze, crashed=machine.crashed)
-    observed: dict[str, Any] = {"snapshot_uid": snapshot.uid, "capture_time": cut, "consistency": found}
-    if PARTIAL in snapshot.indications:
+    found = reached(snapshot, run.facts.freeze, crashed=machine.crashed, thawed=run.status.thaw_time is not None)
+    return accept(run, snapshot.capture, machine, found, snapshot_uid=snapshot.uid, capture_time=cut)
+
+
+def accept(
+    run: Run, captured: CaptureFacts, machine: MachineFacts, found: ReachedConsistency, **observed: Any
+) -> Decision:
+    """Go on with a capture that was cut, unless it is less than the VM, or less consistent than was demanded."""
+    demand = judge_demand(found, run.backup.spec.consistency)
+    observed = {**observed, "consistency": found}
+    if PARTIAL in found.indications:
         message = "KubeVirt left a volume out of the snapshot (PartialSnapshot); nothing was backed up"
         return run.fails(Refusal(Reason.SNAPSHOT_FAILED, message), **observed)
-    demanded = run.backup.spec.consistency.level
-    if not suffices(found, demanded):
-        message = f"demanded was {demanded}, reached was {found.reached}: {found.reason}"
-        return run.fails(Refusal(Reason.CONSISTENCY_NOT_REACHED, message), **observed)
-    if refusal := refuse_unsaved(machine) or refuse_capture(snapshot.capture, machine, run.status.vm_uid or ""):
+    if demand and not run.backup.spec.consistency.falls_back:
+        return run.fails(demand, **observed)
+    if refusal := refuse_unsaved(machine) or refuse_capture(captured, machine, run.status.vm_uid or ""):
         return run.fails(refusal, **observed)
     if run.facts.machine_bytes > MACHINE_LIMIT_BYTES:
         message = (
@@ -122,4 +155,19 @@ def _judge(run: Run, snapshot: SnapshotFacts, machine: MachineFacts) -> Decision
             f"{MACHINE_LIMIT_BYTES} that a run can carry; take large Secrets or ConfigMaps out of the VM's volumes"
         )
         return run.fails(Refusal(Reason.INVALID_SPEC, message), **observed)
-    return run.goes_on("Preparing", "makes the snapshot readable for the worker", **observed)
+    going = run.goes_on("Preparing", "makes the snapshot readable for the worker", **observed)
+    return _tell(run, going, found, demand)
+
+
+def _tell(run: Run, going: Decision, found: ReachedConsistency, demand: Refusal | None) -> Decision:
+    """Say in a condition of its own whether what was demanded was reached: a weaker point is a point all the same."""
+    condition = Condition(
+        type=CONSISTENT,
+        status="False" if demand else "True",
+        observed_generation=run.backup.metadata.generation,
+        last_transition_time=run.now,
+        reason=demand.reason if demand else Reason.SUCCEEDED,
+        message=demand.message if demand else f"{found.reached}: {found.reason}",
+    )
+    conditions = set_condition(going.status.conditions, condition)
+    return replace(going, status=going.status.model_copy(update={"conditions": conditions}))

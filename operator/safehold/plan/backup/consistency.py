@@ -1,27 +1,45 @@
 """How well quiesced a capture is: what was observed, never what was hoped for."""
 
 from datetime import datetime, timedelta
-from typing import Literal
 
-from safehold.api.policy import ConsistencyLevel
-from safehold.api.vmbackup import ReachedConsistency
+from safehold.api.consistency import Consistency, ConsistencyLevel
+from safehold.api.vmbackup import ReachedConsistency, ReachedLevel
 from safehold.plan.backup.facts import FreezeFacts, SnapshotFacts
+from safehold.plan.refusal import Refusal
+from safehold.reasons import Reason
 
 GUEST_AGENT, NO_GUEST_AGENT, ONLINE = "GuestAgent", "NoGuestAgent", "Online"
 PAUSED, PARTIAL, QUIESCE_TIMEOUT = "Paused", "PartialSnapshot", "QuiesceTimeout"
 
-_RANK = {"Crash": 0, "Offline": 1, "Filesystem": 1, "Application": 2}
-"""Offline is as good as Filesystem: neither catches a guest that writes (docs/adr/0006)."""
+_RANK = {"Crash": 0, "Filesystem": 1, "Application": 2, "Offline": 2}
+"""Offline is as good as any: nothing runs in the guest that could be caught in mid-write (docs/adr/0006)."""
 _RESOLUTION = timedelta(seconds=1)
 """Kubernetes keeps times in whole seconds, so a bound from two of them may be short by one."""
 
 
-def reached(snapshot: SnapshotFacts, freeze: FreezeFacts | None, *, crashed: bool = False) -> ReachedConsistency:
-    """What KubeVirt's indications on a snapshot that succeeded prove. `crashed`: the VM's last instance failed."""
+def reached(
+    snapshot: SnapshotFacts,
+    freeze: FreezeFacts | None,
+    *,
+    crashed: bool = False,
+    thawed: bool = False,
+    hooks_succeeded: bool | None = None,
+) -> ReachedConsistency:
+    """What KubeVirt's indications on a snapshot that succeeded prove.
+
+    `crashed`: the VM's last instance failed. `thawed`: KubeVirt did not thaw, we did. `hooks_succeeded`: whether every
+    declared hook did; None when none is declared.
+    """
     level, reason = _level(snapshot.indications) if ONLINE in snapshot.indications else _offline_level(crashed)
-    bound = freeze if level == "Filesystem" else None
-    if level == "Filesystem" and bound is None:
-        bound = _upper_bound(snapshot)
+    if level == "Filesystem" and thawed:
+        level, reason = (
+            "Crash",
+            "KubeVirt left the guest frozen, so the freeze is not known to have held: it was thawed",
+        )
+    frozen = level == "Filesystem"
+    if frozen and hooks_succeeded is not None:
+        level, reason = _application_level(reason, hooks_succeeded)
+    bound = (freeze or _upper_bound(snapshot)) if frozen else None
     return ReachedConsistency(
         reached=level,
         reason=reason,
@@ -36,13 +54,27 @@ def suffices(found: ReachedConsistency, demanded: ConsistencyLevel) -> bool:
     return _RANK[found.reached] >= _RANK[demanded]
 
 
-def _offline_level(crashed: bool) -> tuple[Literal["Crash", "Offline"], str]:
+def judge_demand(found: ReachedConsistency, demanded: Consistency) -> Refusal | None:
+    """What to tell people about a capture that is weaker than what was demanded; None for any other."""
+    if suffices(found, demanded.level):
+        return None
+    message = f"demanded was {demanded.level}, reached was {found.reached}: {found.reason}"
+    return Refusal(Reason.CONSISTENCY_NOT_REACHED, message)
+
+
+def _application_level(reason: str, hooks_succeeded: bool) -> tuple[ReachedLevel, str]:
+    if hooks_succeeded:
+        return "Application", f"{reason}, and every hook succeeded"
+    return "Filesystem", f"{reason}, but not every hook succeeded"
+
+
+def _offline_level(crashed: bool) -> tuple[ReachedLevel, str]:
     if crashed:
         return "Crash", "the VM was not running because its last instance failed, so its disks are as after a power cut"
     return "Offline", "the VM was stopped, so nobody wrote to its disks while the snapshot was cut"
 
 
-def _level(indications: tuple[str, ...]) -> tuple[Literal["Crash", "Filesystem"], str]:
+def _level(indications: tuple[str, ...]) -> tuple[ReachedLevel, str]:
     if PAUSED in indications:
         return "Crash", "the VM was paused, so its guest could not be asked to freeze"
     if QUIESCE_TIMEOUT in indications:

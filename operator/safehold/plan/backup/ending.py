@@ -3,13 +3,14 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from safehold.api.base import Condition
 from safehold.api.vmbackup import VMBackup
 from safehold.plan.backup.capture import THAW_LIMIT
 from safehold.plan.backup.cleanup import cleanup
 from safehold.plan.backup.facts import ContentFacts, Leftovers
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import Delete, StartForget, Thaw
-from safehold.plan.conditions import STALLED
+from safehold.plan.conditions import CONSISTENT, STALLED
 from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.names import job_name
 from safehold.plan.refusal import Refusal
@@ -145,7 +146,7 @@ def _thaw(run: Run) -> Thaw | None:
     machine, started = run.facts.machine, run.status.start_time
     if machine is None or started is None or not machine.frozen or machine.snapshot_in_progress:
         return None
-    if run.since(started) > run.rules.snapshot_deadline + THAW_LIMIT:
+    if run.since(started) > run.freeze_limit + THAW_LIMIT:
         return None
     return Thaw(namespace=run.namespace, vm=machine.name)
 
@@ -163,4 +164,9 @@ def _end(run: Run) -> Decision:
 def _success(run: Run) -> str:
     consistency = run.status.consistency
     level = consistency.reached if consistency else "Crash"
-    return f"restore point {run.status.restore_point} is complete, {level}-consistent, and can be restored"
+    weaker = next((f" ({found.message})" for found in run.status.conditions if _is_unmet(found)), "")
+    return f"restore point {run.status.restore_point} is complete, {level}-consistent{weaker}, and can be restored"
+
+
+def _is_unmet(condition: Condition) -> bool:
+    return condition.type == CONSISTENT and condition.status == "False"

@@ -39,6 +39,9 @@ class MachineFacts:
     """Whether the VM's last instance failed, so that its disks are as after a power cut."""
     frozen: bool = False
     snapshot_in_progress: str | None = None
+    """The VirtualMachineSnapshot that holds the VM now, of whomever."""
+    migrating: bool = False
+    """Whether a live migration is under way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,6 @@ class BackupRules:
 
     operator_namespace: str
     cluster_id: str
-    snapshot_deadline: timedelta
     prepare_timeout: timedelta
     poll_seconds: float
     clone_storage_class: str | None = None
@@ -77,6 +76,11 @@ class Run:
         return owner_labels(
             "VMBackup", self.uid, name=metadata.name, namespace=self.namespace, vm=self.backup.spec.vm.name
         )
+
+    @property
+    def freeze_limit(self) -> timedelta:
+        """How long KubeVirt may take from the snapshot's creation to its cut; at its end it thaws by itself."""
+        return self.backup.spec.consistency.freeze_limit
 
     @property
     def is_late(self) -> bool:
