@@ -36,6 +36,11 @@ def disk_path(volume: str, mode: Literal["Block", "Filesystem"]) -> str:
     return f"/dev/safehold/{volume}" if mode == "Block" else f"/volumes/{volume}/disk.img"
 
 
+def file_path(volume: str, file: str) -> str:
+    """Where a Job sees another file of a volume that is mounted as a folder."""
+    return f"/volumes/{volume}/{file}"
+
+
 class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -115,6 +120,8 @@ class VolumeToBackUp(_Message):
     path: str | None
     """The device (Block) or the `disk.img` (Filesystem) as the container sees it; None: `changes` serve the bytes."""
     mode: Literal["Block", "Filesystem"]
+    role: Literal["Disk", "MemoryDump"] = "Disk"
+    """MemoryDump: a file of the guest's memory, which no restore hands to a VM."""
     source: VolumeSource
     checkpoint: str | None = None
     """What this capture is called as the base of a later run; kept in the point."""

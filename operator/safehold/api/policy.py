@@ -35,6 +35,8 @@ class BackupPolicySpec(ApiModel):
     """Where to."""
     consistency: Consistency = Consistency()
     """How well quiesced a capture must be."""
+    memory_dump: bool = False
+    """Whether each restore point also gets a copy of the guest's memory, for forensics; no VM is started from it."""
     deletion_policy: DeletionPolicy = "Retain"
     """What the VMBackups of this policy do with their restore point when a person deletes them."""
 

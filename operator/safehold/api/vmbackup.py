@@ -30,6 +30,8 @@ from safehold.api.references import TargetKind, TargetRef
 ReachedLevel = Literal["Crash", "Offline", "Filesystem", "Application"]
 FrozenObservation = Literal["Observed", "UpperBound"]
 SnapshotDeletionPolicy = Literal["Retain", "Delete"]
+VolumeRole = Literal["Disk", "MemoryDump"]
+MemoryDumpPhase = Literal["Dumping", "Detaching", "Snapshotting", "Captured", "Stored", "Failed"]
 
 
 def _immutable(field: str) -> dict[str, object]:
@@ -52,6 +54,12 @@ class VMBackupSpec(ApiModel):
     """Where to."""
     consistency: Annotated[Consistency, Field(json_schema_extra=_immutable("consistency"))] = Consistency()
     """How well quiesced the capture must be."""
+    memory_dump: Annotated[bool, Field(json_schema_extra=_immutable("memoryDump"))] = False
+    """Whether the point also gets a copy of the guest's memory, dumped by KubeVirt right after the snapshot.
+
+    It is a volume of the restore point for forensics: read it with `safehold volume restore`. No VMRestore brings it
+    back. A dump that fails does not fail the backup; `status.memoryDump` says why.
+    """
     deletion_policy: DeletionPolicy = "Retain"
     """What happens to the restore point when a person deletes this object.
 
@@ -107,6 +115,8 @@ class VolumeBackup(ByteCounts):
 
     name: Word
     """The VM's name of the volume."""
+    role: VolumeRole = "Disk"
+    """Disk: a volume of the VM. MemoryDump: a copy of its memory, which no VMRestore brings back."""
     mode: VolumeMode
     """Whether the claim is a device or a file system with a disk.img."""
     claim_name: Name
@@ -161,6 +171,27 @@ class SnapshotHandle(ApiModel):
     """Name of our own claim made from them, in the operator's namespace."""
 
 
+class MemoryDump(ApiModel):
+    """How the copy of the guest's memory came about, or why there is none."""
+
+    phase: MemoryDumpPhase
+    """Dumping, Detaching (from the VM), Snapshotting (the claim), Captured, Stored in the point at last; or Failed."""
+    reason: Word | None = None
+    """Why it failed; one of docs/reasons.md."""
+    message: Sentence | None = None
+    """The same for people."""
+    start_time: Time
+    """When it was asked for."""
+    end_time: Time | None = None
+    """When the dump was complete, or had failed."""
+    claim_name: Name
+    """The claim in the VM's namespace that KubeVirt writes to; it is removed with the run."""
+    claim_uid: Uid | None = None
+    """Its uid."""
+    file_name: Annotated[str, Field(max_length=255)] | None = None
+    """KubeVirt's name of the file in it: an ELF core of the guest's physical memory."""
+
+
 class BackupSummary(ApiModel):
     """The numbers of this status as people read them; `kubectl get` shows them."""
 
@@ -213,6 +244,8 @@ class VMBackupStatus(Status, ByteCounts):
         default_factory=list
     )
     """The VM's volumes."""
+    memory_dump: MemoryDump | None = None
+    """What became of `spec.memoryDump`."""
     progress: Progress | None = None
     """How far the transfer is."""
     summary: BackupSummary | None = None

@@ -217,10 +217,10 @@ def _find_point(domain: Domain, restore_point: str, vm: str | None) -> Manifest:
 
 
 def _only_volume(manifest: Manifest) -> str:
-    if len(manifest.volumes) != 1:
-        names = ", ".join(volume.name for volume in manifest.volumes)
-        raise UsageError("The point has several disks", expected=f"--volume with one of {names}")
-    return manifest.volumes[0].name
+    disks = [volume.name for volume in manifest.volumes if volume.role == "Disk"]
+    if len(disks) != 1:
+        raise UsageError("The point has several disks", expected=f"--volume with one of {', '.join(disks)}")
+    return disks[0]
 
 
 def _show_backup(manifest: Manifest, seconds: float, output: str) -> None:

@@ -39,6 +39,7 @@ class VolumeInput:
     """The image file or device; None: `remote` serves the bytes."""
     remote: Callable[[], AbstractContextManager[ReadableDisk]] | None = None
     mode: Literal["Block", "Filesystem"] = "Filesystem"
+    role: Literal["Disk", "MemoryDump"] = "Disk"
     claim: dict[str, JsonValue] = field(default_factory=dict)
     source: BaseIdentity | None = None
     checkpoint: str | None = None
@@ -161,6 +162,7 @@ class _Run:
             levels=volume_map.levels,
             root=volume_map.root.hex(),
             mode=volume.mode,
+            role=volume.role,
             claim=volume.claim,
             source=volume.source,
             checkpoint=volume.checkpoint,

@@ -77,6 +77,11 @@ def source_claim_name(backup_uid: str, volume: str) -> str:
     return _name(f"safehold-{volume}", "source-claim", backup_uid, volume)
 
 
+def memory_claim_name(backup: str, backup_uid: str) -> str:
+    """Name of the claim in the VM's namespace for a VMBackup's memory dump, and of its VolumeSnapshot."""
+    return _name(f"safehold-memory-{backup}", "memory-claim", backup_uid)
+
+
 def job_name(verb: Verb, owner: str, owner_uid: str, attempt: str = "") -> str:
     """Name of the worker Job for one verb of one owner, and of the Secret with its run.
 

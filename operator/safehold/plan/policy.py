@@ -214,6 +214,7 @@ def _new_backup(policy: AnyPolicy, vm: SelectedVM, run: datetime) -> NewBackup:
             "vm": {"name": vm.name},
             "targetRef": spec.target_ref.to_wire(),
             "consistency": spec.consistency.to_wire(),
+            **({"memoryDump": True} if spec.memory_dump else {}),
             "deletionPolicy": spec.deletion_policy,
         },
     )

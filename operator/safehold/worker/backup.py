@@ -33,6 +33,7 @@ def _input(volume: VolumeToBackUp) -> VolumeInput:
         name=volume.name,
         path=Path(volume.path) if volume.path else None,
         mode=volume.mode,
+        role=volume.role,
         claim=volume.claim,
         source=BaseIdentity(**volume.source.model_dump()),
         checkpoint=volume.checkpoint,

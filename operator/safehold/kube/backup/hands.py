@@ -7,6 +7,7 @@ from typing import assert_never
 from safehold.errors import SafeholdError
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.machines import keep_machine, kept_machine
+from safehold.kube.backup.memory import carry_out_memory_step
 from safehold.kube.backup.pairs import create_clone, create_pair, hold_content, rebind_pair, set_policy
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.jobs import MountedVolume, WorkerJob, WorkerPod, adopt_secret, start_job
@@ -22,6 +23,12 @@ from safehold.kube.kinds import (
 )
 from safehold.kube.target.resolution import read_secrets
 from safehold.kube.virtualmachines import thaw
+from safehold.plan.backup.memory_facts import (
+    CreateDumpClaim,
+    RemoveMemoryDump,
+    RequestMemoryDump,
+    SnapshotDumpClaim,
+)
 from safehold.plan.backup.steps import (
     AdoptSecret,
     CaptureMachine,
@@ -71,6 +78,8 @@ class BackupHands:
                 kind = _KINDS[step.kind]
                 namespace = (step.namespace or self.pod.namespace) if kind.namespaced else None
                 await self.cluster.delete(kind, step.name, namespace, uid=step.uid)
+            case CreateDumpClaim() | RequestMemoryDump() | RemoveMemoryDump() | SnapshotDumpClaim():
+                await carry_out_memory_step(self.cluster, step)
             case _:
                 assert_never(step)
 

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.kube.backup.claims import clone_facts
+from safehold.kube.backup.memory import dumps_of
 from safehold.kube.backup.snapshots import content_facts, read_content, read_volume_snapshot, volume_snapshot_facts
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.job_facts import pod_facts
@@ -20,6 +21,7 @@ from safehold.kube.kinds import (
 )
 from safehold.plan.backup.cleanup import ORIGINAL_POLICY
 from safehold.plan.backup.facts import ContentFacts, ContentPolicy, Leftovers, OriginalFacts, VMSnapshotRef
+from safehold.plan.backup.memory_facts import TenantObject
 from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_UID, children_of
 
 
@@ -49,6 +51,7 @@ async def observe_leftovers(
         if content is not None and content.uid == handle.content_uid and content.policy != policies[content.name]:
             held[content.name] = content
     snapshots = await list_mine(VM_SNAPSHOT, namespace)
+    claims = _outside(operator_namespace, await list_mine(CLAIM, namespace))
     return Leftovers(
         jobs=tuple(_names(await list_mine(JOB))),
         pods=tuple(pod_facts(found) for found in await list_mine(POD)),
@@ -59,6 +62,9 @@ async def observe_leftovers(
             [await _original(cluster, content, policies) for content in held.values() if not content.deleting]
         ),
         vm_snapshots=tuple(_snapshot_ref(found) for found in snapshots),
+        memory_dumps=await dumps_of(cluster, claims),
+        tenant_snapshots=_outside(operator_namespace, await list_mine(VOLUME_SNAPSHOT, namespace)),
+        tenant_claims=claims,
         secrets=tuple(_names(await list_mine(SECRET))),
     )
 
@@ -69,7 +75,7 @@ async def owners_of_leftovers(cluster: Cluster, *, operator_namespace: str) -> s
     found: list[Manifest] = []
     for kind in (JOB, SECRET, CLAIM, VOLUME_SNAPSHOT):
         found += await cluster.list(kind, operator_namespace, labels=ours)
-    for kind in (VOLUME_SNAPSHOT_CONTENT, VM_SNAPSHOT):
+    for kind in (VOLUME_SNAPSHOT_CONTENT, VM_SNAPSHOT, VOLUME_SNAPSHOT, CLAIM):
         found += await cluster.list(kind, labels={**ours, OWNER_KIND: "VMBackup"})
     return {owner for item in found if (owner := item["metadata"]["labels"].get(OWNER_UID))}
 
@@ -79,6 +85,14 @@ async def _original(cluster: Cluster, content: ContentFacts, policies: dict[str,
     lives = snapshot is not None and snapshot.uid == content.snapshot_uid and not snapshot.deleting
     marked: ContentPolicy = "Retain" if content.annotations.get(ORIGINAL_POLICY) == "Retain" else "Delete"
     return OriginalFacts(content=content, policy=policies.get(content.name, marked), snapshot_lives=lives)
+
+
+def _outside(operator_namespace: str, found: list[Manifest]) -> tuple[TenantObject, ...]:
+    return tuple(
+        TenantObject(namespace=metadata["namespace"], name=metadata["name"], uid=metadata["uid"])
+        for metadata in (item["metadata"] for item in found)
+        if metadata["namespace"] != operator_namespace
+    )
 
 
 def _names(found: list[Manifest]) -> list[str]:

@@ -7,6 +7,7 @@ from safehold.kube.backup.claims import observe_clone
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.leftovers import observe_leftovers
 from safehold.kube.backup.machines import kept_machine_bytes
+from safehold.kube.backup.memory import observe_memory, with_memory
 from safehold.kube.backup.snapshots import observe_snapshot, read_content, read_volume_snapshot
 from safehold.kube.client import Cluster
 from safehold.kube.job_facts import observe_job
@@ -78,9 +79,11 @@ class BackupObserver:
             return replace(facts, job=job, holds=() if moving else await self._holds(backup))
         facts = await self._with_target(backup, facts)
         namespace = backup.metadata.namespace or ""
+        snapshot = await observe_snapshot(self.cluster, namespace, backup.status.snapshot_name or "")
         return replace(
             facts,
-            snapshot=await observe_snapshot(self.cluster, namespace, backup.status.snapshot_name or ""),
+            snapshot=await with_memory(self.cluster, snapshot, backup),
+            memory=await observe_memory(self.cluster, backup),
             holds=await self._holds(backup),
         )
 

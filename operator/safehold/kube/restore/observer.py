@@ -18,7 +18,7 @@ from safehold.kube.virtualmachines import ENDED, claims_of
 from safehold.plan.conditions import is_finished
 from safehold.plan.names import RESTORED_BY, job_name
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.admission import vm_name
+from safehold.plan.restore.admission import disks_of, vm_name
 from safehold.plan.restore.facts import CreatedObject, ObjectKey, ObservedRestore, VMFacts
 from safehold.plan.restore.look import Look, Mark
 from safehold.plan.restore.manifest import run_strategy
@@ -110,7 +110,7 @@ class RestoreObserver:
 
     async def _classes(self, backup: VMBackup, claims: Iterable[Claim]) -> frozenset[str]:
         """Those of the classes that may be needed which exist."""
-        named = {volume.storage_class_name for volume in backup.status.volumes}
+        named = {volume.storage_class_name for volume in disks_of(backup)}
         named |= {claim.shape.storage_class for claim in claims}
         return frozenset([name for name in named if name and await self.cluster.get(STORAGE_CLASS, name)])
 

@@ -5,6 +5,7 @@ snapshot stays behind. At any moment at most one content may delete a handle.
 """
 
 from safehold.plan.backup.facts import ContentFacts, Leftovers, OriginalFacts
+from safehold.plan.backup.memory_facts import RemoveMemoryDump
 from safehold.plan.backup.steps import Delete, SetPolicy, Step
 
 ORIGINAL_POLICY = "safehold.dev/original-deletion-policy"
@@ -40,8 +41,24 @@ def cleanup(found: Leftovers) -> tuple[Step, ...]:
             for snapshot in found.vm_snapshots
             if snapshot.deleted_at is None
         ),
+        *(
+            Delete(kind="VolumeSnapshot", name=snapshot.name, namespace=snapshot.namespace, uid=snapshot.uid)
+            for snapshot in found.tenant_snapshots
+        ),
+        *_memory(found),
         *(Delete(kind="Secret", name=name) for name in found.secrets),
     )
+
+
+def _memory(found: Leftovers) -> list[Step]:
+    """A claim goes once no VM has it as a volume and no snapshot of it is there."""
+    dumps: list[Step] = [RemoveMemoryDump(namespace=d.namespace, vm=d.vm, claim=d.claim) for d in found.memory_dumps]
+    attached = {(dump.namespace, dump.claim) for dump in found.memory_dumps}
+    return dumps + [
+        Delete(kind="Claim", name=claim.name, namespace=claim.namespace, uid=claim.uid)
+        for claim in found.tenant_claims
+        if (claim.namespace, claim.name) not in attached and not found.tenant_snapshots
+    ]
 
 
 def _is_last_owner(content: ContentFacts, found: Leftovers) -> bool:

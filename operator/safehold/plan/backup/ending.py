@@ -128,6 +128,9 @@ def _remaining(found: Leftovers) -> str:
         ("VolumeSnapshot", [snapshot.name for snapshot in found.pair_snapshots]),
         ("VolumeSnapshotContent", [content.name for content in (*found.pair_contents, *_held(found))]),
         ("VirtualMachineSnapshot", [snapshot.name for snapshot in found.vm_snapshots]),
+        ("memory dump of VirtualMachine", [dump.vm for dump in found.memory_dumps]),
+        ("VolumeSnapshot", [snapshot.name for snapshot in found.tenant_snapshots]),
+        ("PersistentVolumeClaim", [claim.name for claim in found.tenant_claims]),
         ("Secret", found.secrets),
     )
     return next(f"{kind} {', '.join(names[:3])}" for kind, names in stages if names)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from safehold.plan.backup.memory_facts import MemoryDumpRef, MemoryFacts, TenantObject
 from safehold.plan.job import JobFacts, PodFacts
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.use import TargetFacts
@@ -215,6 +216,11 @@ class Leftovers:
     pair_contents: tuple[ContentFacts, ...] = ()
     originals: tuple[OriginalFacts, ...] = ()
     vm_snapshots: tuple[VMSnapshotRef, ...] = ()
+    memory_dumps: tuple[MemoryDumpRef, ...] = ()
+    tenant_snapshots: tuple[TenantObject, ...] = ()
+    """Our VolumeSnapshots in the VM's namespace."""
+    tenant_claims: tuple[TenantObject, ...] = ()
+    """Our claims in the VM's namespace."""
     secrets: tuple[str, ...] = ()
 
 
@@ -235,6 +241,8 @@ class BackupFacts:
     """Whether the manifests are kept for the run."""
     machine_bytes: int = 0
     freeze: FreezeFacts | None = None
+    memory: MemoryFacts | None = None
+    """Of a run that wants a memory dump, until it has one."""
     holds: tuple[HoldFacts, ...] = ()
     job: JobFacts | None = None
     leftovers: Leftovers = Leftovers()

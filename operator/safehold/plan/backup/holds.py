@@ -7,6 +7,8 @@ before anything is made from them, and everything carries the run's labels.
 from safehold.api.vmbackup import SnapshotHandle, VolumeBackup
 from safehold.plan.backup.cleanup import ORIGINAL_CONTENT, ORIGINAL_POLICY
 from safehold.plan.backup.facts import CaptureFacts, ClaimFacts, ContentFacts, HoldFacts
+from safehold.plan.backup.memory import dump_memory, give_up
+from safehold.plan.backup.memory_facts import MEMORY_VOLUME
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import CreateClone, CreatePair, HoldContent, RebindPair, Step
 from safehold.plan.backup.trust import trusted_handle
@@ -26,37 +28,57 @@ def prepare(run: Run) -> Decision:
     if snapshot is None or snapshot.deleting or not snapshot.ready or snapshot.capture is None:
         message = "the snapshot was deleted or became unreadable before the worker started; back the VM up again"
         return run.fails(Refusal(Reason.SNAPSHOT_FAILED, message))
+    if (dumping := dump_memory(run, snapshot.capture)) is not None:
+        return dumping
     if not run.status.handles:
         return _record(run, snapshot.capture)
     if run.is_late:
-        return run.fails(Refusal(Reason.TIMED_OUT, f"the worker's volumes were not ready in time: {problems(run)}"))
-    if refusal := _refuse_holds(run):
-        return run.fails(refusal)
-    steps = _hold(run) or _pair(run, snapshot.capture)
+        return _too_late(run)
+    for handle, hold in _pairs(run):
+        if refusal := _refuse_hold(handle, hold):
+            return _refused(run, handle.volume, refusal)
+    return _make_readable(run, snapshot.capture)
+
+
+def _make_readable(run: Run, captured: CaptureFacts) -> Decision:
+    steps = _hold(run) or _pair(run, captured)
     if steps:
         return run.goes_on("Preparing", "makes the snapshot readable for the worker", *steps)
     if not all(_is_paired(hold) for hold in run.facts.holds):
         return run.waits("Preparing", f"waits for the CSI driver: {problems(run)}")
-    if clones := _clones(run, snapshot.capture):
+    if clones := _clones(run, captured):
         return run.goes_on("Preparing", "makes volumes from the snapshot", *clones)
-    return start_worker(run, snapshot.capture)
+    return start_worker(run, captured)
 
 
 def _record(run: Run, captured: CaptureFacts) -> Decision:
     handles: list[SnapshotHandle] = []
     for volume in captured.volumes:
-        handle = trusted_handle(volume, capture_uid=captured.uid, namespace=run.namespace, backup_uid=run.uid)
+        owner = None if volume.name == MEMORY_VOLUME else captured.uid
+        handle = trusted_handle(volume, capture_uid=owner, namespace=run.namespace, backup_uid=run.uid)
         if isinstance(handle, Refusal):
-            return run.fails(handle)
+            return _refused(run, volume.name, handle)
         handles.append(handle)
     volumes = [_volume_status(volume.name, volume.claim) for volume in captured.volumes if volume.claim]
     return run.goes_on("Preparing", "recorded the snapshot's handles", handles=handles, volumes=volumes)
+
+
+def _too_late(run: Run) -> Decision:
+    late = Refusal(Reason.TIMED_OUT, f"the worker's volumes were not ready in time: {problems(run)}"[:1024])
+    unready = {hold.volume for hold in run.facts.holds if not _is_paired(hold) or hold.clone is None}
+    return give_up(run, late) if unready == {MEMORY_VOLUME} else run.fails(late)
+
+
+def _refused(run: Run, volume: str, refusal: Refusal) -> Decision:
+    """Without one of its disks a backup fails, without the memory it does not."""
+    return give_up(run, refusal) if volume == MEMORY_VOLUME else run.fails(refusal)
 
 
 def _volume_status(name: str, claim: ClaimFacts) -> VolumeBackup:
     return VolumeBackup.model_validate(
         {
             "name": name,
+            "role": "MemoryDump" if name == MEMORY_VOLUME else "Disk",
             "mode": claim.mode,
             "claim_name": claim.name,
             "claim_uid": claim.uid,
@@ -67,17 +89,16 @@ def _volume_status(name: str, claim: ClaimFacts) -> VolumeBackup:
     )
 
 
-def _refuse_holds(run: Run) -> Refusal | None:
-    """The recorded contents must still be there, and ours must be what was recorded."""
-    for handle, hold in _pairs(run):
-        original = hold.original
-        if original is None or original.uid != handle.content_uid or original.deleting:
-            message = f"the snapshot of volume {handle.volume} was deleted by somebody while it was being prepared"
-            return Refusal(Reason.SNAPSHOT_FAILED, message)
-        ours = hold.content
-        if ours is not None and (ours.handle, ours.driver) != (handle.snapshot_handle, handle.driver):
-            message = f"VolumeSnapshotContent {ours.name} exists already, for another snapshot; delete it"
-            return Refusal(Reason.SNAPSHOT_NOT_TRUSTED, message)
+def _refuse_hold(handle: SnapshotHandle, hold: HoldFacts) -> Refusal | None:
+    """The recorded content must still be there, and ours must be what was recorded."""
+    original = hold.original
+    if original is None or original.uid != handle.content_uid or original.deleting:
+        message = f"the snapshot of volume {handle.volume} was deleted by somebody while it was being prepared"
+        return Refusal(Reason.SNAPSHOT_FAILED, message)
+    ours = hold.content
+    if ours is not None and (ours.handle, ours.driver) != (handle.snapshot_handle, handle.driver):
+        message = f"VolumeSnapshotContent {ours.name} exists already, for another snapshot; delete it"
+        return Refusal(Reason.SNAPSHOT_NOT_TRUSTED, message)
     return None
 
 

@@ -1,6 +1,6 @@
 """One look at a VMBackup: what is known, and the shapes of what may be decided."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -85,7 +85,13 @@ class Run:
     @property
     def is_late(self) -> bool:
         """Whether the worker should have begun: the snapshot may take one prepare timeout, its volumes another."""
-        return self.since(self.status.capture_time) > 2 * self.rules.prepare_timeout
+        dump = self.status.memory_dump
+        begun = dump.end_time if dump and dump.end_time else self.status.capture_time
+        return self.since(begun) > 2 * self.rules.prepare_timeout
+
+    def with_status(self, status: VMBackupStatus) -> "Run":
+        """The same look, a decision further."""
+        return replace(self, backup=self.backup.model_copy(update={"status": status}))
 
     def since(self, moment: datetime | None) -> timedelta:
         """How long ago; nothing for a moment that is not known."""

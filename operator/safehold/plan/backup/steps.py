@@ -6,6 +6,7 @@ from typing import Literal
 
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.plan.backup.facts import ContentPolicy, VolumeMode
+from safehold.plan.backup.memory_facts import MemoryStep
 from safehold.plan.target.use import TargetFacts
 from safehold.run import BackupRun, ForgetRun
 
@@ -148,4 +149,5 @@ Step = (
     | AdoptSecret
     | Delete
     | SetPolicy
+    | MemoryStep
 )

@@ -64,9 +64,12 @@ def refuse_swapped(capture: CaptureFacts, *, cut: bool) -> Refusal | None:
 
 
 def trusted_handle(
-    volume: CapturedVolume, *, capture_uid: str, namespace: str, backup_uid: str
+    volume: CapturedVolume, *, capture_uid: str | None, namespace: str, backup_uid: str
 ) -> SnapshotHandle | Refusal:
-    """The record of one volume's snapshot, if claim, snapshot and content all fit together."""
+    """The record of one volume's snapshot, if claim, snapshot and content all fit together.
+
+    `capture_uid` owns KubeVirt's snapshots; None for one of ours, which its claim and content prove.
+    """
     if not _VOLUME_NAME.fullmatch(volume.name):
         return _distrust(f"volume name {volume.name!r} is none that KubeVirt accepts")
     claim, snapshot, content = volume.claim, volume.snapshot, volume.content
@@ -105,7 +108,7 @@ def _claim_problem(volume: CapturedVolume, claim: ClaimFacts) -> str | None:
 
 
 def _snapshot_problem(
-    volume: CapturedVolume, snapshot: VolumeSnapshotFacts, content: ContentFacts, capture_uid: str
+    volume: CapturedVolume, snapshot: VolumeSnapshotFacts, content: ContentFacts, capture_uid: str | None
 ) -> str | None:
     if problem := _ownership_problem(volume, snapshot, capture_uid):
         return problem
@@ -114,8 +117,8 @@ def _snapshot_problem(
     return None
 
 
-def _ownership_problem(volume: CapturedVolume, snapshot: VolumeSnapshotFacts, capture_uid: str) -> str | None:
-    if snapshot.owner_uid != capture_uid:
+def _ownership_problem(volume: CapturedVolume, snapshot: VolumeSnapshotFacts, capture_uid: str | None) -> str | None:
+    if capture_uid is not None and snapshot.owner_uid != capture_uid:
         return f"VolumeSnapshot {snapshot.name} does not belong to the VirtualMachineSnapshot"
     if snapshot.claim != volume.claim_name:
         return f"VolumeSnapshot {snapshot.name} is of claim {snapshot.claim}, not of {volume.claim_name}"

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from safehold.api.base import Progress
 from safehold.api.vmbackup import VolumeBackup
 from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, ClaimFacts
+from safehold.plan.backup.memory_facts import MEMORY_VOLUME
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import AdoptSecret, StartBackup
 from safehold.plan.job import JobFacts, read_report, refuse_lost_node
@@ -14,7 +15,7 @@ from safehold.plan.refusal import Refusal
 from safehold.plan.summary import measure_progress, total_counts
 from safehold.plan.target.use import TargetFacts, refuse_repository, refuse_writing
 from safehold.reasons import Reason
-from safehold.run import BackupRun, Capture, Owner, RunReport, VolumeSource, VolumeToBackUp, disk_path
+from safehold.run import BackupRun, Capture, Owner, RunReport, VolumeSource, VolumeToBackUp, disk_path, file_path
 
 PROGRESS_SECONDS = 5.0
 """How often a running worker's log is looked at."""
@@ -71,16 +72,18 @@ def _worker_run(run: Run, captured: CaptureFacts, target: TargetFacts) -> Backup
             frozen_observation=status.consistency.frozen_observation,
             snapshot_uid=status.snapshot_uid or "",
         ),
-        volumes=[_worker_volume(volume, volume.claim) for volume in captured.volumes if volume.claim],
+        volumes=[_worker_volume(run, volume, volume.claim) for volume in captured.volumes if volume.claim],
         machine=[],
     )
 
 
-def _worker_volume(volume: CapturedVolume, claim: ClaimFacts) -> VolumeToBackUp:
+def _worker_volume(run: Run, volume: CapturedVolume, claim: ClaimFacts) -> VolumeToBackUp:
+    dump = run.status.memory_dump if volume.name == MEMORY_VOLUME else None
     return VolumeToBackUp(
         name=volume.name,
-        path=disk_path(volume.name, claim.mode),
+        path=file_path(volume.name, dump.file_name or "") if dump else disk_path(volume.name, claim.mode),
         mode=claim.mode,
+        role="MemoryDump" if dump else "Disk",
         source=VolumeSource(
             pvc_uid=claim.uid,
             volume_handle=claim.volume_handle,
@@ -135,7 +138,7 @@ def _finish(run: Run, job: JobFacts) -> Decision:
     if not report.restore_point:
         return run.fails(Refusal(Reason.REPORT_REJECTED, f"the report of Job {job.name} names no restore point"))
     volumes = _reported(run.status.volumes, report)
-    totals = total_counts(volumes)
+    totals, dump = total_counts(volumes), run.status.memory_dump
     size = totals.bytes_total or 0
     return run.goes_on(
         "CleaningUp",
@@ -143,6 +146,7 @@ def _finish(run: Run, job: JobFacts) -> Decision:
         restore_point=report.restore_point,
         parent=report.parent,
         engine=volumes[0].engine if volumes else None,
+        memory_dump=dump.model_copy(update={"phase": "Stored"}) if dump and dump.phase == "Captured" else dump,
         volumes=volumes,
         progress=measure_progress(size, size, elapsed=run.since(run.status.capture_time)),
         **totals.model_dump(by_alias=False),

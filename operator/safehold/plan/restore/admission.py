@@ -33,6 +33,11 @@ def admit(restore: VMRestore, backup: VMBackup, seen: ObservedRestore) -> Admiss
     return _admit_in_place(restore, backup, seen)
 
 
+def disks_of(backup: VMBackup) -> list[VolumeBackup]:
+    """The volumes of a point that a VM gets back: a copy of its memory is none of them."""
+    return [volume for volume in backup.status.volumes if volume.role == "Disk"]
+
+
 def vm_name(restore: VMRestore, backup: VMBackup) -> str:
     """The VM to restore to: the source's own name unless another is given."""
     return restore.spec.target.name or backup.spec.vm.name
@@ -65,7 +70,7 @@ def _admit_new(restore: VMRestore, backup: VMBackup, seen: ObservedRestore) -> A
         return Refusal(Reason.VM_EXISTS, message)
     uid = restore.metadata.uid
     volumes = [
-        _record(volume, uid, claim_name=restored_claim_name(name, volume.name, uid)) for volume in backup.status.volumes
+        _record(volume, uid, claim_name=restored_claim_name(name, volume.name, uid)) for volume in disks_of(backup)
     ]
     return _with_classes(Admission(vm=RestoredVM(name=name), volumes=tuple(volumes)), seen)
 
@@ -86,7 +91,7 @@ def _admit_in_place(restore: VMRestore, backup: VMBackup, seen: ObservedRestore)
         message = f"VMRestore {rival.metadata.name} restores {called} in place; this one begins when that has ended"
         return Refusal(Reason.WAITING, message)
     volumes: list[VolumeRestore] = []
-    for volume in backup.status.volumes:
+    for volume in disks_of(backup):
         record = _replacement(volume, restore.metadata.uid, vm, called, seen.live_claims)
         if isinstance(record, Refusal):
             return record
