@@ -66,12 +66,8 @@ def test_defaults() -> None:
         "timeZone": "UTC",
         "suspend": False,
         "targetRef": {"kind": "BackupTarget", "name": "offsite"},
-<<<<<<< HEAD
         "consistency": {"level": "Crash", "freezeTimeout": "60s"},
-=======
-        "consistency": {"level": "Crash", "onFailure": "Fail"},
         "memoryDump": False,
->>>>>>> 877e263 (Take the guest's memory into a restore point where it is asked for)
         "deletionPolicy": "Retain",
     }
     target = yaml.safe_load((CASES / "clusterbackuptarget/good.yaml").read_text())
