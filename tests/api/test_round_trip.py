@@ -33,7 +33,7 @@ def objects_of(schema: Schema) -> st.SearchStrategy[Any]:
         case "array":
             # Items of a list map must differ in their key; one or none always do.
             limit = 1 if schema.get("x-kubernetes-list-type") == "map" else 3
-            return st.lists(objects_of(schema["items"]), max_size=limit)
+            return st.lists(objects_of(schema["items"]), min_size=schema.get("minItems", 0), max_size=limit)
         case "string":
             return _texts_of(schema)
         case "integer":

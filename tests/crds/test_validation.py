@@ -68,6 +68,7 @@ def test_defaults() -> None:
         "targetRef": {"kind": "BackupTarget", "name": "offsite"},
         "consistency": {"level": "Crash", "freezeTimeout": "60s"},
         "memoryDump": False,
+        "changedBlocks": {"engines": ["CSI", "Scan"], "verifyEvery": "7d"},
         "deletionPolicy": "Retain",
     }
     target = yaml.safe_load((CASES / "clusterbackuptarget/good.yaml").read_text())

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from safehold.api.base import ApiModel, Count, Resource, Status, Time, rules
+from safehold.api.changed_blocks import ChangedBlocks
 from safehold.api.consistency import Consistency
 from safehold.api.references import LabelSelector, TargetRef
 
@@ -37,6 +38,8 @@ class BackupPolicySpec(ApiModel):
     """How well quiesced a capture must be."""
     memory_dump: bool = False
     """Whether each restore point also gets a copy of the guest's memory, for forensics; no VM is started from it."""
+    changed_blocks: ChangedBlocks = ChangedBlocks()
+    """How changed blocks are found."""
     deletion_policy: DeletionPolicy = "Retain"
     """What the VMBackups of this policy do with their restore point when a person deletes them."""
 

@@ -23,6 +23,7 @@ from safehold.api.base import (
     list_map,
     rules,
 )
+from safehold.api.changed_blocks import ChangedBlocks
 from safehold.api.consistency import Consistency
 from safehold.api.policy import DeletionPolicy
 from safehold.api.references import TargetKind, TargetRef
@@ -60,6 +61,8 @@ class VMBackupSpec(ApiModel):
     It is a volume of the restore point for forensics: read it with `safehold volume restore`. No VMRestore brings it
     back. A dump that fails does not fail the backup; `status.memoryDump` says why.
     """
+    changed_blocks: Annotated[ChangedBlocks, Field(json_schema_extra=_immutable("changedBlocks"))] = ChangedBlocks()
+    """How changed blocks are found."""
     deletion_policy: DeletionPolicy = "Retain"
     """What happens to the restore point when a person deletes this object.
 
@@ -133,6 +136,15 @@ class VolumeBackup(ByteCounts):
     """How changed blocks were found."""
     engine_reason: Sentence | None = None
     """Why not in a quicker way, or why everything was read."""
+    verified_time: Time | None = None
+    """When an answer about changed blocks of this volume was last compared with a scan and was right.
+
+    It is carried over from run to run; a volume that was never verified has the time of its first run.
+    """
+    mismatched_bytes: Bytes | None = None
+    """How much of the volume the answer got wrong in this run; the restore point has what the scan found."""
+    distrusted: bool = False
+    """Whether the last verification found the answer wrong: the volume is scanned until one finds it right."""
     seconds: Annotated[float, Field(ge=0)] | None = None
     """How long the worker was at it."""
 
@@ -169,6 +181,8 @@ class SnapshotHandle(ApiModel):
     """Name of our own VolumeSnapshotContent and VolumeSnapshot for the same handle."""
     claim_name: Name
     """Name of our own claim made from them, in the operator's namespace."""
+    kept_as_base: bool = False
+    """Whether the pair stays after the run: the next one asks what changed since this snapshot."""
 
 
 class MemoryDump(ApiModel):

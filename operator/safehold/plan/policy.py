@@ -215,6 +215,7 @@ def _new_backup(policy: AnyPolicy, vm: SelectedVM, run: datetime) -> NewBackup:
             "targetRef": spec.target_ref.to_wire(),
             "consistency": spec.consistency.to_wire(),
             **({"memoryDump": True} if spec.memory_dump else {}),
+            "changedBlocks": spec.changed_blocks.to_wire(),
             "deletionPolicy": spec.deletion_policy,
         },
     )
