@@ -19,7 +19,8 @@ from unittest.mock import patch
 import zstandard
 
 from safehold.engine import names
-from safehold.engine.backup import BackupRequest, VolumeInput, back_up
+from safehold.engine.backup import back_up
+from safehold.engine.backup_request import BackupRequest, VolumeInput
 from safehold.engine.chunks import chunk_id
 from safehold.engine.condemned import CondemnedList, condemn
 from safehold.engine.geometry import Geometry

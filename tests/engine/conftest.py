@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from safehold.engine.backup import BackupRequest, VolumeInput, back_up
+from safehold.engine.backup import back_up
+from safehold.engine.backup_request import BackupRequest, VolumeInput
 from safehold.engine.geometry import Geometry
 from safehold.engine.keyfile import RepositoryKey
 from safehold.engine.manifest import Manifest, Owner

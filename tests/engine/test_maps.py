@@ -55,10 +55,11 @@ class NodeReader(MapReader):
     """A MapReader whose nodes do not come from packs."""
 
     def __init__(self, volume_map: VolumeMap, nodes: Nodes) -> None:
-        super().__init__(volume_map, FANOUT, reader=None, index=None)  # type: ignore[arg-type] # _fetch is replaced
+        super().__init__(volume_map, FANOUT, reader=None, index=None)  # type: ignore[arg-type] # fetch is replaced
         self._nodes = nodes
 
-    def _fetch(self, node_ids: list[bytes]) -> dict[bytes, bytes]:
+    def fetch(self, node_ids: list[bytes]) -> dict[bytes, bytes]:
+        """The nodes of these ids."""
         return {node_id: self._nodes.contents[node_id] for node_id in node_ids}
 
 

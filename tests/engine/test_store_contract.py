@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from safehold.engine.backup import BackupRequest, VolumeInput, back_up
+from safehold.engine.backup import back_up
+from safehold.engine.backup_request import BackupRequest, VolumeInput
 from safehold.engine.keyfile import RepositoryKey
 from safehold.engine.manifest import Owner
 from safehold.engine.names import PointName

@@ -11,7 +11,8 @@ import click
 
 from safehold.cli.progress import progress_bar
 from safehold.cli.repository import Command, bandwidth_options, open_domain, repository_options, stop_on_signals
-from safehold.engine.backup import BackupRequest, VolumeInput, back_up
+from safehold.engine.backup import back_up
+from safehold.engine.backup_request import BackupRequest, VolumeInput
 from safehold.engine.comparing import differences, volume_of
 from safehold.engine.manifest import Manifest, Owner, Statistics
 from safehold.engine.names import PointName

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from safehold.engine.chunks import ID_BYTES, ZERO_ID
 from safehold.engine.index.lookup import Index
@@ -33,6 +34,14 @@ def levels_of(slots: int, fanout: int) -> int:
     return levels
 
 
+class InheritedIds(Protocol):
+    """Ids of an earlier map of the same shape: of chunks (level 0), or of the nodes above them."""
+
+    def ids(self, level: int, first: int, count: int) -> bytes:
+        """`count` ids of a level from number `first` on, joined."""
+        ...
+
+
 class MapBuilder:
     """Takes the ids of a volume's chunks in order and keeps the nodes through `store_node`, which names them."""
 
@@ -42,22 +51,28 @@ class MapBuilder:
         self._store_node = store_node
         self._levels = [bytearray() for _ in range(levels_of(slots, fanout))]
         self._top = len(self._levels) - 1
-        self._taken = 0
+        self.taken = 0
+        """Chunks that have come."""
 
     def append(self, ids: bytes) -> None:
         """The next ids, joined."""
-        self._taken += len(ids) // ID_BYTES
+        self.taken += len(ids) // ID_BYTES
         self._add(0, ids)
 
     def append_zeros(self, count: int) -> None:
         """The next `count` chunks are zeros; whole subtrees of them cost one step."""
-        self._taken += count
+        self.taken += count
         self._add_zeros(0, count)
+
+    def keep(self, count: int, inherited: InheritedIds) -> None:
+        """The next `count` chunks are those of an earlier map of the same shape; whole subtrees cost one step."""
+        self._keep(0, self.taken, count, inherited)
+        self.taken += count
 
     def finish(self) -> VolumeMap:
         """The map, when all ids have come."""
-        if self._taken != self._slots:
-            raise ValueError(f"the map has {self._taken} of {self._slots} chunks")
+        if self.taken != self._slots:
+            raise ValueError(f"the map has {self.taken} of {self._slots} chunks")
         for level in range(self._top):
             if self._levels[level]:
                 self._add(level + 1, self._name(bytes(self._levels[level])))
@@ -82,6 +97,18 @@ class MapBuilder:
                 count %= self._fanout
         self._add(level, ZERO_ID * count)
 
+    def _keep(self, level: int, first: int, count: int, inherited: InheritedIds) -> None:
+        if level < self._top:
+            fill = min(count, -first % self._fanout)
+            self._add(level, inherited.ids(level, first, fill))
+            first, count = first + fill, count - fill
+            is_end = first + count == -(-self._slots // self._fanout**level)
+            nodes = -(-count // self._fanout) if is_end else count // self._fanout
+            if nodes:
+                self._keep(level + 1, first // self._fanout, nodes, inherited)
+                first, count = first + nodes * self._fanout, max(0, count - nodes * self._fanout)
+        self._add(level, inherited.ids(level, first, count))
+
     def _name(self, node: bytes) -> bytes:
         return ZERO_ID if node.count(0) == len(node) else self._store_node(node)
 
@@ -98,19 +125,19 @@ class MapReader:
     """Reads a map's leaves in the order of the volume; a node's children are fetched together."""
 
     def __init__(self, volume_map: VolumeMap, fanout: int, reader: ChunkReader, index: Index) -> None:
-        self._map = volume_map
-        self._fanout = fanout
+        self.map = volume_map
+        self.fanout = fanout
         self._reader = reader
         self._index = index
         self._recent: OrderedDict[bytes, None] = OrderedDict()
 
     def leaves(self) -> Iterator[Leaf]:
         """All leaves but those of zeros."""
-        if self._map.levels != levels_of(self._map.slots, self._fanout):
-            raise IntegrityError("A map has another height than its volume needs", found=self._map.levels)
-        if self._map.root != ZERO_ID:
-            root = self._fetch([self._map.root])[self._map.root]
-            yield from self._below(root, self._map.levels, 0)
+        if self.map.levels != levels_of(self.map.slots, self.fanout):
+            raise IntegrityError("A map has another height than its volume needs", found=self.map.levels)
+        if self.map.root != ZERO_ID:
+            root = self.fetch([self.map.root])[self.map.root]
+            yield from self._below(root, self.map.levels, 0)
 
     def has_node(self, node_id: bytes) -> bool:
         """True if the node was read lately, so is surely in the repository. False says nothing."""
@@ -121,28 +148,37 @@ class MapReader:
             yield Leaf(first, node)
             return
         children = [node[at : at + ID_BYTES] for at in range(0, len(node), ID_BYTES)]
-        contents = self._fetch([child for child in children if child != ZERO_ID])
-        span = self._fanout ** (level - 1)
+        contents = self.fetch([child for child in children if child != ZERO_ID])
+        span = self.fanout ** (level - 1)
         for number, child in enumerate(children):
             if child != ZERO_ID:
                 yield from self._below(contents[child], level - 1, first + number * span)
 
-    def _fetch(self, node_ids: list[bytes]) -> dict[bytes, bytes]:
+    def fetch(self, node_ids: list[bytes]) -> dict[bytes, bytes]:
+        """The contents of nodes, by id; IntegrityError if one is missing or cannot be one."""
         contents = read_all(self._reader, self._index, node_ids)
         for node_id, content in contents.items():
-            if len(content) % ID_BYTES or not 0 < len(content) <= self._fanout * ID_BYTES:
+            if len(content) % ID_BYTES or not 0 < len(content) <= self.fanout * ID_BYTES:
                 raise IntegrityError("A map node has an impossible length", found=len(content))
             self._recent[node_id] = None
         # A level's nodes are compared within one parent's turn, so a few groups back are enough.
-        while len(self._recent) > 4 * self._fanout + len(contents):
+        while len(self._recent) > 4 * self.fanout + len(contents):
             self._recent.popitem(last=False)
         return contents
+
+
+class LeafSource(Protocol):
+    """What leads to leaves of a map."""
+
+    def leaves(self) -> Iterator[Leaf]:
+        """In the order of the volume, without those of zeros."""
+        ...
 
 
 class MapCursor:
     """Walks a map forward, slice by slice, beside a scan of the volume. Without a reader every slice is zeros."""
 
-    def __init__(self, reader: MapReader | None) -> None:
+    def __init__(self, reader: LeafSource | None) -> None:
         self._leaves = reader.leaves() if reader else iter(())
         self._leaf = next(self._leaves, None)
 

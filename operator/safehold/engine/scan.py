@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from safehold.engine.changed_blocks.touched import TouchedChunks
 from safehold.engine.chunks import ID_BYTES, ZERO_ID, chunk_id
 from safehold.engine.frames import Frame, FrameKind
 from safehold.engine.maps import MapCursor, slots_of
@@ -25,6 +26,10 @@ Claim = Callable[[list[bytes]], set[bytes]]
 def claim_nothing(_: list[bytes]) -> set[bytes]:
     """For who only compares."""
     return set()
+
+
+def release_nothing(_: Iterable[bytes]) -> None:
+    """For who claims nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,10 @@ class ScanPlan:
     stop: threading.Event
     limit_bytes: int | None = None
     """Look no further, where the disk is larger than what it is compared with."""
+    only: TouchedChunks | None = None
+    """Read these chunks and say nothing of the others."""
+    release: Callable[[Iterable[bytes]], None] = release_nothing
+    """Told the claimed chunks of batches that nobody took, because the scan ended early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +79,7 @@ def worker_threads() -> int:
 
 
 def scan(volume: ReadableDisk, plan: ScanPlan) -> Iterator[Batch]:
-    """The volume's batches in order, each exactly once, without gaps.
+    """The volume's batches in order, each exactly once, without gaps but those that `only` leaves.
 
     At most two batches per thread are under way: the consumer holds back the readers. InterruptedRunError when `stop`
     is set.
@@ -94,16 +103,29 @@ def scan(volume: ReadableDisk, plan: ScanPlan) -> Iterator[Batch]:
                 yield _result(pending.popleft())
         finally:
             executor.shutdown(wait=True, cancel_futures=True)
+            _release(pending, plan)
 
 
 def _result(item: Future[Batch] | Batch) -> Batch:
     return item if isinstance(item, Batch) else item.result()
 
 
+def _release(pending: Iterable[Future[Batch] | Batch], plan: ScanPlan) -> None:
+    for item in pending:
+        if isinstance(item, Future) and not item.cancelled() and item.exception() is None:
+            frame = item.result().frame
+            if frame:
+                plan.release([chunk_id for chunk_id, _ in frame.chunks])
+
+
 def _pieces(volume: ReadableDisk, plan: ScanPlan, size_bytes: int) -> Iterator[_Piece]:
     """The extents, widened to whole chunks, and the holes between them."""
     position = 0
     slots = slots_of(size_bytes, plan.chunk_bytes)
+    if plan.only:
+        for first, end in plan.only.runs():
+            yield from _cut(first, min(end, slots), plan.batch_chunks, is_data=True)
+        return
     for extent in volume.data_extents():
         first = max(extent.offset // plan.chunk_bytes, position)
         last = min(slots_of(extent.end, plan.chunk_bytes), slots)

@@ -3,7 +3,8 @@
 import threading
 from pathlib import Path
 
-from safehold.engine.backup import BackupRequest, VolumeInput, back_up
+from safehold.engine.backup import back_up
+from safehold.engine.backup_request import BackupRequest, VolumeInput
 from safehold.engine.manifest import BaseIdentity, Capture, Manifest, Owner
 from safehold.engine.repository import Repository
 from safehold.reasons import Reason

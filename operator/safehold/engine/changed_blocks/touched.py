@@ -7,6 +7,7 @@ from itertools import pairwise
 from safehold.engine.volumes import Extent
 
 _RUNS_OF_BYTES = re.compile(rb"\xff+|[^\x00\xff]", re.DOTALL)
+_FULL = memoryview(b"\xff" * 65536)
 
 
 class TouchedChunks:
@@ -28,9 +29,9 @@ class TouchedChunks:
             return
         self._bits[first_byte] |= head
         self._bits[last_byte] |= tail
-        inner = last_byte - first_byte - 1
-        if inner:
-            self._bits[first_byte + 1 : last_byte] = b"\xff" * inner
+        for start in range(first_byte + 1, last_byte, len(_FULL)):  # in pieces, or it would take memory a second time
+            end = min(start + len(_FULL), last_byte)
+            self._bits[start:end] = _FULL[: end - start]
 
     def __contains__(self, slot: int) -> bool:
         return bool(self._bits[slot >> 3] >> (slot & 7) & 1)

@@ -78,6 +78,11 @@ class Index:
             self._in_packs |= wanted
         return wanted
 
+    def release(self, chunk_ids: Iterable[bytes]) -> None:
+        """Take claims back: whoever claimed these ids has not packed them."""
+        with self._claiming:
+            self._in_packs.difference_update(chunk_ids)
+
     def known(self, chunk_ids: Iterable[bytes]) -> set[bytes]:
         """Those of the ids that need not be packed again, as far as a bounded number of requests can tell."""
         wanted = set(chunk_ids)

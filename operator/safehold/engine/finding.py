@@ -1,0 +1,94 @@
+"""How a run finds what changed of one volume: it asks who knows, decides what to believe, and reads accordingly."""
+
+from dataclasses import dataclass
+
+from safehold.engine.backup_request import VolumeInput
+from safehold.engine.changed_blocks.asking import ask
+from safehold.engine.changed_blocks.port import ChangeSource, Engine
+from safehold.engine.geometry import Geometry
+from safehold.engine.maps import VolumeMap
+from safehold.engine.parent import Parent
+from safehold.engine.passes import Findings, Keeper, Passes
+from safehold.engine.volumes import ReadableDisk
+from safehold.errors import ChangedBlocksError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A volume's new map, and how it came about."""
+
+    map: VolumeMap
+    findings: Findings
+    engine: Engine
+    reason: str
+    verified: bool = False
+
+
+class VolumeRun:
+    """One volume in one run."""
+
+    def __init__(
+        self, volume: VolumeInput, disk: ReadableDisk, *, keeper: Keeper, parent: Parent, geometry: Geometry
+    ) -> None:
+        self._volume = volume
+        self._disk = disk
+        self._keeper = keeper
+        self._parent = parent
+        self._geometry = geometry
+
+    def find(self) -> Found:
+        """Follow what is said to have changed; scan where nothing is said, or nothing that can be believed."""
+        if self._volume.changes is None:
+            return self._scanned(self._volume.scan_reason)
+        try:
+            return self._followed(self._volume.changes)
+        except ChangedBlocksError as problem:
+            if not self._volume.may_scan:
+                raise
+            return self._scanned(str(problem))
+
+    def _scanned(self, why: str) -> Found:
+        passes = self._passes()
+        point = self._parent.point if passes.has_previous else None
+        compared = f"everything was read and compared with {point}" if point else "everything was read"
+        reasons = [why] if point else [self._parent.lack]
+        return Found(
+            map=passes.scan(),
+            findings=passes.findings,
+            engine="Scan",
+            reason="; ".join([*reasons, compared]),
+        )
+
+    def _followed(self, changes: ChangeSource) -> Found:
+        volume = self._volume
+        doubt = self._parent.doubt(volume.name, changes.base, volume.source, self._disk.size_bytes)
+        passes = self._passes()
+        answer = ask(
+            changes,
+            since_base=doubt is None,
+            size_bytes=self._disk.size_bytes,
+            chunk_bytes=self._geometry.chunk_bytes,
+            stop=self._keeper.stop,
+        )
+        what = f"what changed since {self._parent.point}" if doubt is None else f"{doubt}; what is allocated"
+        if not volume.verify:
+            return Found(
+                map=passes.follow(answer), findings=passes.findings, engine=changes.engine, reason=f"{what} was read"
+            )
+        volume_map = passes.verify(answer)
+        return Found(
+            map=volume_map,
+            findings=passes.findings,
+            engine=changes.engine,
+            reason=f"{what} was asked for, and everything was read to verify it: {_verdict(passes.findings)}",
+            verified=True,
+        )
+
+    def _passes(self) -> Passes:
+        return Passes(self._keeper, self._disk, self._parent.map_of(self._volume.name), self._geometry)
+
+
+def _verdict(findings: Findings) -> str:
+    if findings.bytes_unannounced:
+        return f"{findings.bytes_unannounced} bytes differ that were not named, and what was read is stored"
+    return "nothing was left out"
