@@ -1,4 +1,4 @@
-"""Write the Python code of the SnapshotMetadata messages from hack/sandbox/csi/snapshot_metadata/schema.proto.
+"""Write the Python code of the SnapshotMetadata messages from its schema.proto.
 
 `--check` writes nothing and fails where the files differ from what would be written.
 """
@@ -11,8 +11,8 @@ from grpc_tools import protoc
 
 from generated_files import settle
 
-_ROOT = Path(__file__).parent
-SCHEMA = _ROOT / "sandbox" / "csi" / "snapshot_metadata" / "schema.proto"
+_ROOT = Path(__file__).parent.parent / "operator"
+SCHEMA = _ROOT / "safehold" / "engine" / "changed_blocks" / "snapshot_metadata" / "schema.proto"
 
 
 def files() -> dict[Path, str]:

@@ -8,7 +8,8 @@ from safehold.engine.backup_request import BackupRequest, VolumeInput
 from safehold.engine.manifest import BaseIdentity, Capture, Manifest, Owner
 from safehold.engine.repository import Repository
 from safehold.reasons import Reason
-from safehold.run import BackupRun, Engine, RunReport, VolumeReport, VolumeToBackUp
+from safehold.run import BackupRun, CsiChanges, Engine, RunReport, VolumeReport, VolumeToBackUp
+from safehold.worker.changes import csi_source
 from safehold.worker.folder import RunFolder
 from safehold.worker.lines import ProgressLines
 
@@ -38,6 +39,7 @@ def _input(volume: VolumeToBackUp) -> VolumeInput:
         claim=volume.claim,
         source=BaseIdentity(**volume.source.model_dump()),
         checkpoint=volume.checkpoint,
+        changes=csi_source(volume.changes) if isinstance(volume.changes, CsiChanges) else None,
         scan_reason=volume.scan_reason,
         may_scan=volume.may_scan,
         verify=volume.verify,

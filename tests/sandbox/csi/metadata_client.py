@@ -8,10 +8,10 @@ from typing import Any
 
 import grpc
 
+from safehold.engine.changed_blocks.snapshot_metadata import schema_pb2 as schema
 from sandbox.cluster.client import Cluster, Object
 from sandbox.cluster.kinds import SERVICE_ACCOUNT, SNAPSHOT_METADATA_SERVICE, Kind
 from sandbox.csi.names import DRIVER
-from sandbox.csi.snapshot_metadata import schema_pb2 as schema
 
 ROLE = Kind("rbac.authorization.k8s.io", "v1", "roles", "Role")
 ROLE_BINDING = Kind("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding")

@@ -11,6 +11,7 @@ import yaml
 
 from gen_snapshot_metadata import files
 from generated_files import settle
+from safehold.engine.changed_blocks.snapshot_metadata import schema_pb2 as schema
 from sandbox.apiserver.schema import CompiledSchema
 from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import (
@@ -20,7 +21,6 @@ from sandbox.cluster.kinds import (
     VOLUME_SNAPSHOT_CONTENT,
 )
 from sandbox.csi.names import DRIVER
-from sandbox.csi.snapshot_metadata import schema_pb2 as schema
 from sandbox.csi.snapshot_metadata.service import ServiceSettings
 
 from .conftest import Storage, running

@@ -13,13 +13,13 @@ from typing import Any
 import aiohttp
 import grpc
 
+from safehold.engine.changed_blocks.snapshot_metadata import schema_pb2 as schema
 from sandbox.certificates import serving_files
 from sandbox.cluster.client import Cluster
 from sandbox.cluster.errors import ApiError
 from sandbox.cluster.kinds import SNAPSHOT_METADATA_SERVICE
 from sandbox.csi.driver import Driver
 from sandbox.csi.names import DRIVER
-from sandbox.csi.snapshot_metadata import schema_pb2 as schema
 from sandbox.csi.snapshot_metadata.access import check_access
 from sandbox.csi.snapshot_metadata.blocks import Blocks
 from sandbox.csi.snapshot_metadata.extents import BlockType, Extent
