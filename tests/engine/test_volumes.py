@@ -1,6 +1,9 @@
 """Disks: what is read of them, and how they are written."""
 
+import mmap
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,53 @@ def test_a_disk_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> Non
         os.truncate(path, 500)
         with pytest.raises(VolumeError, match="ended while it was read: expected 1000 bytes, found 500"):
             volume.read_into([memoryview(bytearray(600)), memoryview(bytearray(400))], 0)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A disk that does not end at a page, still in the page cache and perhaps not yet on the medium."""
+    path = tmp_path / "disk"
+    path.write_bytes(os.urandom(10 * PAGE + 100))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "shift"),
+    [
+        (0, 4 * PAGE, 0),
+        (3 * PAGE, 4 * PAGE, 0),
+        (0, 4 * PAGE, 1),
+        (PAGE + 512, PAGE, 0),
+        (8 * PAGE, 2 * PAGE + 100, 0),
+        (100, 7, 3),
+    ],
+    ids=["pages", "later pages", "crooked buffer", "crooked offset", "the end", "bytes"],
+)
+def test_every_range_reads_as_it_was_written(written: Path, offset: int, length: int, shift: int) -> None:
+    """Whether a range can be read past the page cache or not, and though it is not on the medium yet."""
+    buffer = memoryview(mmap.mmap(-1, 16 * PAGE))[shift : shift + length]
+    with SourceVolume(written) as volume:
+        volume.read_into([buffer[: length // 2], buffer[length // 2 :]], offset)
+        volume.read_into([buffer], offset)
+    assert bytes(buffer) == written.read_bytes()[offset : offset + length]
+
+
+def test_reading_leaves_the_page_cache_alone(written: Path) -> None:
+    """A backup does not push out what the node's other programs have in memory."""
+    try:
+        os.close(os.open(written, os.O_RDONLY | os.O_DIRECT))
+    except OSError:
+        pytest.skip("this file system reads only through the page cache")
+    if shutil.which("fincore") is None:
+        pytest.skip("fincore (util-linux), which tells what is cached, is missing")
+    with SourceVolume(written) as volume:
+        os.sync()
+        volume.drop_cache()
+        volume.read_into([memoryview(mmap.mmap(-1, 10 * PAGE))], 0)
+        told = subprocess.run(
+            ["fincore", "--bytes", "--noheadings", "--output=RES", written], check=True, capture_output=True
+        )
+    assert int(told.stdout) == 0
 
 
 @pytest.mark.parametrize(

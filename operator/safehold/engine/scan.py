@@ -1,5 +1,6 @@
 """Reading a volume with all cores: chunks are named, compared with a map, and compressed if they are new."""
 
+import mmap
 import os
 import threading
 from collections import deque
@@ -16,7 +17,9 @@ from safehold.errors import InterruptedRunError
 
 _HOLE_SLOTS = 64 * 1024
 """A larger hole becomes several batches, so that what differs in one is a list of bounded length."""
+_FEWEST_THREADS = 4
 _MOST_THREADS = 8
+"""Each holds about 6 MiB: its batch, the compressor, and frames that wait to be packed."""
 _per_thread = threading.local()
 
 Claim = Callable[[list[bytes]], set[bytes]]
@@ -74,8 +77,8 @@ class _Piece:
 
 
 def worker_threads() -> int:
-    """Threads for hashing and compressing: one for each core we may use, within reason."""
-    return max(2, min(_MOST_THREADS, len(os.sched_getaffinity(0))))
+    """Threads that read, hash and compress: two for each core we may use, as one of them waits for the disk."""
+    return max(_FEWEST_THREADS, min(_MOST_THREADS, 2 * len(os.sched_getaffinity(0))))
 
 
 def scan(volume: ReadableDisk, plan: ScanPlan) -> Iterator[Batch]:
@@ -190,7 +193,8 @@ def _buffer(plan: ScanPlan) -> memoryview:
     """A buffer of the calling thread: its next batch fills it again, so nothing may keep a part of it."""
     size = plan.batch_chunks * plan.chunk_bytes
     if len(getattr(_per_thread, "buffer", b"")) != size:
-        _per_thread.buffer = memoryview(bytearray(size))
+        # A mapping begins at a page, as reading past the page cache wants it.
+        _per_thread.buffer = memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
     buffer: memoryview = _per_thread.buffer
     return buffer
 
