@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from safehold.engine.changed_blocks.touched import TouchedChunks
 from safehold.engine.comparing import differences
 from safehold.engine.manifest import Manifest
 from safehold.engine.restore import Restored, complete, fill
@@ -206,3 +207,28 @@ def test_the_head_is_written_last(tmp_path: Path) -> None:
         assert path.read_bytes().startswith(b"SAFEHOLD")
         target.finish()
     assert path.read_bytes() == b"a" * 5000 + b"b" * 4000
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_only_what_is_said_to_differ_is_completed(laboratory: Laboratory, noise: Noise, in_place: bool) -> None:
+    """Chunks outside are not looked at; the head, where the mark was, is always put right."""
+    content = noise(40 * CHUNK)
+    manifest = laboratory.back_up(laboratory.disk(content))
+    found = bytearray(content)
+    found[15 * CHUNK : 16 * CHUNK] = found[30 * CHUNK : 31 * CHUNK] = noise(CHUNK)
+    only = TouchedChunks(len(content), CHUNK)
+    only.add(Extent(30 * CHUNK, 1))
+    disk = laboratory.disk(bytes(found), "there")
+    restored = complete(
+        laboratory.domain(),
+        manifest,
+        "root",
+        disk,
+        stop=threading.Event(),
+        progress=lambda _: None,
+        in_place=in_place,
+        only=only,
+    )
+    found[30 * CHUNK : 31 * CHUNK] = content[30 * CHUNK : 31 * CHUNK]
+    assert disk.read_bytes() == bytes(found)
+    assert restored.bytes_written <= (9 if in_place else 1) * CHUNK

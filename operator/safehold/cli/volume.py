@@ -1,11 +1,13 @@
 """`safehold volume`: the engine on a plain disk file or block device, without Kubernetes."""
 
 import json
+import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
+from typing import TextIO
 
 import click
 
@@ -13,8 +15,11 @@ from safehold.cli.progress import progress_bar
 from safehold.cli.repository import Command, bandwidth_options, open_domain, repository_options, stop_on_signals
 from safehold.engine.backup import back_up
 from safehold.engine.backup_request import BackupRequest, VolumeInput
+from safehold.engine.changed_blocks.collecting import collect
+from safehold.engine.changed_blocks.extent_list import ExtentList
+from safehold.engine.changed_blocks.touched import TouchedChunks
 from safehold.engine.comparing import differences, volume_of
-from safehold.engine.manifest import Manifest, Owner, Statistics
+from safehold.engine.manifest import Manifest, Owner, Statistics, StoredVolume
 from safehold.engine.names import PointName
 from safehold.engine.repository import Domain
 from safehold.engine.restore import complete, fill
@@ -35,6 +40,13 @@ def command() -> None:
 @repository_options
 @click.option("--vm", required=True, help="Whose disk it is; points of a VM follow each other.")
 @click.option("--volume", required=True, help="The disk's name in the VM.")
+@click.option(
+    "--changed-extents",
+    type=click.File("r", lazy=False),
+    metavar="FILE|-",
+    help="Read only what FILE names: all that changed since the VM's last point, in order, as lines of "
+    '{"offset": BYTES, "length": BYTES}. A list that cannot be used is told, and all of DISK is read.',
+)
 @bandwidth_options
 @_OUTPUT
 def backup(
@@ -45,6 +57,7 @@ def backup(
     key_domain: str,
     vm: str,
     volume: str,
+    changed_extents: TextIO | None,
     limit_upload: float | None,
     limit_download: float | None,
     output: str,
@@ -61,10 +74,25 @@ def backup(
         limit_upload=limit_upload,
         limit_download=limit_download,
     )
-    request = BackupRequest(run_id=str(uuid.uuid4()), owner=_owner(vm), volumes=[VolumeInput(name=volume, path=disk)])
+    run_id = str(uuid.uuid4())
+    changes = _listed_changes(domain, vm, volume, changed_extents) if changed_extents else None
+    disks = [VolumeInput(name=volume, path=disk, checkpoint=run_id, changes=changes)]
+    request = BackupRequest(run_id=run_id, owner=_owner(vm), volumes=disks)
     with progress_bar("Backing up") as progress:
         manifest = back_up(domain, request, stop=stop, progress=progress)
     _show_backup(manifest, monotonic() - started, output)
+
+
+def _listed_changes(domain: Domain, vm: str, volume: str, extents: Iterable[str]) -> ExtentList:
+    """Changes since the VM's last point; UsageError if it has none of this disk."""
+    latest = domain.points.latest(_owner(vm))
+    parent = latest.volume(volume) if latest else None
+    if parent is None:
+        raise UsageError(
+            f"There is no earlier point of {vm} with the disk {volume} that changes could be since",
+            remedy="make the first one without --changed-extents",
+        )
+    return ExtentList(extents, parent.checkpoint)
 
 
 def _point_options(function: Command) -> Command:
@@ -89,6 +117,13 @@ def _point_options(function: Command) -> Command:
     help="DISK is there and has something in common with the point, such as a clone of the volume: read it, and write "
     "only what differs.",
 )
+@click.option(
+    "--changed-extents",
+    type=click.File("r", lazy=False),
+    metavar="FILE|-",
+    help="With --delta: DISK is what the point says but for what FILE names, so nothing else is looked at. Lines as "
+    "for backup. Ranges that are missing stay wrong; --verify finds them.",
+)
 @click.option("--verify", is_flag=True, help="Wait until the medium has everything, read it back and compare it.")
 @bandwidth_options
 @_OUTPUT
@@ -102,6 +137,7 @@ def restore(
     vm: str | None,
     volume: str | None,
     delta: bool,
+    changed_extents: TextIO | None,
     verify: bool,
     limit_upload: float | None,
     limit_download: float | None,
@@ -124,9 +160,15 @@ def restore(
     )
     manifest = _find_point(domain, restore_point, vm)
     name = volume or _only_volume(manifest)
-    restoring = complete if delta else fill
-    with _counted("Restoring", volume_of(manifest, name).size_bytes) as count:
-        restored = restoring(domain, manifest, name, disk, stop=stop, progress=count, read_back=verify)
+    stored = volume_of(manifest, name)
+    if changed_extents and not delta:
+        raise UsageError("--changed-extents says what to complete of a disk that is there", remedy="add --delta")
+    only = _listed_chunks(stored, changed_extents, stop) if changed_extents else None
+    with _counted("Restoring", stored.size_bytes) as count:
+        if delta:
+            restored = complete(domain, manifest, name, disk, stop=stop, progress=count, read_back=verify, only=only)
+        else:
+            restored = fill(domain, manifest, name, disk, stop=stop, progress=count, read_back=verify)
     result = {
         "restorePoint": manifest.point,
         "volume": name,
@@ -136,6 +178,12 @@ def restore(
         "seconds": round(monotonic() - started, 3),
     }
     _show(result, f"{'Restored and verified' if verify else 'Restored'} {disk}", output)
+
+
+def _listed_chunks(volume: StoredVolume, extents: Iterable[str], stop: threading.Event) -> TouchedChunks:
+    """The chunks of a point's volume that the list touches; ChangedBlocksError if it is malformed."""
+    listed = ExtentList(extents, volume.checkpoint).changed()
+    return collect(listed, size_bytes=volume.size_bytes, chunk_bytes=volume.chunk_bytes, stop=stop)
 
 
 @command.command("diff")

@@ -4,8 +4,10 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from safehold.engine.changed_blocks.touched import TouchedChunks
 from safehold.engine.frames import FrameKind
 from safehold.engine.manifest import Manifest, StoredVolume
+from safehold.engine.map_paths import MapPaths
 from safehold.engine.maps import MapCursor, MapReader
 from safehold.engine.reading import ChunkReader
 from safehold.engine.repository import Domain
@@ -39,18 +41,29 @@ def map_of(domain: Domain, manifest: Manifest, volume: StoredVolume) -> MapReade
 
 
 def compare(
-    domain: Domain, manifest: Manifest, volume: StoredVolume, disk: SourceVolume, *, stop: threading.Event
+    domain: Domain,
+    manifest: Manifest,
+    volume: StoredVolume,
+    disk: SourceVolume,
+    *,
+    stop: threading.Event,
+    only: TouchedChunks | None = None,
 ) -> Iterator[Batch]:
-    """The disk, as far as the volume goes, in batches that say which chunks differ and what the point has there."""
+    """The disk, as far as the volume goes, in batches that say which chunks differ and what the point has there.
+
+    With `only`, these chunks are read and nothing else: of the disk, and of the map the way to them.
+    """
+    reader = map_of(domain, manifest, volume)
     keys = domain.keys.key_set(bytes.fromhex(manifest.key_set), manifest.point)
     plan = ScanPlan(
         chunk_bytes=volume.chunk_bytes,
         batch_chunks=max(1, domain.geometry.frame_bytes // volume.chunk_bytes),
         id_key=keys.id_key,
-        previous=MapCursor(map_of(domain, manifest, volume)),
+        previous=MapCursor(MapPaths(reader, only) if only else reader),
         claim=claim_nothing,
         stop=stop,
         limit_bytes=volume.size_bytes,
+        only=only,
     )
     return scan(disk, plan)
 

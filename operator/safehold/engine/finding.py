@@ -38,30 +38,26 @@ class VolumeRun:
 
     def find(self) -> Found:
         """Follow what is said to have changed; scan where nothing is said, or nothing that can be believed."""
-        if self._volume.changes is None:
-            return self._scanned(self._volume.scan_reason)
-        try:
-            return self._followed(self._volume.changes)
-        except ChangedBlocksError as problem:
-            if not self._volume.may_scan:
-                raise
-            return self._scanned(str(problem))
-
-    def _scanned(self, why: str) -> Found:
-        passes = self._passes()
-        point = self._parent.point if passes.has_previous else None
-        compared = f"everything was read and compared with {point}" if point else "everything was read"
-        reasons = [why] if point else [self._parent.lack]
-        return Found(
-            map=passes.scan(),
-            findings=passes.findings,
-            engine="Scan",
-            reason="; ".join([*reasons, compared]),
-        )
-
-    def _followed(self, changes: ChangeSource) -> Found:
         volume = self._volume
-        doubt = self._parent.doubt(volume.name, changes.base, volume.source, self._disk.size_bytes)
+        if volume.changes is None:
+            return self._scanned([volume.scan_reason])
+        doubt = self._parent.doubt(volume.name, volume.changes.base, volume.source, self._disk.size_bytes)
+        try:
+            return self._followed(volume.changes, doubt)
+        except ChangedBlocksError as problem:
+            if not volume.may_scan:
+                raise
+            return self._scanned([doubt, str(problem)] if doubt else [str(problem)])
+
+    def _scanned(self, why: list[str]) -> Found:
+        passes = self._passes()
+        if passes.has_previous:
+            reasons = [*why, f"everything was read and compared with {self._parent.point}"]
+        else:
+            reasons = list(dict.fromkeys([*why, self._parent.lack, "everything was read"]))
+        return Found(map=passes.scan(), findings=passes.findings, engine="Scan", reason="; ".join(reasons))
+
+    def _followed(self, changes: ChangeSource, doubt: str | None) -> Found:
         passes = self._passes()
         answer = ask(
             changes,
@@ -71,7 +67,7 @@ class VolumeRun:
             stop=self._keeper.stop,
         )
         what = f"what changed since {self._parent.point}" if doubt is None else f"{doubt}; what is allocated"
-        if not volume.verify:
+        if not self._volume.verify:
             return Found(
                 map=passes.follow(answer), findings=passes.findings, engine=changes.engine, reason=f"{what} was read"
             )

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from safehold.engine.changed_blocks.touched import TouchedChunks
 from safehold.engine.chunks import ID_BYTES, ZERO_ID
 from safehold.engine.comparing import ReportBytes, compare, map_of, verify, volume_of
 from safehold.engine.frames import FrameKind
@@ -15,7 +16,8 @@ from safehold.engine.manifest import Manifest, StoredVolume
 from safehold.engine.maps import MapReader
 from safehold.engine.reading import ChunkReader, PackRange, locate_all, plan_ranges
 from safehold.engine.repository import Domain
-from safehold.engine.targets import TargetVolume
+from safehold.engine.scan import Batch
+from safehold.engine.targets import HEAD_BYTES, TargetVolume
 from safehold.engine.volumes import Extent, SourceVolume
 from safehold.errors import InterruptedRunError, PointError, SafeholdError
 
@@ -70,17 +72,23 @@ def complete(
     progress: ReportBytes,
     in_place: bool = False,
     read_back: bool = False,
+    only: TouchedChunks | None = None,
 ) -> Restored:
     """Make a disk that is there already, such as a clone, what the point says: read it, and move what differs.
+
+    With `only`, the caller knows that the disk is what the point says outside of these chunks: only they are read.
 
     Meanwhile it cannot be taken for whole: a file has another name (`.partial`), and anything else no head. A disk
     that such an attempt has left is completed by the next.
     """
     volume = volume_of(manifest, name)
     target = TargetVolume(path, volume.size_bytes, in_place=in_place, keep=True)
+    if only and target.in_place:  # where the mark is
+        only.add(Extent(0, min(HEAD_BYTES, volume.size_bytes)))
     with _filling(target), SourceVolume(target.filling) as disk:
         filling = _Filling(domain, manifest, volume, target, stop)
-        filling.run(_differing_chunks(domain, manifest, volume, disk, filling, stop, progress))
+        batches = compare(domain, manifest, volume, disk, stop=stop, only=only)
+        filling.run(_differing_chunks(batches, filling, progress))
         _finish(domain, manifest, name, target, stop, read_back=read_back)
     return Restored(bytes_total=volume.size_bytes, bytes_written=filling.bytes_written)
 
@@ -133,18 +141,10 @@ def _all_chunks(source: MapReader, filling: "_Filling", progress: ReportBytes) -
     progress(filling.bytes_between(position, filling.slots))
 
 
-def _differing_chunks(
-    domain: Domain,
-    manifest: Manifest,
-    volume: StoredVolume,
-    disk: SourceVolume,
-    filling: "_Filling",
-    stop: threading.Event,
-    progress: ReportBytes,
-) -> Wanted:
+def _differing_chunks(batches: Iterable[Batch], filling: "_Filling", progress: ReportBytes) -> Wanted:
     """The chunks that the disk lacks; what the point has zeros for is zeroed on the way."""
-    first = last = 0
-    for batch in compare(domain, manifest, volume, disk, stop=stop):
+    first = last = position = 0
+    for batch in batches:
         for slot, wanted in batch.changed:
             if wanted != ZERO_ID:
                 yield slot, wanted
@@ -153,8 +153,10 @@ def _differing_chunks(
                 filling.zero_between(first, last)
                 first = slot
             last = slot + 1
-        progress(filling.bytes_between(batch.first, batch.first + batch.slots))
+        done, position = position, batch.first + batch.slots
+        progress(filling.bytes_between(done, position))
     filling.zero_between(first, last)
+    progress(filling.bytes_between(position, filling.slots))
 
 
 class _Filling:

@@ -19,7 +19,7 @@ _PUNCH_HOLE = 0x01 | 0x02
 """fallocate: FALLOC_FL_KEEP_SIZE and FALLOC_FL_PUNCH_HOLE. On a device: discard, where it reads as zeros then."""
 _ZERO_STEP_BYTES = 1 << 30
 """A range zeroed by one call, so that a stop is heeded between calls on devices that write the zeros."""
-_HEAD_BYTES = 4096
+HEAD_BYTES = 4096
 """What is kept back of a disk that is filled in place: without it no partition table or file system is recognised."""
 _MARK = b"SAFEHOLD: this disk is filled in part, do not use it\n"
 _MOST_PIECES = 512
@@ -40,7 +40,7 @@ class TargetVolume:
         self.size_bytes = size_bytes
         self._is_device = path.is_block_device()
         self._keep = keep
-        self._head = bytearray(min(_HEAD_BYTES, size_bytes))
+        self._head = bytearray(min(HEAD_BYTES, size_bytes))
         self.in_place = in_place or self._is_device
         if path.exists() and not self._is_device and not path.is_file():
             raise VolumeError(f"{path} is not a disk", expected="a regular file or a block device")

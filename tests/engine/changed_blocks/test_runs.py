@@ -143,7 +143,7 @@ def test_a_broken_answer_is_not_used(vm: ChangingVM, told: type[Told], noise: No
     assert vm.laboratory.restored(manifest) == after
     stored = manifest.volumes[0]
     assert stored.engine == "Scan"
-    assert "changed-block service" in stored.engine_reason or "cut" in stored.engine_reason
+    assert "What is said of changed blocks has" in stored.engine_reason or "cut" in stored.engine_reason
     assert f"everything was read and compared with {manifest.parent}" in stored.engine_reason
 
 

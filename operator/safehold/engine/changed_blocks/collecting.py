@@ -27,17 +27,17 @@ def checked(extents: Iterator[Extent], size_bytes: int) -> Iterator[Extent]:
     for extent in extents:
         if extent.length <= 0:
             raise ChangedBlocksError(
-                "The changed-block service names an empty range", found=f"{extent.length} bytes at {extent.offset}"
+                "What is said of changed blocks has an empty range", found=f"{extent.length} bytes at {extent.offset}"
             )
         if extent.offset < position:
             raise ChangedBlocksError(
-                "The changed-block service names ranges that overlap or are out of order",
+                "What is said of changed blocks has ranges that overlap or are out of order",
                 expected=f"an offset from {position} on",
                 found=extent.offset,
             )
         if extent.end > size_bytes:
             raise ChangedBlocksError(
-                "The changed-block service names a range past the disk's end",
+                "What is said of changed blocks has a range past the disk's end",
                 expected=f"at most {size_bytes}",
                 found=extent.end,
             )

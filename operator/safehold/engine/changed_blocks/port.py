@@ -6,8 +6,8 @@ from typing import Literal, Protocol
 
 from safehold.engine.volumes import Extent
 
-Engine = Literal["Scan", "CSI", "KubeVirt"]
-"""How the changed blocks of a volume were found; `Scan` reads all and asks nobody."""
+Engine = Literal["Scan", "CSI", "KubeVirt", "Listed"]
+"""How the changed blocks of a volume were found; `Scan` asks nobody, `Listed` is what a person gave."""
 
 
 class ChangedBlocks(Protocol):
