@@ -67,6 +67,11 @@ def snapshot_name(backup: str, backup_uid: str) -> str:
     return _name(f"safehold-{backup}", "snapshot", backup_uid)
 
 
+def own_snapshot_name(backup_uid: str, volume: str) -> str:
+    """Name of our VolumeSnapshot of one volume, in the VM's namespace, when KubeVirt could not snapshot the VM."""
+    return _name(f"safehold-{volume}", "own-snapshot", backup_uid, volume)
+
+
 def pair_name(backup_uid: str, volume: str) -> str:
     """Name of our VolumeSnapshotContent, and of the VolumeSnapshot in the operator's namespace, for one volume."""
     return _name(f"safehold-{volume}", "pair", backup_uid, volume)
