@@ -60,9 +60,10 @@ async def observe_own_capture(cluster: Cluster, backup: VMBackup, fallback: Fall
 
 async def take_volume_snapshots(cluster: Cluster, step: TakeVolumeSnapshots) -> None:
     """Ask for all cuts at the same moment; what an earlier try asked for already stays as it is."""
-    async with asyncio.TaskGroup() as asking:
-        for snapshot in step.snapshots:
-            asking.create_task(cluster.create_if_absent(VOLUME_SNAPSHOT, _manifest(step, snapshot)))
+    asked = (cluster.create_if_absent(VOLUME_SNAPSHOT, _manifest(step, snapshot)) for snapshot in step.snapshots)
+    for answer in await asyncio.gather(*asked, return_exceptions=True):
+        if isinstance(answer, BaseException):
+            raise answer
 
 
 def _manifest(step: TakeVolumeSnapshots, snapshot: NewVolumeSnapshot) -> Manifest:
