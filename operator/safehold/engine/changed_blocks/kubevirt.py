@@ -1,0 +1,93 @@
+"""A disk that KubeVirt serves from a VirtualMachineBackup in pull mode: its bytes, and its changed blocks."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, Self
+
+from safehold.engine.changed_blocks.kubevirt_connection import PATIENCE_SECONDS, PullConnection, PullEndpoint
+from safehold.engine.changed_blocks.kubevirt_map import PullMap
+from safehold.engine.volumes import Extent
+from safehold.errors import ChangedBlocksError, VolumeError
+
+_LARGEST_BYTES = 1 << 60
+
+
+@dataclass(frozen=True, slots=True)
+class PulledChanges:
+    """Who is asked for the changed blocks of one disk. `base` is the checkpoint of an incremental backup."""
+
+    endpoint: PullEndpoint
+    base: str | None
+    patience_seconds: float = PATIENCE_SECONDS
+
+    @property
+    def engine(self) -> Literal["KubeVirt"]:
+        """What the point and the status call it."""
+        return "KubeVirt"
+
+    @contextmanager
+    def open(self, size_bytes: int) -> Iterator[PullMap]:
+        """The disk's map, which must end where the disk of this size does."""
+        connection = PullConnection(self.endpoint, patience_seconds=self.patience_seconds)
+        try:
+            yield PullMap(connection, is_delta=self.base is not None, expected_bytes=size_bytes)
+        finally:
+            connection.close()
+
+    def disk(self) -> "PulledDisk":
+        """The bytes of the same disk."""
+        return PulledDisk(self)
+
+
+class PulledDisk:
+    """A disk at the backup's point in time, which stays as it is while the guest goes on writing.
+
+    Its bytes do not depend on what the map says about them; only its size is found in the map, as KubeVirt tells it
+    nowhere else, and is measured where the map cannot be believed.
+    """
+
+    def __init__(self, changes: PulledChanges) -> None:
+        self._connection = PullConnection(changes.endpoint, patience_seconds=changes.patience_seconds)
+        self._url = changes.endpoint.data_url
+        try:
+            self.size_bytes = PullMap(self._connection, is_delta=changes.base is not None).size_bytes()
+        except ChangedBlocksError:
+            self.size_bytes = self._measured()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def data_extents(self) -> Iterator[Extent]:
+        """The whole disk."""
+        yield Extent(0, self.size_bytes)
+
+    def read_into(self, buffers: list[memoryview], offset: int) -> None:
+        """Fill the buffers, one after the other, from `offset`. Called by several threads."""
+        for buffer in buffers:
+            got = self._connection.read_into(buffer, offset)
+            if got < len(buffer):
+                raise VolumeError(
+                    f"{self._url} ended while it was read", expected=f"{self.size_bytes} bytes", found=offset + got
+                )
+            offset += len(buffer)
+
+    def _measured(self) -> int:
+        """The first offset at which the server says, in a whole answer, that no byte is.
+
+        An error is no such answer, so a disk never becomes shorter by one.
+        """
+        inside, outside = 0, _LARGEST_BYTES
+        probe = memoryview(bytearray(1))
+        while inside < outside:
+            middle = (inside + outside) // 2
+            if self._connection.read_into(probe, middle):
+                inside = middle + 1
+            else:
+                outside = middle
+        if inside == 0:
+            raise VolumeError(f"The disk at {self._url} is empty", remedy="an empty disk never becomes a restore point")
+        return inside
