@@ -120,5 +120,7 @@ class Reason(StrEnum):
     """The repository or an object in it has a format version that this release does not read."""
     VOLUME_ERROR = "VolumeError"
     """A volume could not be read or written to its end."""
+    ENGINE_NOT_AVAILABLE = "EngineNotAvailable"
+    """None of `changedBlocks.engines` can be used for the VM; the message says why."""
     CHANGED_BLOCKS_REFUSED = "ChangedBlocksRefused"
     """What is said to have changed on a disk cannot be believed, and reading all of it instead is not allowed."""

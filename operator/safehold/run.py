@@ -21,6 +21,8 @@ CREDENTIALS_FILE = "credentials"
 """An AWS shared credentials file with the profile `default`; absent where the pod's own identity is used."""
 CA_FILE = "ca.pem"
 """PEM bundle for the endpoint, where the target names one."""
+PULL_TOKEN_FILE = "pull.token"  # noqa: S105 (a file's name)
+"""The token with which disks are pulled from KubeVirt's backup, where a volume's changes name this file."""
 ENVELOPE_FILE = "envelope.key"
 """32 random bytes of this run only. What a restore recalls of the VM is sealed with it before it is printed."""
 EXIT_FAILED = 1

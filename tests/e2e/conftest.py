@@ -41,15 +41,22 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def guests(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guests]:
-    """A sandbox of its own with Safehold, and in it the VMs `orders` (Block, Filesystem) and `web` (Block) that run."""
+    """A sandbox of its own with Safehold, and in it the VMs `orders` (Block, Filesystem) and `web` (Block) that run.
+
+    KubeVirt tracks the changed blocks of `orders`, and Safehold may use its backups.
+    """
     if os.geteuid() != 0:
         pytest.skip("the controller and its Jobs run in containers, for which the sandbox's kubelet needs root")
     if not qemu_installed():
         pytest.skip("QEMU is not installed: run `make system` as root")
     folder = tmp_path_factory.mktemp("guests")
-    async with running_world(folder / "state", no_qemu=False) as world, world.tenant(NAMESPACE) as tenant:
+    engines = {"kubevirt": True}
+    async with (
+        running_world(folder / "state", no_qemu=False, engines=engines) as world,
+        world.tenant(NAMESPACE) as tenant,
+    ):
         guests = Guests(world, tenant, folder)
-        await asyncio.gather(guests.boot("orders", "Block", "Filesystem"), guests.boot("web", "Block"))
+        await asyncio.gather(guests.boot("orders", "Block", "Filesystem", tracked=True), guests.boot("web", "Block"))
         yield guests
 
 

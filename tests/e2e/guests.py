@@ -45,8 +45,11 @@ class Guests:
         """State folder of the sandbox's KubeVirt."""
         return self.world.sandbox.state / "kubevirt"
 
-    async def boot(self, name: str, *modes: str) -> None:
-        """A VM with a disk of each volume mode; returns when its agent answers."""
+    async def boot(self, name: str, *modes: str, tracked: bool = False) -> None:
+        """A VM with a disk of each volume mode; returns when its agent answers.
+
+        `tracked`: KubeVirt tracks its changed blocks.
+        """
         volumes = {f"disk{number}": mode for number, mode in enumerate(modes)}
         claims = [
             self.tenant.manifest(
@@ -68,7 +71,9 @@ class Guests:
             "volumes": [{"name": v, "persistentVolumeClaim": {"claimName": f"{name}-{v}"}} for v in volumes],
         }
         spec = {"runStrategy": "Always", "template": {"metadata": {}, "spec": instance}}
-        await self.world.apply(*claims, self.tenant.manifest("kubevirt.io/v1", "VirtualMachine", name, spec))
+        vm = self.tenant.manifest("kubevirt.io/v1", "VirtualMachine", name, spec)
+        vm["metadata"]["labels"] = {"changedBlockTracking": "true"} if tracked else {}
+        await self.world.apply(*claims, vm)
         await self.agent(name)
 
     async def agent(self, vm: str, *, connected: bool = True) -> None:

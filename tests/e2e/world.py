@@ -172,8 +172,10 @@ def _is_available(deployment: Object) -> bool:
 
 
 @asynccontextmanager
-async def running_world(state: Path, *, no_qemu: bool, buckets: Iterable[str] = (BUCKET,)) -> AsyncIterator[World]:
-    """Start the sandbox, install the chart, and make the shared target."""
+async def running_world(
+    state: Path, *, no_qemu: bool, buckets: Iterable[str] = (BUCKET,), **values: Any
+) -> AsyncIterator[World]:
+    """Start the sandbox, install the chart with these values besides, and make the shared target."""
     async with (
         Sandbox(state, no_qemu=no_qemu, buckets=tuple(buckets)) as sandbox,
         Cluster.connect(sandbox.kubeconfig, "tests") as cluster,
@@ -182,7 +184,7 @@ async def running_world(state: Path, *, no_qemu: bool, buckets: Iterable[str] = 
             sandbox=sandbox,
             kubectl=Kubectl(sandbox.kubeconfig),
             cluster=cluster,
-            values=_values(),
+            values={**_values(), **values},
             recorder=Recorder(cluster, sandbox.state / "kubelet" / "pods", sandbox.state / "kept-logs"),
             access=_access(sandbox.s3_credentials),
             key=RepositoryKey.generate(),

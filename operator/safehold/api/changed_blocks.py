@@ -10,7 +10,11 @@ from safehold.api.base import ApiModel, rules
 ChangedBlocksEngine = Literal["CSI", "KubeVirt", "Scan"]
 
 _ONCE_EACH = rules(
-    ("self.all(engine, self.exists_one(other, other == engine))", "name each engine once: the order is the preference")
+    ("self.all(engine, self.exists_one(other, other == engine))", "name each engine once: the order is the preference"),
+    (
+        "!('KubeVirt' in self) || self[0] == 'KubeVirt'",
+        "name KubeVirt first: it is a capture of its own, which takes the place of the snapshot that the others read",
+    ),
 )
 _DEFAULT_ENGINES: list[ChangedBlocksEngine] = ["CSI", "Scan"]
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -24,7 +28,7 @@ class ChangedBlocks(ApiModel):
     )
     """What may be used, the first that fits each volume.
 
-    CSI: the storage's own answer (SnapshotMetadata), for Block volumes. KubeVirt: QEMU's, for VMs that run. Scan: read
+    CSI: the storage's own answer (SnapshotMetadata), for Block volumes. KubeVirt: QEMU's, of running VMs. Scan: read
     everything and compare. A volume for which none fits fails the run, so leave Scan out only to forbid full reads.
     """
     verify_every: Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3}[hd])$", max_length=5)] = "7d"

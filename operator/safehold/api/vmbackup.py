@@ -25,7 +25,6 @@ from safehold.api.base import (
 )
 from safehold.api.changed_blocks import ChangedBlocks
 from safehold.api.consistency import Consistency
-from safehold.api.fallback import FallbackCapture
 from safehold.api.policy import DeletionPolicy
 from safehold.api.references import TargetKind, TargetRef
 
@@ -34,6 +33,7 @@ FrozenObservation = Literal["Observed", "UpperBound"]
 SnapshotDeletionPolicy = Literal["Retain", "Delete"]
 VolumeRole = Literal["Disk", "MemoryDump"]
 MemoryDumpPhase = Literal["Dumping", "Detaching", "Snapshotting", "Captured", "Stored", "Failed"]
+Checkpoint = Annotated[str, Field(max_length=253)]
 
 
 def _immutable(field: str) -> dict[str, object]:
@@ -95,8 +95,6 @@ class ReachedConsistency(ApiModel):
     """How long the guest was frozen; absent when unknown."""
     frozen_observation: FrozenObservation | None = None
     """Observed: freeze and thaw were both seen. UpperBound: the guest was frozen for at most that long."""
-    skew_millis: Count | None = None
-    """How long after the first volume the last one was cut, where nothing held the guest; absent for one instant."""
     indications: Annotated[list[Word], Field(max_length=16)] = Field(default_factory=list)
     """What KubeVirt said about the snapshot, such as Online and GuestAgent."""
 
@@ -161,7 +159,7 @@ class SnapshotHandle(ApiModel):
     volume: Word
     """The VM's name of the volume."""
     volume_snapshot: Name
-    """The VolumeSnapshot in the VM's namespace: KubeVirt's, or our own of a fallback."""
+    """KubeVirt's VolumeSnapshot in the VM's namespace."""
     volume_snapshot_uid: Uid
     """Its uid."""
     content: Name
@@ -207,6 +205,27 @@ class MemoryDump(ApiModel):
     """Its uid."""
     file_name: Annotated[str, Field(max_length=255)] | None = None
     """KubeVirt's name of the file in it: an ELF core of the guest's physical memory."""
+
+
+class PullCapture(ApiModel):
+    """KubeVirt's own backup of the running VM, from which the worker pulls the disks."""
+
+    name: Name | None = None
+    """The VirtualMachineBackup, and its scratch claim and token Secret, in the VM's namespace."""
+    uid: Uid | None = None
+    """The VirtualMachineBackup's uid."""
+    tracker: Name | None = None
+    """The VirtualMachineBackupTracker, which stays from run to run."""
+    instance_uid: Uid | None = None
+    """uid of the VirtualMachineInstance that ran."""
+    checkpoint: Checkpoint | None = None
+    """KubeVirt's name of the point in time."""
+    base: Checkpoint | None = None
+    """The checkpoint that KubeVirt says the changes since; absent for a full backup."""
+    full_reason: Sentence | None = None
+    """Why KubeVirt was asked for a full backup."""
+    refusal: Sentence | None = None
+    """Why a snapshot was taken instead."""
 
 
 class BackupSummary(ApiModel):
@@ -255,8 +274,6 @@ class VMBackupStatus(Status, ByteCounts):
     """How changed blocks were found."""
     consistency: ReachedConsistency | None = None
     """How well quiesced the capture is."""
-    fallback: FallbackCapture | None = None
-    """Why and how the volumes were cut without KubeVirt, where they were."""
     thaw_time: Time | None = None
     """When Safehold first thawed the guest itself, because KubeVirt had left it frozen."""
     volumes: Annotated[list[VolumeBackup], Field(max_length=MAX_VOLUMES, json_schema_extra=list_map("name"))] = Field(
@@ -273,14 +290,14 @@ class VMBackupStatus(Status, ByteCounts):
     """The VirtualMachineSnapshot of this run."""
     snapshot_uid: Uid | None = None
     """Its uid."""
-    snapshot_error: Sentence | None = None
-    """What KubeVirt complained about last while it took the snapshot."""
     job_name: Name | None = None
     """The worker Job in the operator's namespace."""
     handles: Annotated[list[SnapshotHandle], Field(max_length=MAX_VOLUMES, json_schema_extra=list_map("volume"))] = (
         Field(default_factory=list)
     )
     """The snapshots that this run holds on to, and what has to be set back."""
+    pull: PullCapture | None = None
+    """KubeVirt's own backup, where `changedBlocks.engines` begins with KubeVirt."""
     failure: Failure | None = None
     """Why the run failed."""
 

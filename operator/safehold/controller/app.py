@@ -111,6 +111,7 @@ def _backups(operator: Operator) -> BackupReconciler:
             operator_namespace=settings.operator_namespace,
             endpoint_rules=operator.endpoint_rules,
             freezes=freezes,
+            pull_enabled=settings.kubevirt_engine,
         ),
         hands=BackupHands(cluster=operator.cluster, pod=settings.worker_pod(), freezes=freezes),
         slots=RunSlots(settings.max_active_runs, lambda key: operator.look_at(VM_BACKUP.plural, *key)),

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from safehold.api.base import Failure
 from safehold.api.vmbackup import VMBackup, VMBackupStatus
 from safehold.controller.complaints import under_complaint
 from safehold.controller.memo import Operator
@@ -18,9 +17,11 @@ from safehold.kube.events import emit
 from safehold.kube.finalizers import remove_finalizer
 from safehold.kube.kinds import VM_BACKUP
 from safehold.kube.status import apply_status
-from safehold.plan.backup.reconcile import needs_slot, next_step, stage_of
+from safehold.plan.backup.reconcile import after_refused_step, needs_slot, next_step, stage_of
 from safehold.plan.backup.run import BackupRules, Decision
+from safehold.plan.backup.steps import Step
 from safehold.plan.conditions import is_finished
+from safehold.plan.refusal import Refusal
 
 _PASSES = 50
 """Decisions in one reconcile; far more than a run has, so that a defect cannot spin."""
@@ -70,8 +71,8 @@ class BackupReconciler:
             except SafeholdError as error:
                 if error.retryable or stage_of(backup) in ("Ending", "Finished"):
                     raise
-                # The cluster will not take the step however often it is asked: the run fails, and cleans up.
-                return await self._give_up(backup, decision, error)
+                # The cluster will not take the step however often it is asked: the run fails, or does without it.
+                return await self._give_up(backup, decision, step, error)
         await apply_status(self.operator.cluster, backup, begun, decision.status)
         if decision.released:
             self.operator.released.add(backup.metadata.uid)
@@ -80,9 +81,9 @@ class BackupReconciler:
             self.slots.give(key)
         return decision
 
-    async def _give_up(self, backup: VMBackup, decision: Decision, error: SafeholdError) -> Decision:
-        failure = Failure(reason=error.reason.value, message=str(error)[:1024])
-        status = decision.status.model_copy(update={"failure": failure})
+    async def _give_up(self, backup: VMBackup, decision: Decision, step: Step, error: SafeholdError) -> Decision:
+        refusal = Refusal(error.reason, str(error))
+        status = after_refused_step(backup, decision.status, step, refusal)
         await apply_status(self.operator.cluster, backup, decision.status, status)
         return Decision(status=status)
 
@@ -112,4 +113,6 @@ def backup_rules(settings: ControllerSettings, cluster_id: str) -> BackupRules:
         prepare_timeout=timedelta(seconds=settings.prepare_timeout_seconds),
         poll_seconds=settings.poll_seconds,
         clone_storage_class=settings.clone_storage_class,
+        scratch_storage_class=settings.scratch_storage_class,
+        pull_timeout=timedelta(seconds=settings.pull_timeout_seconds),
     )

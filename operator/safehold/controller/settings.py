@@ -47,6 +47,13 @@ class ControllerSettings(BaseSettings):
     clone_storage_class: str | None = None
     """StorageClass of the volumes that workers read, of the same driver as the source's; absent: the source's own."""
 
+    kubevirt_engine: bool = False
+    """Whether policies may choose KubeVirt's own backups, for which more rights are needed; the chart gives both."""
+    pull_timeout_seconds: int = Field(default=21600, ge=600)
+    """When KubeVirt ends a backup of its own by itself. Until then it holds up drains and migrations of the VM."""
+    scratch_storage_class: str | None = None
+    """StorageClass of the scratch volumes that KubeVirt's own backups need; absent: that of the VM's first disk."""
+
     allow_local_endpoints: bool = False
     """Whether object stores may be at loopback and link-local addresses: for the sandbox, never for tenants."""
 

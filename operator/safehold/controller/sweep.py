@@ -38,7 +38,13 @@ async def sweep_forever(operator: Operator, hands: BackupHands) -> None:
     while True:
         try:
             await look_at_everything(operator)
-            await sweep(operator.cluster, hands, operator_namespace=operator.settings.operator_namespace)
+            settings = operator.settings
+            await sweep(
+                operator.cluster,
+                hands,
+                operator_namespace=settings.operator_namespace,
+                pulls=settings.kubevirt_engine,
+            )
         except SafeholdError as error:
             logger.warning("the sweep was interrupted: %s", error)
         except Exception:  # edge of the process: without a next round nothing would be swept until a restart
@@ -61,19 +67,21 @@ def is_over(found: Mapping[str, Any]) -> bool:
     return completion is not None and "deletionTimestamp" not in found["metadata"]
 
 
-async def sweep(cluster: Cluster, hands: BackupHands, *, operator_namespace: str) -> None:
+async def sweep(cluster: Cluster, hands: BackupHands, *, operator_namespace: str, pulls: bool = False) -> None:
     """Take away what belongs to objects of ours that do not exist any more."""
     # In this order: an object that is listed first belongs to an owner that was created before.
-    owners = await owners_of_leftovers(cluster, operator_namespace=operator_namespace)
+    owners = await owners_of_leftovers(cluster, operator_namespace=operator_namespace, pulls=pulls)
     living = {found["metadata"]["uid"] for kind in OWNERS for found in await cluster.list(kind)}
     for uid in sorted(owners - living):
         logger.info("takes away what is left of the object with uid %s, which is gone", uid)
-        await _sweep_run(cluster, hands, uid, operator_namespace=operator_namespace)
+        await _sweep_run(cluster, hands, uid, operator_namespace=operator_namespace, pulls=pulls)
 
 
-async def _sweep_run(cluster: Cluster, hands: BackupHands, uid: str, *, operator_namespace: str) -> None:
+async def _sweep_run(cluster: Cluster, hands: BackupHands, uid: str, *, operator_namespace: str, pulls: bool) -> None:
     for _ in range(_STAGES):
-        found = await observe_leftovers(cluster, uid, operator_namespace=operator_namespace, namespace=None)
+        found = await observe_leftovers(
+            cluster, uid, operator_namespace=operator_namespace, namespace=None, pulls=pulls
+        )
         steps = cleanup(found)
         if not steps and not found.pods:
             return

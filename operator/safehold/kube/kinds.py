@@ -45,9 +45,6 @@ VOLUME_SNAPSHOT = Kind("snapshot.storage.k8s.io", "v1", "volumesnapshots", "Volu
 VOLUME_SNAPSHOT_CONTENT = Kind(
     "snapshot.storage.k8s.io", "v1", "volumesnapshotcontents", "VolumeSnapshotContent", namespaced=False
 )
-VOLUME_SNAPSHOT_CLASS = Kind(
-    "snapshot.storage.k8s.io", "v1", "volumesnapshotclasses", "VolumeSnapshotClass", namespaced=False
-)
 
 VM = Kind("kubevirt.io", "v1", "virtualmachines", "VirtualMachine")
 VMI = Kind("kubevirt.io", "v1", "virtualmachineinstances", "VirtualMachineInstance")
@@ -55,6 +52,10 @@ VM_SNAPSHOT = Kind("snapshot.kubevirt.io", "v1beta1", "virtualmachinesnapshots",
 VM_SNAPSHOT_CONTENT = Kind(
     "snapshot.kubevirt.io", "v1beta1", "virtualmachinesnapshotcontents", "VirtualMachineSnapshotContent"
 )
+VM_PULL_BACKUP = Kind("backup.kubevirt.io", "v1alpha1", "virtualmachinebackups", "VirtualMachineBackup")
+"""KubeVirt's own backup, of which only the pull mode is used."""
+VM_TRACKER = Kind("backup.kubevirt.io", "v1alpha1", "virtualmachinebackuptrackers", "VirtualMachineBackupTracker")
+VM_EXPORT = Kind("export.kubevirt.io", "v1", "virtualmachineexports", "VirtualMachineExport")
 VMI_SUBRESOURCES = Kind("subresources.kubevirt.io", "v1", "virtualmachineinstances", "VirtualMachineInstance")
 VM_SUBRESOURCES = Kind("subresources.kubevirt.io", "v1", "virtualmachines", "VirtualMachine")
 INSTANCETYPE = Kind("instancetype.kubevirt.io", "v1beta1", "virtualmachineinstancetypes", "VirtualMachineInstancetype")

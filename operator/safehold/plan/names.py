@@ -31,6 +31,7 @@ FINALIZER = "safehold.dev/finalizer"
 
 LABEL_LIMIT = 63
 """Longest label value; also longest name of a Job, whose pods carry it as a label."""
+_PULL_LIMIT = 45
 _DIGEST_LENGTH = 10
 """40 bits: an accidental clash is to be expected among a million siblings that look alike in their readable part."""
 
@@ -67,9 +68,17 @@ def snapshot_name(backup: str, backup_uid: str) -> str:
     return _name(f"safehold-{backup}", "snapshot", backup_uid)
 
 
-def own_snapshot_name(backup_uid: str, volume: str) -> str:
-    """Name of our VolumeSnapshot of one volume, in the VM's namespace, when KubeVirt could not snapshot the VM."""
-    return _name(f"safehold-{volume}", "own-snapshot", backup_uid, volume)
+def pull_name(backup: str, backup_uid: str) -> str:
+    """Name of a VMBackup's VirtualMachineBackup, and of its scratch claim and token, in the VM's namespace.
+
+    KubeVirt makes names of 63 characters at most of it, with 18 of its own at the end.
+    """
+    return f"{_readable(f'safehold-{backup}', _PULL_LIMIT - _DIGEST_LENGTH - 1)}-{_digest('pull', backup_uid)}"
+
+
+def tracker_name(vm: str, vm_uid: str, repository_id: str) -> str:
+    """Name of the VirtualMachineBackupTracker of one VM and one repository: each has its own last checkpoint."""
+    return _name(f"safehold-{vm}", "tracker", vm_uid, repository_id)
 
 
 def pair_name(backup_uid: str, volume: str) -> str:

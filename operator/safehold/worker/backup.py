@@ -8,8 +8,8 @@ from safehold.engine.backup_request import BackupRequest, VolumeInput
 from safehold.engine.manifest import BaseIdentity, Capture, Manifest, Owner
 from safehold.engine.repository import Repository
 from safehold.reasons import Reason
-from safehold.run import BackupRun, CsiChanges, Engine, RunReport, VolumeReport, VolumeToBackUp
-from safehold.worker.changes import csi_source
+from safehold.run import BackupRun, CsiChanges, Engine, KubeVirtChanges, RunReport, VolumeReport, VolumeToBackUp
+from safehold.worker.changes import csi_source, kubevirt_source
 from safehold.worker.folder import RunFolder
 from safehold.worker.lines import ProgressLines
 
@@ -22,7 +22,7 @@ def back_up_run(folder: RunFolder, stop: threading.Event) -> RunReport:
     request = BackupRequest(
         run_id=run.run_id,
         owner=Owner(**run.owner.model_dump()),
-        volumes=[_input(volume) for volume in run.volumes],
+        volumes=[_input(volume, folder.path) for volume in run.volumes],
         capture=Capture(**run.capture.model_dump()),
         machine=run.machine,
     )
@@ -30,7 +30,8 @@ def back_up_run(folder: RunFolder, stop: threading.Event) -> RunReport:
     return _report(run, manifest, repository.id)
 
 
-def _input(volume: VolumeToBackUp) -> VolumeInput:
+def _input(volume: VolumeToBackUp, folder: Path) -> VolumeInput:
+    pulled = kubevirt_source(volume.changes, folder) if isinstance(volume.changes, KubeVirtChanges) else None
     return VolumeInput(
         name=volume.name,
         path=Path(volume.path) if volume.path else None,
@@ -39,7 +40,8 @@ def _input(volume: VolumeToBackUp) -> VolumeInput:
         claim=volume.claim,
         source=BaseIdentity(**volume.source.model_dump()),
         checkpoint=volume.checkpoint,
-        changes=csi_source(volume.changes) if isinstance(volume.changes, CsiChanges) else None,
+        remote=pulled.disk if pulled else None,
+        changes=csi_source(volume.changes) if isinstance(volume.changes, CsiChanges) else pulled,
         scan_reason=volume.scan_reason,
         may_scan=volume.may_scan,
         verify=volume.verify,

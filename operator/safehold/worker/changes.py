@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from safehold.engine.changed_blocks.kubevirt import PulledChanges
+from safehold.engine.changed_blocks.kubevirt_connection import PullEndpoint
 from safehold.engine.changed_blocks.port import ChangeSource
-from safehold.run import CsiChanges
+from safehold.errors import UsageError
+from safehold.run import CsiChanges, KubeVirtChanges
 
 
 def csi_source(changes: CsiChanges) -> ChangeSource:
@@ -19,3 +22,13 @@ def csi_source(changes: CsiChanges) -> ChangeSource:
         snapshot=changes.snapshot,
         base=changes.base,
     )
+
+
+def kubevirt_source(changes: KubeVirtChanges, folder: Path) -> PulledChanges:
+    """KubeVirt's backup, which serves the bytes as well; UsageError if the run's folder has no token for it."""
+    try:
+        token = (folder / Path(changes.token_file).name).read_text()
+    except OSError as problem:
+        raise UsageError("The run has no token to pull a disk with", found=problem.strerror) from problem
+    endpoint = PullEndpoint(map_url=changes.map_url, data_url=changes.data_url, ca=changes.ca, token=token)
+    return PulledChanges(endpoint, changes.base)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from safehold.errors import SafeholdError
-from safehold.kube.backup.fallback import take_volume_snapshots
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.machines import keep_machine, kept_machine
 from safehold.kube.backup.memory import carry_out_memory_step
 from safehold.kube.backup.pairs import create_clone, create_pair, hold_content, rebind_pair, set_policy
+from safehold.kube.backup.pull.hands import commit_checkpoint, read_token, start_pull
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.jobs import MountedVolume, WorkerJob, WorkerPod, adopt_secret, start_job
 from safehold.kube.kinds import (
@@ -17,6 +17,7 @@ from safehold.kube.kinds import (
     JOB,
     SECRET,
     VM,
+    VM_PULL_BACKUP,
     VM_SNAPSHOT,
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
@@ -30,6 +31,7 @@ from safehold.plan.backup.memory_facts import (
     RequestMemoryDump,
     SnapshotDumpClaim,
 )
+from safehold.plan.backup.pull.steps import CommitCheckpoint, StartPull
 from safehold.plan.backup.steps import (
     AdoptSecret,
     CaptureMachine,
@@ -43,11 +45,11 @@ from safehold.plan.backup.steps import (
     StartForget,
     Step,
     TakeSnapshot,
-    TakeVolumeSnapshots,
     Thaw,
 )
 from safehold.plan.names import OWNER_UID
 from safehold.plan.target.use import TargetFacts
+from safehold.run import PULL_TOKEN_FILE
 
 _KINDS: dict[str, Kind] = {
     "Job": JOB,
@@ -55,6 +57,7 @@ _KINDS: dict[str, Kind] = {
     "VolumeSnapshot": VOLUME_SNAPSHOT,
     "VolumeSnapshotContent": VOLUME_SNAPSHOT_CONTENT,
     "VirtualMachineSnapshot": VM_SNAPSHOT,
+    "VirtualMachineBackup": VM_PULL_BACKUP,
     "Secret": SECRET,
 }
 
@@ -70,12 +73,16 @@ class BackupHands:
     async def carry_out(self, step: Step) -> None:
         """Do one step; an error says that it must be decided anew."""
         match step:
-            case CaptureMachine() | TakeSnapshot() | TakeVolumeSnapshots() | Thaw():
+            case CaptureMachine() | TakeSnapshot() | Thaw():
                 await self._capture(step)
             case HoldContent() | CreatePair() | RebindPair() | CreateClone() | SetPolicy():
                 await self._prepare(step)
             case StartBackup() | StartForget() | AdoptSecret():
                 await self._work(step)
+            case StartPull():
+                await start_pull(self.cluster, self.freezes, step)
+            case CommitCheckpoint():
+                await commit_checkpoint(self.cluster, step)
             case Delete():
                 kind = _KINDS[step.kind]
                 namespace = (step.namespace or self.pod.namespace) if kind.namespaced else None
@@ -85,7 +92,7 @@ class BackupHands:
             case _:
                 assert_never(step)
 
-    async def _capture(self, step: CaptureMachine | TakeSnapshot | TakeVolumeSnapshots | Thaw) -> None:
+    async def _capture(self, step: CaptureMachine | TakeSnapshot | Thaw) -> None:
         match step:
             case CaptureMachine():
                 await keep_machine(
@@ -101,8 +108,6 @@ class BackupHands:
                     step.labels[OWNER_UID], step.namespace, step.vm, seconds=step.deadline_seconds + 10
                 )
                 await self.cluster.create_if_absent(VM_SNAPSHOT, _vm_snapshot(step))
-            case TakeVolumeSnapshots():
-                await take_volume_snapshots(self.cluster, step)
             case Thaw():
                 await thaw(self.cluster, step.namespace, step.vm)
 
@@ -128,7 +133,7 @@ class BackupHands:
                     verb="backup",
                     labels=step.labels,
                     run=step.run.model_copy(update={"machine": machine}),
-                    files=await self._files(step.target),
+                    files={**await self._files(step.target), **await self._pull_token(step)},
                     volumes=tuple(_mounted(step)),
                     node_affinity=dict(step.node_affinity) if step.node_affinity else None,
                 )
@@ -140,6 +145,11 @@ class BackupHands:
             case AdoptSecret():
                 await adopt_secret(self.cluster, self.pod.namespace, step.job, step.job_uid)
 
+    async def _pull_token(self, step: StartBackup) -> dict[str, bytes]:
+        if step.pull_token is None:
+            return {}
+        return {PULL_TOKEN_FILE: await read_token(self.cluster, step.pull_token.namespace, step.pull_token.secret)}
+
     async def _files(self, target: TargetFacts) -> dict[str, bytes]:
         secrets = await read_secrets(self.cluster, target)
         if secrets.refusal:
@@ -149,8 +159,8 @@ class BackupHands:
 
 def _mounted(step: StartBackup) -> Iterator[MountedVolume]:
     for volume in step.run.volumes:
-        claim = step.claims[volume.name]
-        yield MountedVolume(name=volume.name, claim=claim, mode=volume.mode, read_only=True)
+        if claim := step.claims.get(volume.name):
+            yield MountedVolume(name=volume.name, claim=claim, mode=volume.mode, read_only=True)
 
 
 def _vm_snapshot(step: TakeSnapshot) -> Manifest:

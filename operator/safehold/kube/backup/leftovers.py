@@ -6,6 +6,7 @@ from datetime import datetime
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.kube.backup.claims import clone_facts
 from safehold.kube.backup.memory import dumps_of
+from safehold.kube.backup.pull.observer import list_pull_backups
 from safehold.kube.backup.snapshots import content_facts, read_content, read_volume_snapshot, volume_snapshot_facts
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.job_facts import pod_facts
@@ -32,10 +33,11 @@ async def observe_leftovers(
     operator_namespace: str,
     namespace: str | None,
     handles: Iterable[SnapshotHandle] = (),
+    pulls: bool = False,
 ) -> Leftovers:
     """Everything of the run with this uid. VirtualMachineSnapshots are looked for in `namespace`, or in all.
 
-    `handles` also finds held contents whose labels somebody took away.
+    `handles` also finds held contents whose labels somebody took away. `pulls`: also backups of KubeVirt's own.
     """
     mine = children_of(uid)
 
@@ -52,6 +54,7 @@ async def observe_leftovers(
             held[content.name] = content
     snapshots = await list_mine(VM_SNAPSHOT, namespace)
     claims = _outside(operator_namespace, await list_mine(CLAIM, namespace))
+    pulled = await list_pull_backups(cluster, namespace, mine) if pulls else []
     return Leftovers(
         jobs=tuple(_names(await list_mine(JOB))),
         pods=tuple(pod_facts(found) for found in await list_mine(POD)),
@@ -65,11 +68,12 @@ async def observe_leftovers(
         memory_dumps=await dumps_of(cluster, claims),
         tenant_snapshots=_outside(operator_namespace, await list_mine(VOLUME_SNAPSHOT, namespace)),
         tenant_claims=claims,
+        pull_backups=_outside(operator_namespace, pulled),
         secrets=tuple(_names(await list_mine(SECRET))),
     )
 
 
-async def owners_of_leftovers(cluster: Cluster, *, operator_namespace: str) -> set[str]:
+async def owners_of_leftovers(cluster: Cluster, *, operator_namespace: str, pulls: bool = False) -> set[str]:
     """The uids of all objects of ours that anything says it belongs to; in other namespaces, of VMBackups only."""
     ours = {MANAGED_BY: MANAGER}
     found: list[Manifest] = []
@@ -77,6 +81,8 @@ async def owners_of_leftovers(cluster: Cluster, *, operator_namespace: str) -> s
         found += await cluster.list(kind, operator_namespace, labels=ours)
     for kind in (VOLUME_SNAPSHOT_CONTENT, VM_SNAPSHOT, VOLUME_SNAPSHOT, CLAIM):
         found += await cluster.list(kind, labels={**ours, OWNER_KIND: "VMBackup"})
+    if pulls:
+        found += await list_pull_backups(cluster, None, {**ours, OWNER_KIND: "VMBackup"})
     return {owner for item in found if (owner := item["metadata"]["labels"].get(OWNER_UID))}
 
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 from safehold.api.vmbackup import SnapshotHandle, VMBackup
 from safehold.kube.backup.claims import observe_clone
-from safehold.kube.backup.fallback import observe_fallback, observe_own_capture
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.leftovers import observe_leftovers
 from safehold.kube.backup.machines import kept_machine_bytes
 from safehold.kube.backup.memory import observe_memory, with_memory
+from safehold.kube.backup.pull.observer import observe_pull, observe_tracker
 from safehold.kube.backup.snapshots import observe_snapshot, read_content, read_volume_snapshot
 from safehold.kube.client import Cluster
 from safehold.kube.job_facts import observe_job
@@ -16,7 +16,8 @@ from safehold.kube.kinds import NAMESPACE
 from safehold.kube.target.resolution import read_secrets, resolve_target
 from safehold.kube.virtualmachines import observe_machine
 from safehold.plan.backup.ending import wants_forgetting
-from safehold.plan.backup.facts import BackupFacts, HoldFacts, MachineFacts, SnapshotFacts
+from safehold.plan.backup.facts import BackupFacts, HoldFacts, MachineFacts
+from safehold.plan.backup.pull.choice import pulls, wants_pull
 from safehold.plan.backup.reconcile import stage_of
 from safehold.plan.names import job_name, machine_secret_name
 from safehold.plan.refusal import Refusal
@@ -33,6 +34,8 @@ class BackupObserver:
     operator_namespace: str
     endpoint_rules: EndpointRules
     freezes: FreezeWatches
+    pull_enabled: bool = False
+    """Whether KubeVirt's own backups may be read and made."""
 
     async def observe(self, backup: VMBackup) -> BackupFacts:
         """The facts for `safehold.plan.backup.reconcile.next_step`."""
@@ -50,7 +53,7 @@ class BackupObserver:
                 return await self._ending(backup, facts)
             case "Beginning":
                 facts = await self._with_target(backup, facts)
-                return replace(facts, machine=await self._machine(backup))
+                return await self._with_pull(backup, replace(facts, machine=await self._machine(backup)))
             case "Capturing":
                 return await self._capturing(backup, facts)
             case "Preparing":
@@ -58,20 +61,22 @@ class BackupObserver:
 
     async def _capturing(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
         namespace, uid = backup.metadata.namespace or "", backup.metadata.uid
-        snapshot, machine = await self._snapshot(backup), await self._machine(backup)
-        gave_up = snapshot is not None and snapshot.failure is not None and backup.spec.consistency.falls_back
+        name = backup.status.snapshot_name
+        snapshot = await observe_snapshot(self.cluster, namespace, name) if name else None
         size = await kept_machine_bytes(
             self.cluster, self.operator_namespace, machine_secret_name(backup.metadata.name, uid)
         )
-        return replace(
+        facts = replace(
             facts,
-            machine=machine,
+            machine=await self._machine(backup),
             snapshot=snapshot,
-            fallback=await observe_fallback(self.cluster, namespace, machine) if gave_up and machine else None,
             machine_captured=size is not None,
             machine_bytes=size or 0,
-            freeze=await self.freezes.result(uid) if snapshot and snapshot.ready else None,
         )
+        facts = await self._with_pull(backup, facts)
+        pulled = facts.pull.backup if facts.pull else None
+        ready = snapshot.ready if snapshot else pulled is not None and pulled.state == "Ready"
+        return replace(facts, freeze=await self.freezes.result(uid)) if ready else facts
 
     async def _preparing(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
         uid = backup.metadata.uid
@@ -81,7 +86,10 @@ class BackupObserver:
             moving = job.outcome or job.progress
             return replace(facts, job=job, holds=() if moving else await self._holds(backup))
         facts = await self._with_target(backup, facts)
-        snapshot = await self._snapshot(backup)
+        namespace = backup.metadata.namespace or ""
+        if pulls(backup):
+            return await self._with_pull(backup, replace(facts, machine=await self._machine(backup)))
+        snapshot = await observe_snapshot(self.cluster, namespace, backup.status.snapshot_name or "")
         return replace(
             facts,
             snapshot=await with_memory(self.cluster, snapshot, backup),
@@ -97,7 +105,10 @@ class BackupObserver:
             operator_namespace=self.operator_namespace,
             namespace=backup.metadata.namespace,
             handles=backup.status.handles,
+            pulls=self.pull_enabled and backup.status.pull is not None,
         )
+        if self.pull_enabled:
+            facts = replace(facts, pull=await observe_tracker(self.cluster, backup))
         return replace(facts, leftovers=leftovers, machine=await self._machine(backup))
 
     async def _finished(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
@@ -107,15 +118,14 @@ class BackupObserver:
         job = await observe_job(self.cluster, self.operator_namespace, name, run_id=backup.metadata.uid)
         return replace(await self._with_target(backup, facts), forget=job)
 
-    async def _snapshot(self, backup: VMBackup) -> SnapshotFacts | None:
-        """What was cut: by KubeVirt, or by ourselves once that is recorded."""
-        if backup.status.fallback is not None:
-            return await observe_own_capture(self.cluster, backup, backup.status.fallback)
-        namespace = backup.metadata.namespace or ""
-        return await observe_snapshot(self.cluster, namespace, backup.status.snapshot_name or "")
-
     async def _machine(self, backup: VMBackup) -> MachineFacts | None:
         return await observe_machine(self.cluster, backup.metadata.namespace or "", backup.spec.vm.name)
+
+    async def _with_pull(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
+        if not wants_pull(backup.spec):
+            return facts
+        pull = await observe_pull(self.cluster, backup, facts.machine, enabled=self.pull_enabled)
+        return replace(facts, pull=pull)
 
     async def _with_target(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
         target = await resolve_target(

@@ -1,14 +1,15 @@
 """Snapshots as the planner sees them: KubeVirt's of a VM, and the CSI driver's of each volume."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from safehold.kube.backup.claims import observe_claim
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import VM_SNAPSHOT, VM_SNAPSHOT_CONTENT, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 from safehold.kube.quantities import parse_bytes
-from safehold.kube.virtualmachines import claims_of, memory_dumps_of
+from safehold.kube.virtualmachines import claims_of, memory_dumps_of, own_state_of
 from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, ContentFacts, SnapshotFacts, VolumeSnapshotFacts
+from safehold.plan.backup.trust import BACKEND_STORAGE_PREFIX
 
 
 async def observe_snapshot(cluster: Cluster, namespace: str, name: str) -> SnapshotFacts | None:
@@ -86,8 +87,6 @@ def content_facts(found: Manifest) -> ContentFacts:
         source_mode=spec.get("sourceVolumeMode"),
         source_volume_handle=spec["source"].get("volumeHandle"),
         restore_size_bytes=int(status.get("restoreSize") or 0),
-        # In nanoseconds.
-        cut_at=datetime.fromtimestamp(status["creationTime"] / 1e9, UTC) if status.get("creationTime") else None,
         error=_error(status),
         labels=metadata.get("labels") or {},
         annotations=metadata.get("annotations") or {},
@@ -106,7 +105,13 @@ async def _observe_capture(cluster: Cluster, namespace: str, name: str, *, ready
     machine: Manifest = found["spec"]["source"]["virtualMachine"]
     cut = (found.get("status") or {}).get("creationTime")
     dumps = memory_dumps_of(machine)
-    backups = [backup for backup in found["spec"].get("volumeBackups") or [] if backup["volumeName"] not in dumps]
+    # Without TPM or EFI state that volume holds only what KubeVirt needs to track changed blocks.
+    left_out = () if any(own_state_of(machine)) else (BACKEND_STORAGE_PREFIX,)
+    backups = [
+        backup
+        for backup in found["spec"].get("volumeBackups") or []
+        if backup["volumeName"] not in dumps and not backup["volumeName"].startswith(left_out)
+    ]
     volumes = [await _observe_volume(cluster, namespace, backup, ready=ready) for backup in backups]
     return CaptureFacts(
         uid=found["metadata"]["uid"],

@@ -18,6 +18,12 @@ def cleanup(found: Leftovers) -> tuple[Step, ...]:
     """The next steps; none when nothing is left. Each stage waits until the one before it is gone."""
     if found.jobs or found.pods:
         return tuple(Delete(kind="Job", name=name) for name in found.jobs)
+    if found.pull_backups:
+        # KubeVirt lets go of the scratch claim before its backup is gone, and uses it until then.
+        return tuple(
+            Delete(kind="VirtualMachineBackup", name=backup.name, namespace=backup.namespace, uid=backup.uid)
+            for backup in found.pull_backups
+        )
     if found.clones:
         return tuple(Delete(kind="Claim", name=clone.name, uid=clone.uid) for clone in found.clones)
     if found.pair_snapshots:

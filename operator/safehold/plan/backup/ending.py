@@ -8,6 +8,7 @@ from safehold.api.vmbackup import VMBackup
 from safehold.plan.backup.capture import THAW_LIMIT
 from safehold.plan.backup.cleanup import cleanup
 from safehold.plan.backup.facts import ContentFacts, Leftovers
+from safehold.plan.backup.pull.ending import commit_checkpoint
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import Delete, StartForget, Thaw
 from safehold.plan.conditions import CONSISTENT, STALLED
@@ -26,6 +27,9 @@ FORGET_RETRY = timedelta(minutes=5)
 
 def clean_up(run: Run) -> Decision:
     """Take away what the run made, in the proven order; then end it."""
+    if commit := commit_checkpoint(run):
+        message = "records for the next run what the restore point holds"
+        return run.goes_on("CleaningUp", message, commit, reason=_reason(run))
     steps = cleanup(run.facts.leftovers)
     if steps or run.facts.leftovers.pods or _ending_snapshots(run):
         lost = refuse_lost_node(run.facts.leftovers.pods, run.now)
@@ -124,6 +128,7 @@ def _remaining(found: Leftovers) -> str:
     stages = (
         ("Pod", [pod.name for pod in found.pods]),
         ("Job", found.jobs),
+        ("VirtualMachineBackup", [backup.name for backup in found.pull_backups]),
         ("PersistentVolumeClaim", [clone.name for clone in found.clones]),
         ("VolumeSnapshot", [snapshot.name for snapshot in found.pair_snapshots]),
         ("VolumeSnapshotContent", [content.name for content in (*found.pair_contents, *_held(found))]),

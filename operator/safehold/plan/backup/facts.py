@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from safehold.plan.backup.memory_facts import MemoryDumpRef, MemoryFacts, TenantObject
+from safehold.plan.backup.pull.facts import PullFacts
 from safehold.plan.job import JobFacts, PodFacts
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.use import TargetFacts
@@ -38,8 +39,6 @@ class MachineFacts:
     """What it keeps in a volume of KubeVirt's own: TPM, EFI."""
     crashed: bool = False
     """Whether the VM's last instance failed, so that its disks are as after a power cut."""
-    running: bool = False
-    """Whether it has an instance that has not ended."""
     frozen: bool = False
     snapshot_in_progress: str | None = None
     """The VirtualMachineSnapshot that holds the VM now, of whomever."""
@@ -103,8 +102,6 @@ class ContentFacts:
     source_volume_handle: str | None = None
     """The volume that was cut; None for a static content."""
     restore_size_bytes: int = 0
-    cut_at: datetime | None = None
-    """When the driver cut it."""
     error: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -154,24 +151,6 @@ class SnapshotFacts:
     indications: tuple[str, ...]
     capture: CaptureFacts | None
     """Of its volumes claims and contents are read only once it is ready."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotClassFacts:
-    """A VolumeSnapshotClass."""
-
-    name: str
-    driver: str
-    default: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FallbackFacts:
-    """What volume snapshots of our own could be made of. A claim is None where it is not bound to a CSI volume."""
-
-    claims: Mapping[str, ClaimFacts | None]
-    """By the VM's name of the volume."""
-    classes: tuple[SnapshotClassFacts, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +223,8 @@ class Leftovers:
     tenant_claims: tuple[TenantObject, ...] = ()
     """Our claims in the VM's namespace."""
     secrets: tuple[str, ...] = ()
+    pull_backups: tuple[TenantObject, ...] = ()
+    """Our VirtualMachineBackups in the VM's namespace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,15 +240,14 @@ class BackupFacts:
     """Whether the run may be active now."""
     machine: MachineFacts | None = None
     snapshot: SnapshotFacts | None = None
-    """KubeVirt's, or once a fallback is recorded our own ones, in the same shape."""
-    fallback: FallbackFacts | None = None
-    """Read only after KubeVirt's snapshot failed."""
     machine_captured: bool = False
     """Whether the manifests are kept for the run."""
     machine_bytes: int = 0
     freeze: FreezeFacts | None = None
     memory: MemoryFacts | None = None
     """Of a run that wants a memory dump, until it has one."""
+    pull: PullFacts | None = None
+    """Read where the run may use KubeVirt's own backup."""
     holds: tuple[HoldFacts, ...] = ()
     job: JobFacts | None = None
     leftovers: Leftovers = Leftovers()

@@ -59,7 +59,7 @@ def _record(run: Run, captured: CaptureFacts) -> Decision:
         if isinstance(handle, Refusal):
             return _refused(run, volume.name, handle)
         handles.append(handle)
-    volumes = [_volume_status(volume.name, volume.claim) for volume in captured.volumes if volume.claim]
+    volumes = [volume_status(volume.name, volume.claim) for volume in captured.volumes if volume.claim]
     return run.goes_on("Preparing", "recorded the snapshot's handles", handles=handles, volumes=volumes)
 
 
@@ -74,7 +74,8 @@ def _refused(run: Run, volume: str, refusal: Refusal) -> Decision:
     return give_up(run, refusal) if volume == MEMORY_VOLUME else run.fails(refusal)
 
 
-def _volume_status(name: str, claim: ClaimFacts) -> VolumeBackup:
+def volume_status(name: str, claim: ClaimFacts) -> VolumeBackup:
+    """What the status says of a volume before the worker has read it."""
     return VolumeBackup.model_validate(
         {
             "name": name,

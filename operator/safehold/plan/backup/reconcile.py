@@ -3,7 +3,7 @@
 | phase | until |
 |---|---|
 | Pending | target, VM and disks fit, and a slot is free |
-| Snapshotting | KubeVirt's snapshot can be read (`capture`) |
+| Snapshotting | KubeVirt's snapshot (`capture`), or its own backup (`pull`), can be read |
 | Preparing | the worker has claims of its own, made from the same snapshots (`holds`) |
 | Transferring | the worker reports (`worker`) |
 | CleaningUp | nothing of the run is left in the cluster (`ending`) |
@@ -13,13 +13,18 @@
 from datetime import datetime
 from typing import Literal
 
-from safehold.api.vmbackup import BackupTargetIdentity, VMBackup
-from safehold.plan.backup.acceptance import refuse_unsaved
-from safehold.plan.backup.capture import capture
+from safehold.api.base import Failure
+from safehold.api.vmbackup import BackupTargetIdentity, VMBackup, VMBackupStatus
+from safehold.plan.backup.capture import capture, refuse_unsaved
 from safehold.plan.backup.ending import clean_up, let_go
 from safehold.plan.backup.facts import BackupFacts, MachineFacts
 from safehold.plan.backup.holds import prepare
+from safehold.plan.backup.pull.capture import capture_by_pull, give_up_pull
+from safehold.plan.backup.pull.choice import first_choice, pulls, refuse_alone, refuse_pull, wants_pull, without_pull
+from safehold.plan.backup.pull.steps import StartPull
+from safehold.plan.backup.pull.worker import prepare_pull
 from safehold.plan.backup.run import BackupRules, Decision, Run
+from safehold.plan.backup.steps import Step
 from safehold.plan.job import refuse_lost_node
 from safehold.plan.names import snapshot_name
 from safehold.plan.refusal import Refusal
@@ -51,14 +56,24 @@ def next_step(backup: VMBackup, facts: BackupFacts, rules: BackupRules, now: dat
         return clean_up(run)
     if (run.deleting or facts.namespace_ending) and facts.job and facts.job.outcome == "Complete":
         # The worker was quicker: its point is there, and is told or forgotten like any other.
-        return prepare(run)
+        return _prepare(run)
     if run.deleting:
         return run.fails(_cancelled(run))
     if facts.namespace_ending:
         return run.fails(Refusal(Reason.CANCELLED, f"namespace {run.namespace} is being deleted"))
     if stage == "Beginning":
         return _begin(run)
-    return capture(run) if stage == "Capturing" else prepare(run)
+    return _capture(run) if stage == "Capturing" else _prepare(run)
+
+
+def _capture(run: Run) -> Decision:
+    if pulls(run.backup):
+        return capture_by_pull(run)
+    return give_up_pull(run) or capture(run)
+
+
+def _prepare(run: Run) -> Decision:
+    return prepare_pull(run) if pulls(run.backup) else prepare(run)
 
 
 def _cancelled(run: Run) -> Refusal:
@@ -66,6 +81,21 @@ def _cancelled(run: Run) -> Refusal:
     if run.facts.job is not None and run.backup.spec.deletion_policy == "Retain":
         message += "; what its worker commits before it stops stays in the target"
     return Refusal(Reason.CANCELLED, message)
+
+
+def after_refused_step(backup: VMBackup, status: VMBackupStatus, step: Step, refusal: Refusal) -> VMBackupStatus:
+    """The status once the cluster has refused a step for good, such as by a quota: the run does without it, or fails.
+
+    `status` is what was decided together with the step.
+    """
+    if isinstance(step, StartPull):
+        snapshot = snapshot_name(backup.metadata.name, backup.metadata.uid)
+        instead = without_pull(status, backup.spec, refusal.message, snapshot)
+        if not isinstance(instead, Refusal):
+            return instead
+        refusal = instead
+    failure = Failure(reason=refusal.reason.value, message=refusal.message[:1024])
+    return status.model_copy(update={"failure": failure})
 
 
 def needs_slot(backup: VMBackup, facts: BackupFacts, now: datetime) -> bool:
@@ -96,9 +126,11 @@ def _begin(run: Run) -> Decision:
         )
     assert isinstance(facts.target, TargetFacts)
     assert facts.machine is not None
+    pull = first_choice(run.backup, facts, facts.target.repository_id)
+    by_pull = pull is not None and pull.refusal is None
     return run.goes_on(
         "Snapshotting",
-        f"takes a snapshot of VirtualMachine {facts.machine.name}",
+        f"{'asks KubeVirt for a backup' if by_pull else 'takes a snapshot'} of VirtualMachine {facts.machine.name}",
         start_time=run.now,
         vm_uid=facts.machine.uid,
         namespace_uid=facts.namespace_uid,
@@ -109,7 +141,8 @@ def _begin(run: Run) -> Decision:
             uid=facts.target.uid,
             repository_id=facts.target.repository_id,
         ),
-        snapshot_name=snapshot_name(run.backup.metadata.name, run.uid),
+        snapshot_name=None if by_pull else snapshot_name(run.backup.metadata.name, run.uid),
+        pull=pull,
     )
 
 
@@ -125,10 +158,16 @@ def _refusal(backup: VMBackup, facts: BackupFacts) -> Refusal | None:
         name, namespace = backup.spec.vm.name, backup.metadata.namespace
         message = f"VirtualMachine {name} does not exist in namespace {namespace}; correct spec.vm.name"
         return Refusal(Reason.VM_NOT_FOUND, message)
-    return refuse_unsaved(facts.machine) or _refuse_disks(facts.machine)
+    if wants_pull(backup.spec):
+        why = refuse_pull(backup.spec, facts)
+        if why is None:
+            return refuse_unsaved(facts.machine) or _refuse_machine(facts.machine)
+        if refusal := refuse_alone(backup.spec, why):
+            return refusal
+    return refuse_unsaved(facts.machine) or _refuse_machine(facts.machine) or _refuse_disks(facts.machine)
 
 
-def _refuse_disks(machine: MachineFacts) -> Refusal | None:
+def _refuse_machine(machine: MachineFacts) -> Refusal | None:
     """A VM is captured whole or not at all."""
     if machine.own_state:
         message = (
@@ -139,6 +178,11 @@ def _refuse_disks(machine: MachineFacts) -> Refusal | None:
     if not machine.disks:
         message = f"VirtualMachine {machine.name} has no volume that outlives it; there is nothing to back up"
         return Refusal(Reason.NOT_SNAPSHOTTABLE, message)
+    return None
+
+
+def _refuse_disks(machine: MachineFacts) -> Refusal | None:
+    """Every disk must be one that KubeVirt can snapshot."""
     unable = [disk for disk in machine.disks if disk.claim is None or disk.snapshottable is False]
     if unable:
         what = "; ".join(f"{disk.name}: {disk.reason or 'not a claim of a CSI driver'}" for disk in unable)

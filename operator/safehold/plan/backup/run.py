@@ -24,6 +24,8 @@ class BackupRules:
     prepare_timeout: timedelta
     poll_seconds: float
     clone_storage_class: str | None = None
+    scratch_storage_class: str | None = None
+    pull_timeout: timedelta = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Literal
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.plan.backup.facts import ContentPolicy, VolumeMode
 from safehold.plan.backup.memory_facts import MemoryStep
+from safehold.plan.backup.pull.steps import PullStep
 from safehold.plan.target.use import TargetFacts
 from safehold.run import BackupRun, ForgetRun
 
@@ -31,26 +32,6 @@ class TakeSnapshot:
     name: str
     vm: str
     deadline_seconds: int
-    labels: Labels
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewVolumeSnapshot:
-    """A VolumeSnapshot of our own in the VM's namespace."""
-
-    name: str
-    claim: str
-    class_name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TakeVolumeSnapshots:
-    """Create these VolumeSnapshots all at once, owned by the VMBackup of the same namespace."""
-
-    namespace: str
-    backup: str
-    backup_uid: str
-    snapshots: tuple[NewVolumeSnapshot, ...]
     labels: Labels
 
 
@@ -103,6 +84,14 @@ class CreateClone:
     labels: Labels
 
 
+@dataclass(frozen=True, slots=True)
+class PullToken:
+    """The Secret in the VM's namespace that holds the token of KubeVirt's backup."""
+
+    namespace: str
+    secret: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartBackup:
     """Start the worker. `run.machine` is empty here: the kept manifests are filled in when the Secret is written."""
@@ -111,10 +100,11 @@ class StartBackup:
     machine_secret: str
     run: BackupRun
     claims: Mapping[str, str]
-    """Volume name to the name of its claim."""
+    """Volume name to the name of its claim, of those that are mounted."""
     node_affinity: Mapping[str, object] | None
     target: TargetFacts
     labels: Labels
+    pull_token: PullToken | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +129,15 @@ class AdoptSecret:
 class Delete:
     """Delete one object; with a uid only that very one."""
 
-    kind: Literal["Job", "Claim", "VolumeSnapshot", "VolumeSnapshotContent", "VirtualMachineSnapshot", "Secret"]
+    kind: Literal[
+        "Job",
+        "Claim",
+        "VolumeSnapshot",
+        "VolumeSnapshotContent",
+        "VirtualMachineSnapshot",
+        "VirtualMachineBackup",
+        "Secret",
+    ]
     name: str
     namespace: str | None = None
     """None: the operator's namespace, or none for a cluster-wide kind."""
@@ -159,7 +157,6 @@ class SetPolicy:
 Step = (
     CaptureMachine
     | TakeSnapshot
-    | TakeVolumeSnapshots
     | Thaw
     | HoldContent
     | CreatePair
@@ -171,4 +168,5 @@ Step = (
     | Delete
     | SetPolicy
     | MemoryStep
+    | PullStep
 )
