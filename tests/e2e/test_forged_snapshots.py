@@ -42,7 +42,7 @@ async def test_a_tampered_snapshot_is_not_read(world: World) -> None:
                 await forger.kubectl.run("delete", "volumesnapshot", name, "--namespace", forger.name)
         for name, remedy in {
             "squatted": "is not the run's own",
-            "disowned": "does not belong to the VirtualMachineSnapshot",
+            "disowned": "does not belong to this run's capture",
             "replaced": "is of claim None",
             "robbed": "somebody deleted VolumeSnapshot",
         }.items():

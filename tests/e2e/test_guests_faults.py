@@ -9,6 +9,7 @@ from tests.e2e.guests import NAMESPACE, Guests
 from tests.e2e.verdicts import assert_ready, assert_refused
 
 from sandbox.cluster.kinds import VIRTUAL_MACHINE, VIRTUAL_MACHINE_INSTANCE, VM_SNAPSHOT, VOLUME_SNAPSHOT
+from sandbox.demo.kubectl import condition
 
 VM = "web"
 _INSTANCE = f"/apis/subresources.kubevirt.io/v1/namespaces/{NAMESPACE}/virtualmachineinstances/{VM}"
@@ -99,6 +100,37 @@ async def test_guest_that_cannot_be_frozen_is_left_unharmed(guests: Guests, faul
     assert "restorePoint" not in failed["status"]
     await guests.assert_left_alone(VM)
     assert_ready(await guests.backed_up(f"after-{fault}", VM))
+
+
+@pytest.mark.parametrize("fault", ["agent-hangs", "freeze-fails"])
+async def test_guest_that_cannot_be_frozen_is_cut_without_it(guests: Guests, fault: str) -> None:
+    """With Fallback the volumes are cut all the same: a good point of level Crash, which says why it is no more."""
+    async with guests.fault(VM, fault):
+        found = await guests.backed_up(f"fallback-{fault}", VM, onFailure="Fallback")
+        await guests.writes(VM)
+    assert_ready(found)
+    consistency = found["status"]["consistency"]
+    assert (consistency["reached"], consistency["skewMillis"], "frozenMillis" in consistency) == ("Crash", 0, False)
+    assert "without a freeze" in consistency["reason"]
+    assert condition(found, "ConsistencyReached")["reason"] == "ConsistencyNotReached"
+    await guests.assert_left_alone(VM)
+    for proof in await guests.proofs(found):
+        assert proof.ok, proof
+        assert proof.filesystem in {"clean", "replayed"}
+
+
+async def test_volumes_that_are_cut_one_by_one_say_how_far_apart(guests: Guests) -> None:
+    """Two disks without a freeze: both are whole, and the skew between them is in the status."""
+    async with guests.fault("orders", "freeze-fails"):
+        found = await guests.backed_up("fallback-two-disks", "orders", level="Crash")
+    assert_ready(found)
+    consistency = found["status"]["consistency"]
+    assert consistency["reached"] == "Crash"
+    assert 0 < consistency["skewMillis"] < 15_000
+    assert condition(found, "ConsistencyReached")["status"] == "True"
+    await guests.assert_left_alone("orders")
+    for proof in await guests.proofs(found):
+        assert proof.ok, proof
 
 
 async def test_guest_frozen_by_storage_that_hangs_is_thawed_at_the_deadline(guests: Guests) -> None:

@@ -24,6 +24,7 @@ UNUSED = {
     "cdi.kubevirt.io/*": "CDI is not installed in the sandbox",
     "subresources.kubevirt.io/virtualmachineinstances/unfreeze:update": "guests that are only disks never freeze",
     "subresources.kubevirt.io/virtualmachines/start:update": "the tests' VMs have the run strategy Always",
+    "snapshot.storage.k8s.io/volumesnapshotclasses:list": "guests that are only disks can always be frozen",
     "/configmaps:delete": _TAKEN_BACK,
     "/serviceaccounts:delete": _TAKEN_BACK,
     "kubevirt.io/virtualmachines:delete": _TAKEN_BACK,

@@ -25,6 +25,7 @@ from safehold.api.base import (
 )
 from safehold.api.changed_blocks import ChangedBlocks
 from safehold.api.consistency import Consistency
+from safehold.api.fallback import FallbackCapture
 from safehold.api.policy import DeletionPolicy
 from safehold.api.references import TargetKind, TargetRef
 
@@ -95,6 +96,8 @@ class ReachedConsistency(ApiModel):
     """How long the guest was frozen; absent when unknown."""
     frozen_observation: FrozenObservation | None = None
     """Observed: freeze and thaw were both seen. UpperBound: the guest was frozen for at most that long."""
+    skew_millis: Count | None = None
+    """How long after the first volume the last one was cut, where nothing held the guest; absent for one instant."""
     indications: Annotated[list[Word], Field(max_length=16)] = Field(default_factory=list)
     """What KubeVirt said about the snapshot, such as Online and GuestAgent."""
 
@@ -159,7 +162,7 @@ class SnapshotHandle(ApiModel):
     volume: Word
     """The VM's name of the volume."""
     volume_snapshot: Name
-    """KubeVirt's VolumeSnapshot in the VM's namespace."""
+    """The VolumeSnapshot in the VM's namespace: KubeVirt's, or our own of a fallback."""
     volume_snapshot_uid: Uid
     """Its uid."""
     content: Name
@@ -274,6 +277,8 @@ class VMBackupStatus(Status, ByteCounts):
     """How changed blocks were found."""
     consistency: ReachedConsistency | None = None
     """How well quiesced the capture is."""
+    fallback: FallbackCapture | None = None
+    """Why and how the volumes were cut without KubeVirt, where they were."""
     thaw_time: Time | None = None
     """When Safehold first thawed the guest itself, because KubeVirt had left it frozen."""
     volumes: Annotated[list[VolumeBackup], Field(max_length=MAX_VOLUMES, json_schema_extra=list_map("name"))] = Field(
@@ -290,6 +295,8 @@ class VMBackupStatus(Status, ByteCounts):
     """The VirtualMachineSnapshot of this run."""
     snapshot_uid: Uid | None = None
     """Its uid."""
+    snapshot_error: Sentence | None = None
+    """What KubeVirt complained about last while it took the snapshot."""
     job_name: Name | None = None
     """The worker Job in the operator's namespace."""
     handles: Annotated[list[SnapshotHandle], Field(max_length=MAX_VOLUMES, json_schema_extra=list_map("volume"))] = (

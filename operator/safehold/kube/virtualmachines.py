@@ -27,6 +27,7 @@ async def observe_machine(cluster: Cluster, namespace: str, name: str) -> Machin
         unsaved_disks=tuple(sorted(claims_of_instance(vmi).keys() - claims_of(vm).keys())),
         own_state=tuple(own_state_of(vm)),
         crashed="startFailure" in status,
+        running=is_running(vmi),
         frozen=freeze_status(vmi) == FROZEN,
         snapshot_in_progress=status.get("snapshotInProgress"),
         migrating=is_migrating(vmi),
@@ -36,6 +37,11 @@ async def observe_machine(cluster: Cluster, namespace: str, name: str) -> Machin
 def freeze_status(vmi: Manifest | None) -> str:
     """The guest's freeze state, empty when there is no guest."""
     return str(((vmi or {}).get("status") or {}).get("fsFreezeStatus") or "")
+
+
+def is_running(vmi: Manifest | None) -> bool:
+    """Whether there is an instance that has not ended."""
+    return vmi is not None and (vmi.get("status") or {}).get("phase") not in ENDED
 
 
 def is_migrating(vmi: Manifest | None) -> bool:
@@ -82,7 +88,7 @@ def own_state_of(vm: Manifest) -> Iterator[str]:
 
 def claims_of_instance(vmi: Manifest | None) -> dict[str, str]:
     """Volume name to claim name of what runs, hot-plugged volumes included; nothing of an instance that has ended."""
-    if vmi is None or (vmi.get("status") or {}).get("phase") in ENDED:
+    if vmi is None or not is_running(vmi):
         return {}
     volumes: list[Manifest] = vmi["spec"].get("volumes") or []
     return {volume["name"]: claim for volume in volumes if (claim := claim_of(volume))}

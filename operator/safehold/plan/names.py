@@ -68,6 +68,11 @@ def snapshot_name(backup: str, backup_uid: str) -> str:
     return _name(f"safehold-{backup}", "snapshot", backup_uid)
 
 
+def own_snapshot_name(backup_uid: str, volume: str) -> str:
+    """Name of our VolumeSnapshot of one volume, in the VM's namespace, when KubeVirt could not snapshot the VM."""
+    return _name(f"safehold-{volume}", "own-snapshot", backup_uid, volume)
+
+
 def pull_name(backup: str, backup_uid: str) -> str:
     """Name of a VMBackup's VirtualMachineBackup, and of its scratch claim and token, in the VM's namespace.
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from tests.plan.backup.course import advance, decide, with_status
-from tests.plan.backup.objects import RULES, new_backup
+from tests.plan.backup.fallback_world import demanding
+from tests.plan.backup.objects import RULES
 from tests.plan.backup.world import World
 
-from safehold.api.consistency import Consistency
 from safehold.plan.backup import steps
 from safehold.plan.backup.facts import MachineFacts
 from safehold.plan.conditions import CONSISTENT
@@ -19,9 +19,7 @@ from safehold.reasons import Reason
 
 def begun(**consistency: str) -> World:
     """A run that is about to take its snapshot."""
-    backup = new_backup()
-    demand = Consistency.model_validate(consistency)
-    world = World(backup.model_copy(update={"spec": backup.spec.model_copy(update={"consistency": demand})}))
+    world = World(demanding(**consistency))
     advance(world, "Snapshotting")
     return world
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.plan.backup.course import advance, decide, with_status
+from tests.plan.backup.fallback_world import demanding
 from tests.plan.backup.objects import CHANGED_TARGETS, START, new_backup, target
 from tests.plan.backup.world import World
 
@@ -109,7 +110,7 @@ def test_a_guest_that_cannot_be_thawed_does_not_hold_the_run() -> None:
 
 def test_a_failed_snapshot_ends_the_run_though_the_guest_is_frozen() -> None:
     """The failure is recorded first; cleaning up thaws."""
-    world = World(new_backup())
+    world = World(demanding(level="Filesystem"))
     advance(world, "Snapshotting")
     world.take_snapshot()
     snapshot = world.snapshot_facts()

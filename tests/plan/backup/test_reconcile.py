@@ -186,6 +186,7 @@ BAD_SNAPSHOTS = [
 def test_a_bad_snapshot_fails_the_run(changes: dict[str, Any], reason: Reason, said: str) -> None:
     """A snapshot that failed, goes, is partial, or is not the run's own is never read."""
     world = at("Snapshotting")
+    world.backup = demanding(world, "Filesystem")
     world.take_snapshot()
     world.snapshot, world.machine_secret, world.frozen = 2, True, False
     snapshot = world.snapshot_facts()

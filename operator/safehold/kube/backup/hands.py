@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from safehold.errors import SafeholdError
+from safehold.kube.backup.fallback import take_volume_snapshots
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.machines import keep_machine, kept_machine
 from safehold.kube.backup.memory import carry_out_memory_step
@@ -45,6 +46,7 @@ from safehold.plan.backup.steps import (
     StartForget,
     Step,
     TakeSnapshot,
+    TakeVolumeSnapshots,
     Thaw,
 )
 from safehold.plan.names import OWNER_UID
@@ -73,7 +75,7 @@ class BackupHands:
     async def carry_out(self, step: Step) -> None:
         """Do one step; an error says that it must be decided anew."""
         match step:
-            case CaptureMachine() | TakeSnapshot() | Thaw():
+            case CaptureMachine() | TakeSnapshot() | TakeVolumeSnapshots() | Thaw():
                 await self._capture(step)
             case HoldContent() | CreatePair() | RebindPair() | CreateClone() | SetPolicy():
                 await self._prepare(step)
@@ -92,7 +94,7 @@ class BackupHands:
             case _:
                 assert_never(step)
 
-    async def _capture(self, step: CaptureMachine | TakeSnapshot | Thaw) -> None:
+    async def _capture(self, step: CaptureMachine | TakeSnapshot | TakeVolumeSnapshots | Thaw) -> None:
         match step:
             case CaptureMachine():
                 await keep_machine(
@@ -108,6 +110,8 @@ class BackupHands:
                     step.labels[OWNER_UID], step.namespace, step.vm, seconds=step.deadline_seconds + 10
                 )
                 await self.cluster.create_if_absent(VM_SNAPSHOT, _vm_snapshot(step))
+            case TakeVolumeSnapshots():
+                await take_volume_snapshots(self.cluster, step)
             case Thaw():
                 await thaw(self.cluster, step.namespace, step.vm)
 

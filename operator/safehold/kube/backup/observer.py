@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from safehold.api.vmbackup import SnapshotHandle, VMBackup
 from safehold.kube.backup.claims import observe_clone
+from safehold.kube.backup.fallback import observe_fallback, observe_own_capture
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.leftovers import observe_leftovers
 from safehold.kube.backup.machines import kept_machine_bytes
@@ -16,7 +17,7 @@ from safehold.kube.kinds import NAMESPACE
 from safehold.kube.target.resolution import read_secrets, resolve_target
 from safehold.kube.virtualmachines import observe_machine
 from safehold.plan.backup.ending import wants_forgetting
-from safehold.plan.backup.facts import BackupFacts, HoldFacts, MachineFacts
+from safehold.plan.backup.facts import BackupFacts, HoldFacts, MachineFacts, SnapshotFacts
 from safehold.plan.backup.pull.choice import pulls, wants_pull
 from safehold.plan.backup.reconcile import stage_of
 from safehold.plan.names import job_name, machine_secret_name
@@ -61,15 +62,16 @@ class BackupObserver:
 
     async def _capturing(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
         namespace, uid = backup.metadata.namespace or "", backup.metadata.uid
-        name = backup.status.snapshot_name
-        snapshot = await observe_snapshot(self.cluster, namespace, name) if name else None
+        snapshot, machine = await self._snapshot(backup), await self._machine(backup)
+        gave_up = snapshot is not None and snapshot.failure is not None and backup.spec.consistency.falls_back
         size = await kept_machine_bytes(
             self.cluster, self.operator_namespace, machine_secret_name(backup.metadata.name, uid)
         )
         facts = replace(
             facts,
-            machine=await self._machine(backup),
+            machine=machine,
             snapshot=snapshot,
+            fallback=await observe_fallback(self.cluster, namespace, machine) if gave_up and machine else None,
             machine_captured=size is not None,
             machine_bytes=size or 0,
         )
@@ -86,10 +88,9 @@ class BackupObserver:
             moving = job.outcome or job.progress
             return replace(facts, job=job, holds=() if moving else await self._holds(backup))
         facts = await self._with_target(backup, facts)
-        namespace = backup.metadata.namespace or ""
         if pulls(backup):
             return await self._with_pull(backup, replace(facts, machine=await self._machine(backup)))
-        snapshot = await observe_snapshot(self.cluster, namespace, backup.status.snapshot_name or "")
+        snapshot = await self._snapshot(backup)
         return replace(
             facts,
             snapshot=await with_memory(self.cluster, snapshot, backup),
@@ -117,6 +118,13 @@ class BackupObserver:
         name = job_name("forget", backup.metadata.name, backup.metadata.uid)
         job = await observe_job(self.cluster, self.operator_namespace, name, run_id=backup.metadata.uid)
         return replace(await self._with_target(backup, facts), forget=job)
+
+    async def _snapshot(self, backup: VMBackup) -> SnapshotFacts | None:
+        """What was cut: by KubeVirt, or by ourselves once that is recorded."""
+        if backup.status.fallback is not None:
+            return await observe_own_capture(self.cluster, backup, backup.status.fallback)
+        name = backup.status.snapshot_name
+        return await observe_snapshot(self.cluster, backup.metadata.namespace or "", name) if name else None
 
     async def _machine(self, backup: VMBackup) -> MachineFacts | None:
         return await observe_machine(self.cluster, backup.metadata.namespace or "", backup.spec.vm.name)

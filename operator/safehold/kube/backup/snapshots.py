@@ -1,6 +1,6 @@
 """Snapshots as the planner sees them: KubeVirt's of a VM, and the CSI driver's of each volume."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from safehold.kube.backup.claims import observe_claim
@@ -87,6 +87,8 @@ def content_facts(found: Manifest) -> ContentFacts:
         source_mode=spec.get("sourceVolumeMode"),
         source_volume_handle=spec["source"].get("volumeHandle"),
         restore_size_bytes=int(status.get("restoreSize") or 0),
+        # In nanoseconds.
+        cut_at=datetime.fromtimestamp(status["creationTime"] / 1e9, UTC) if status.get("creationTime") else None,
         error=_error(status),
         labels=metadata.get("labels") or {},
         annotations=metadata.get("annotations") or {},

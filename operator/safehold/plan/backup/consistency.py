@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from safehold.api.consistency import Consistency, ConsistencyLevel
 from safehold.api.vmbackup import ReachedConsistency, ReachedLevel
-from safehold.plan.backup.facts import FreezeFacts, SnapshotFacts
+from safehold.plan.backup.facts import CaptureFacts, FreezeFacts, SnapshotFacts
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
 
@@ -46,6 +46,25 @@ def reached(
         frozen_millis=bound.millis if bound else None,
         frozen_observation=bound.observation if bound else None,
         indications=list(snapshot.indications)[:16],
+    )
+
+
+def reached_unfrozen(captured: CaptureFacts, why: str, *, offline: bool) -> ReachedConsistency:
+    """What VolumeSnapshots of our own are worth: nothing froze the guest, and each volume was cut for itself.
+
+    `why`: what kept KubeVirt from it. `offline`: the VM was stopped from before the first cut to after the last.
+    """
+    times = [volume.content.cut_at for volume in captured.volumes if volume.content and volume.content.cut_at]
+    skew = max(times) - min(times) if times else timedelta()
+    how = (
+        "the VM was stopped, and its volumes were cut one by one"
+        if offline
+        else "the volumes were cut without a freeze"
+    )
+    return ReachedConsistency(
+        reached="Offline" if offline else "Crash",
+        reason=f"{how}, because {why}",
+        skew_millis=round(skew.total_seconds() * 1000),
     )
 
 

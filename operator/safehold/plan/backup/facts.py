@@ -39,6 +39,8 @@ class MachineFacts:
     """What it keeps in a volume of KubeVirt's own: TPM, EFI."""
     crashed: bool = False
     """Whether the VM's last instance failed, so that its disks are as after a power cut."""
+    running: bool = False
+    """Whether it has an instance that has not ended."""
     frozen: bool = False
     snapshot_in_progress: str | None = None
     """The VirtualMachineSnapshot that holds the VM now, of whomever."""
@@ -102,6 +104,8 @@ class ContentFacts:
     source_volume_handle: str | None = None
     """The volume that was cut; None for a static content."""
     restore_size_bytes: int = 0
+    cut_at: datetime | None = None
+    """When the driver cut it."""
     error: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -151,6 +155,24 @@ class SnapshotFacts:
     indications: tuple[str, ...]
     capture: CaptureFacts | None
     """Of its volumes claims and contents are read only once it is ready."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotClassFacts:
+    """A VolumeSnapshotClass."""
+
+    name: str
+    driver: str
+    default: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackFacts:
+    """What volume snapshots of our own could be made of. A claim is None where it is not bound to a CSI volume."""
+
+    claims: Mapping[str, ClaimFacts | None]
+    """By the VM's name of the volume."""
+    classes: tuple[SnapshotClassFacts, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +262,9 @@ class BackupFacts:
     """Whether the run may be active now."""
     machine: MachineFacts | None = None
     snapshot: SnapshotFacts | None = None
+    """KubeVirt's, or once a fallback is recorded our own ones, in the same shape."""
+    fallback: FallbackFacts | None = None
+    """Read only after KubeVirt's snapshot failed."""
     machine_captured: bool = False
     """Whether the manifests are kept for the run."""
     machine_bytes: int = 0

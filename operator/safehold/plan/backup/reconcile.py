@@ -15,7 +15,8 @@ from typing import Literal
 
 from safehold.api.base import Failure
 from safehold.api.vmbackup import BackupTargetIdentity, VMBackup, VMBackupStatus
-from safehold.plan.backup.capture import capture, refuse_unsaved
+from safehold.plan.backup.acceptance import refuse_unsaved
+from safehold.plan.backup.capture import capture
 from safehold.plan.backup.ending import clean_up, let_go
 from safehold.plan.backup.facts import BackupFacts, MachineFacts
 from safehold.plan.backup.holds import prepare

@@ -36,6 +36,26 @@ class TakeSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewVolumeSnapshot:
+    """A VolumeSnapshot of our own in the VM's namespace."""
+
+    name: str
+    claim: str
+    class_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeVolumeSnapshots:
+    """Create these VolumeSnapshots all at once, owned by the VMBackup of the same namespace."""
+
+    namespace: str
+    backup: str
+    backup_uid: str
+    snapshots: tuple[NewVolumeSnapshot, ...]
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Thaw:
     """Unfreeze a guest that KubeVirt left frozen."""
 
@@ -157,6 +177,7 @@ class SetPolicy:
 Step = (
     CaptureMachine
     | TakeSnapshot
+    | TakeVolumeSnapshots
     | Thaw
     | HoldContent
     | CreatePair

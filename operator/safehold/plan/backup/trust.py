@@ -119,7 +119,7 @@ def _snapshot_problem(
 
 def _ownership_problem(volume: CapturedVolume, snapshot: VolumeSnapshotFacts, capture_uid: str | None) -> str | None:
     if capture_uid is not None and snapshot.owner_uid != capture_uid:
-        return f"VolumeSnapshot {snapshot.name} does not belong to the VirtualMachineSnapshot"
+        return f"VolumeSnapshot {snapshot.name} does not belong to this run's capture"
     if snapshot.claim != volume.claim_name:
         return f"VolumeSnapshot {snapshot.name} is of claim {snapshot.claim}, not of {volume.claim_name}"
     return None

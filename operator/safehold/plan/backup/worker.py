@@ -70,7 +70,7 @@ def _worker_run(run: Run, captured: CaptureFacts, target: TargetFacts) -> Backup
             indications=status.consistency.indications,
             frozen_millis=status.consistency.frozen_millis,
             frozen_observation=status.consistency.frozen_observation,
-            snapshot_uid=status.snapshot_uid or "",
+            snapshot_uid="" if status.fallback else status.snapshot_uid or "",
         ),
         volumes=[_worker_volume(run, volume, volume.claim) for volume in captured.volumes if volume.claim],
         machine=[],

@@ -6,7 +6,7 @@ Whatever goes wrong before a byte is moved, a snapshot takes its place, with the
 from datetime import timedelta
 
 from safehold.api.vmbackup import PullCapture, ReachedConsistency
-from safehold.plan.backup.capture import accept, capture_machine
+from safehold.plan.backup.acceptance import accept, keep_machine
 from safehold.plan.backup.facts import FreezeFacts, MachineFacts
 from safehold.plan.backup.holds import volume_status
 from safehold.plan.backup.pull.base import base_of, full_reason
@@ -41,7 +41,7 @@ def capture_by_pull(run: Run) -> Decision:
     if why := _trouble(run, facts.backup, facts.instance):
         return fall_back(run, why)
     if not run.facts.machine_captured:
-        return run.goes_on("Snapshotting", "reads the VM's manifest", capture_machine(run))
+        return run.goes_on("Snapshotting", "reads the VM's manifest", keep_machine(run))
     if facts.backup.state == "Waiting":
         message = f"waits for KubeVirt's backup: {facts.backup.message}".rstrip(": ")
         return run.waits("Snapshotting", message, pull=_pull(run, uid=facts.backup.uid))
@@ -84,7 +84,7 @@ def _ask(run: Run, machine: MachineFacts, facts: PullFacts, instance: InstanceFa
     full = full_reason(facts.tracker, instance_uid=instance.uid, disks=disks)
     pull = _pull(run, instance_uid=instance.uid, full_reason=full)
     # The manifest is read right before the cut, as for a snapshot.
-    steps = capture_machine(run), _start(run, machine, pull, force_full=full is not None)
+    steps = keep_machine(run), _start(run, machine, pull, force_full=full is not None)
     return run.goes_on("Snapshotting", "asks KubeVirt for a backup of the running VM", *steps, pull=pull)
 
 

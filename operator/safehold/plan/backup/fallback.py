@@ -1,0 +1,100 @@
+"""The capture of last resort: VolumeSnapshots of our own, after KubeVirt has given up its snapshot of the VM.
+
+Nothing is frozen for it (docs/adr/0008), so what comes of it is Crash-consistent at best, or Offline. The snapshots
+carry the run's labels and belong to the VMBackup, and are checked, held, paired and removed as KubeVirt's are.
+"""
+
+from safehold.api.fallback import FallbackCapture, FallbackVolume
+from safehold.plan.backup.acceptance import accept, keep_machine
+from safehold.plan.backup.consistency import reached_unfrozen
+from safehold.plan.backup.facts import CaptureFacts, FallbackFacts, MachineFacts, SnapshotClassFacts, SnapshotFacts
+from safehold.plan.backup.run import Decision, Run
+from safehold.plan.backup.steps import NewVolumeSnapshot, TakeVolumeSnapshots
+from safehold.plan.backup.trust import refuse_swapped
+from safehold.plan.names import own_snapshot_name
+from safehold.plan.refusal import Refusal
+from safehold.reasons import Reason
+
+
+def begin_fallback(run: Run, machine: MachineFacts, failure: Refusal) -> Decision:
+    """Record what will be cut, and why KubeVirt does not do it."""
+    assert run.facts.fallback is not None
+    volumes = _volumes(run.facts.fallback)
+    if isinstance(volumes, Refusal):
+        message = f"{failure.message}; and there is no other way: {volumes.message}"
+        return run.fails(Refusal(volumes.reason, message[:1024]))
+    fallback = FallbackCapture(reason=failure.message, start_time=run.now, offline=not machine.running, volumes=volumes)
+    return run.goes_on("Snapshotting", "cuts the volumes without KubeVirt", fallback=fallback)
+
+
+def follow_fallback(run: Run, machine: MachineFacts, fallback: FallbackCapture) -> Decision:
+    """Make the recorded snapshots, wait until they can be read, and judge them."""
+    snapshot = run.facts.snapshot
+    assert snapshot is not None
+    assert snapshot.capture is not None
+    captured = snapshot.capture
+    if refusal := _refuse_cut(run, snapshot, captured):
+        return run.fails(refusal)
+    missing = {volume.name for volume in captured.volumes if volume.snapshot is None}
+    if missing:
+        take = _take(run, fallback, missing)
+        # The manifest that was kept for KubeVirt's snapshot is older than this cut.
+        return run.goes_on("Snapshotting", "cuts the volumes without KubeVirt", keep_machine(run), take)
+    if not snapshot.ready:
+        return run.waits("Snapshotting", f"waits for the volume snapshots: {snapshot.error}".rstrip(": "))
+    offline = fallback.offline and not (machine.running or machine.crashed)
+    found = reached_unfrozen(captured, fallback.reason, offline=offline)
+    return accept(run, captured, machine, found, capture_time=captured.cut_time or fallback.start_time)
+
+
+def _volumes(facts: FallbackFacts) -> list[FallbackVolume] | Refusal:
+    volumes: list[FallbackVolume] = []
+    for name, claim in facts.claims.items():
+        if claim is None:
+            return Refusal(Reason.NOT_SNAPSHOTTABLE, f"volume {name} has no claim that is bound to a CSI volume")
+        chosen = _class_for(claim.driver, facts.classes)
+        if isinstance(chosen, Refusal):
+            return chosen
+        volumes.append(FallbackVolume(name=name, claim_name=claim.name, claim_uid=claim.uid, class_name=chosen))
+    return volumes
+
+
+def _class_for(driver: str, classes: tuple[SnapshotClassFacts, ...]) -> str | Refusal:
+    """The driver's only class, or its default one, as KubeVirt chooses."""
+    fitting = [found for found in classes if found.driver == driver]
+    chosen = fitting if len(fitting) == 1 else [found for found in fitting if found.default]
+    if len(chosen) == 1:
+        return chosen[0].name
+    message = (
+        f"driver {driver} has {len(fitting)} VolumeSnapshotClasses, and {len(chosen)} of them are marked as default; "
+        "mark one with the annotation snapshot.storage.kubernetes.io/is-default-class=true"
+    )
+    return Refusal(Reason.NOT_SNAPSHOTTABLE, message)
+
+
+def _refuse_cut(run: Run, snapshot: SnapshotFacts, captured: CaptureFacts) -> Refusal | None:
+    if refusal := refuse_swapped(captured, cut=False):
+        return refusal
+    age = run.since(snapshot.created)
+    # Volumes that are cut minutes apart are no image of one VM.
+    if not snapshot.succeeded and age > run.freeze_limit:
+        said = snapshot.error or "the CSI driver says nothing"
+        message = f"the volumes were not cut within {int(run.freeze_limit.total_seconds())} s either: {said}"
+        return Refusal(Reason.SNAPSHOT_FAILED, message[:1024])
+    if not snapshot.ready and age > run.rules.prepare_timeout:
+        return Refusal(Reason.TIMED_OUT, f"the volume snapshots did not become readable: {snapshot.error}"[:1024])
+    return None
+
+
+def _take(run: Run, fallback: FallbackCapture, missing: set[str]) -> TakeVolumeSnapshots:
+    snapshots = tuple(
+        NewVolumeSnapshot(
+            name=own_snapshot_name(run.uid, volume.name), claim=volume.claim_name, class_name=volume.class_name
+        )
+        for volume in fallback.volumes
+        if volume.name in missing
+    )
+    name = run.backup.metadata.name
+    return TakeVolumeSnapshots(
+        namespace=run.namespace, backup=name, backup_uid=run.uid, snapshots=snapshots, labels=run.labels
+    )
