@@ -3,7 +3,7 @@
 import random
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -86,11 +86,11 @@ class FaultyStore:
         self.bytes_read += len(data)
         return data
 
-    def stream_range(self, name: str, offset: int, length: int) -> Iterator[bytes]:
+    def stream_range(self, name: str, offset: int, sizes: Sequence[int]) -> Iterator[bytes]:
         """Count one request, then stream."""
         self.reads.append(name)
         self._guarded(lambda: None)
-        for piece in self.store.stream_range(name, offset, length):
+        for piece in self.store.stream_range(name, offset, sizes):
             self.bytes_read += len(piece)
             yield piece
 

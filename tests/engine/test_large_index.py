@@ -6,7 +6,6 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,7 @@ import pytest
 from bench.generated_index import GeneratedIndex
 from safehold.engine.geometry import FORMAT_1, MIB
 from safehold.engine.keyfile import write_key_file
-from safehold.engine.store.memory import MemoryStore
 from safehold.engine.store.s3 import S3Place, S3Store
-from safehold.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from tests.engine.conftest import FaultyStore, Laboratory
@@ -75,34 +72,6 @@ def test_what_many_requests_would_find_is_uploaded_again(large: Laboratory, faul
     large_ones = {*generated.sampled[:1000], *generated.sampled[-1000:]}
     assert large_ones <= known < set(generated.sampled)
     assert len(store.reads) <= MOST_REQUESTS
-
-
-def test_a_filter_whose_answer_breaks_off_is_read_on(large: Laboratory) -> None:
-    """From where it broke off; what came before is kept."""
-    generated = GeneratedIndex(large.domain())
-    generated.write_fold(400_000)
-    store = BreakingStore(large.store)
-    index = large.domain(store).index
-    assert index.known(generated.sampled) == set(generated.sampled)
-    assert len(store.streamed) == 3
-    assert sum(store.streamed) < 1.2 * 400_000 * 3
-
-
-class BreakingStore(MemoryStore):
-    """Its first two streams break off in their middle."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        super().__init__()
-        self.objects = store.objects
-        self.streamed: list[int] = []
-
-    def stream_range(self, name: str, offset: int, length: int) -> Iterator[bytes]:
-        """Half of it, twice."""
-        breaks = len(self.streamed) < 2
-        self.streamed.append(length // 2 if breaks else length)
-        yield from super().stream_range(name, offset, self.streamed[-1])
-        if breaks:
-            raise StoreUnavailableError("the answer broke off")
 
 
 @pytest.mark.soak

@@ -46,7 +46,7 @@ def test_without_a_limit_nothing_waits() -> None:
     store = LimitedStore(MemoryStore())
     store.put("a", b"body")
     assert store.get("a") == b"body"
-    assert b"".join(store.stream_range("a", 1, 2)) == b"od"
+    assert b"".join(store.stream_range("a", 1, [2])) == b"od"
     assert [entry.name for entry in store.list("")] == ["a"]
     store.delete("a")
     assert (list(store.list("")), store.bytes_sent()) == ([], 4)

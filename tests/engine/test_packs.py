@@ -72,7 +72,16 @@ def test_what_does_not_compress_is_kept_as_it_is(content: bytes, as_it_is: bool)
     """Then it costs no time to read; half a body that compresses is enough to compress it."""
     body = compress(content)
     assert (body is content) == as_it_is
-    assert decompress(body, len(content), "pack") == content
+    unpacked = memoryview(bytearray(len(content)))
+    decompress(body, unpacked, "pack")
+    assert unpacked == content
+
+
+@pytest.mark.parametrize("claimed", [999_999, 1_000_001])
+def test_a_body_of_another_length_is_damage(claimed: int) -> None:
+    """Neither what is missing nor what is too much is made up for."""
+    with pytest.raises(IntegrityError, match="another length"):
+        decompress(compress(bytes(1_000_000)), memoryview(bytearray(claimed)), "pack")
 
 
 @pytest.mark.parametrize(("count", "packs"), [(0, 0), (1, 1), (7, 1), (8, 1), (9, 2), (40, 5)])

@@ -1,5 +1,6 @@
 """What S3 stores refuse, and networks do, as Safehold's errors: each with a reason and something to do."""
 
+import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -256,6 +257,25 @@ def test_an_answer_that_always_breaks_off_is_given_up(profile: Callable[[str], P
         with pytest.raises(StoreUnavailableError, match="broke off"):
             store.get("object")
     assert len(asked) == 4
+
+
+def test_a_stream_that_breaks_off_goes_on_behind_what_came(profile: Callable[[str], Path]) -> None:
+    """Every answer ends after 700 bytes: each brings a piece more, so the stream comes to its end."""
+    body = secrets.token_bytes(5000)
+    asked = []
+
+    def answer(handler: BaseHTTPRequestHandler, _: int) -> None:
+        first, last = map(int, handler.headers["Range"].removeprefix("bytes=").split("-"))
+        asked.append(first)
+        handler.send_response(206)
+        handler.send_header("Content-Length", str(last + 1 - first))
+        handler.end_headers()
+        handler.wfile.write(body[first : min(last + 1, first + 700)])
+
+    with http_server(answer) as endpoint:
+        store = S3Store(S3Place(bucket="b", endpoint_url=endpoint, credentials_file=profile(PROFILE)))
+        assert list(store.stream_range("object", 10, [500] * 9)) == [body[10 + n * 500 :][:500] for n in range(9)]
+    assert asked == list(range(10, 4510, 500))
 
 
 def test_a_store_that_is_busy_is_asked_again(profile: Callable[[str], Path]) -> None:

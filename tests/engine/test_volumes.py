@@ -2,12 +2,17 @@
 
 import mmap
 import os
+<<<<<<< HEAD
 import shutil
 import subprocess
+=======
+import random
+>>>>>>> 0cd2307 (Read packs as streams when restoring, and write disks around the page cache)
 from pathlib import Path
 
 import pytest
 
+from safehold.engine.frames import FrameBuffer
 from safehold.engine.targets import TargetVolume
 from safehold.engine.volumes import Extent, SourceVolume
 from safehold.errors import VolumeError
@@ -164,6 +169,55 @@ def test_a_device_that_is_too_small_is_refused_before_anything_is_written(tmp_pa
     with pytest.raises(VolumeError, match="too small: expected 100 bytes, found 50"):
         TargetVolume(path, 100, in_place=True)
     assert path.read_bytes() == b"x" * 50
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize(
+    ("offset", "start", "length"),
+    [
+        (0, 0, 8 * PAGE),
+        (4 * PAGE, PAGE, 3 * PAGE),
+        (4 * PAGE, 512, 3 * PAGE),
+        (4 * PAGE, 0, 3 * PAGE - 512),
+        (4 * PAGE + 512, 0, 2 * PAGE),
+        (4 * PAGE, 0, 0),
+    ],
+)
+def test_what_is_written_is_there_whole_pages_or_not(
+    tmp_path: Path, in_place: bool, offset: int, start: int, length: int
+) -> None:
+    """Place, address and length of what is written may be anything."""
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(16 * PAGE))
+    memory = FrameBuffer().take(8 * PAGE)
+    memory[:] = content = random.Random(1).randbytes(8 * PAGE)  # noqa: S311 - the same in every run
+    with TargetVolume(path, 16 * PAGE, in_place=in_place) as target:
+        target.write([memory[start : start + length], content[:100]], offset)
+        target.write([memory[start : start + length]], offset)
+        target.finish()
+    written = content[start : start + length] + content[:100]
+    assert path.read_bytes() == bytes(offset) + written + bytes(16 * PAGE - offset - len(written))
+
+
+def test_whole_pages_stay_out_of_the_page_cache(tmp_path: Path) -> None:
+    """Dirty pages count as a worker's memory, and the last fsync would wait for all of them."""
+    pages = FrameBuffer().take(8 * PAGE)
+    pages[:] = bytes(range(256)) * (8 * PAGE // 256)
+    with TargetVolume(tmp_path / "disk", 32 * PAGE) as target:
+        target.write([pages], 0)
+        target.write([bytes(pages)], 16 * PAGE)
+        if not is_cached(target.filling, 16 * PAGE) or is_cached(target.filling, 24 * PAGE):
+            pytest.skip("this file system does not tell what is in memory")
+        assert not is_cached(target.filling, 0)
+
+
+def is_cached(path: Path, offset: int) -> bool:
+    """Whether the page can be read without waiting for the medium."""
+    with path.open("rb") as file:
+        try:
+            return os.preadv(file.fileno(), [bytearray(PAGE)], offset, os.RWF_NOWAIT) == PAGE
+        except BlockingIOError:
+            return False
 
 
 def test_a_device_is_read_whole(loop_device: Path) -> None:

@@ -59,16 +59,19 @@ def _looks_incompressible(content: Bytes) -> bool:
     return len(_per_thread.compressor.compress(sample)) >= _worth(len(sample))
 
 
-def decompress(body: Bytes, length: int, name: str) -> Bytes:
-    """The content of a body of `length` bytes; `name` says in an error where the body was."""
-    if len(body) == length:
-        return body
+def decompress(body: Bytes, content: memoryview, name: str) -> None:
+    """Fill `content` with what the body holds; `name` says in an error where the body was."""
+    if len(body) == len(content):
+        content[:] = body
+        return
     if not hasattr(_per_thread, "decompressor"):
         _per_thread.decompressor = zstandard.ZstdDecompressor()
     try:
-        content: bytes = _per_thread.decompressor.decompress(body, max_output_size=length)
+        with _per_thread.decompressor.stream_reader(body) as reader:
+            # As the body is whole and the place large enough, zstd writes there at once, without a buffer of its own.
+            length = reader.readinto(content)
+            length += len(reader.read(1)) if length == len(content) else 0
     except zstandard.ZstdError as problem:
         raise IntegrityError(f"A chunk in {name} does not decompress", found=str(problem)) from problem
-    if len(content) != length:
-        raise IntegrityError(f"A chunk in {name} has another length", expected=length, found=len(content))
-    return content
+    if length != len(content):
+        raise IntegrityError(f"A chunk in {name} has another length", expected=len(content), found=length)

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from mmap import mmap
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -57,12 +58,29 @@ def open_frame(cipher: AESGCM, number: int, kind: FrameKind, sealed: Bytes, wher
         raise IntegrityError(f"{where} is damaged", found=f"frame {number} does not open") from None
 
 
-def chunks_of(plain: bytes, where: str) -> Iterator[tuple[bytes, memoryview]]:
-    """The ids and contents that a frame's plain bytes hold, in their order, without a copy of each."""
+class FrameBuffer:
+    """Memory that one frame after the other is unpacked into. It begins with a page, as disks like to have it."""
+
+    def __init__(self) -> None:
+        self._pages = memoryview(bytearray())
+
+    def take(self, size_bytes: int) -> memoryview:
+        """Room for this many bytes, from the start of a page; what was there before is overwritten."""
+        if size_bytes > len(self._pages):
+            self._pages = memoryview(mmap(-1, size_bytes))
+        return self._pages[:size_bytes]
+
+
+def chunks_of(plain: bytes, where: str, buffer: FrameBuffer | None = None) -> Iterator[tuple[bytes, memoryview]]:
+    """The ids and contents that a frame's plain bytes hold, in their order, without a copy of each.
+
+    With `buffer` the contents are in it, until its next frame.
+    """
     (count,) = _COUNT.unpack_from(plain)
     body_at = _COUNT.size + count * _NAMED.size
     named = list(_NAMED.iter_unpack(plain[_COUNT.size : body_at]))
-    contents = memoryview(decompress(memoryview(plain)[body_at:], sum(length for _, length in named), where))
+    contents = (buffer or FrameBuffer()).take(sum(length for _, length in named))
+    decompress(memoryview(plain)[body_at:], contents, where)
     at = 0
     for chunk_id, length in named:
         yield chunk_id, contents[at : at + length]

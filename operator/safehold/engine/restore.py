@@ -23,8 +23,10 @@ from safehold.errors import InterruptedRunError, PointError, SafeholdError
 
 _WINDOW_CHUNKS = 16 * 1024
 """Chunks that are looked up together and fetched in the order of the packs: 2 GiB of data, about 5 MiB of memory."""
+_FIRST_WINDOW_CHUNKS = 1024
+"""The first are few, so that fetching begins early; each window is four times the one before."""
 _READERS = 8
-"""Requests under way at once, each of at most 4 MiB."""
+"""Requests under way at once, of each of which a frame or two are in memory."""
 
 Wanted = Iterable[tuple[int, bytes]]
 """Slots of a volume, in order, with the ids of what belongs there."""
@@ -224,11 +226,13 @@ class _Filling:
 def _windows(wanted: Wanted) -> Iterator[dict[bytes, list[int]]]:
     """Chunk ids with the slots that they belong to, so many at a time."""
     places: dict[bytes, list[int]] = defaultdict(list)
+    most = _FIRST_WINDOW_CHUNKS
     for slot, chunk_id in wanted:
         places[chunk_id].append(slot)
-        if len(places) >= _WINDOW_CHUNKS:
+        if len(places) >= most:
             yield places
             places = defaultdict(list)
+            most = min(4 * most, _WINDOW_CHUNKS)
     if places:
         yield places
 

@@ -30,12 +30,10 @@ from safehold.engine.index.segments import (
 from safehold.engine.keys import KeyRing
 from safehold.engine.sealing import HEADER_BYTES, SealedObject
 from safehold.engine.store.base import ObjectStore
-from safehold.errors import IntegrityError, StoreUnavailableError
+from safehold.errors import IntegrityError
 
 _FIRST_READ_BYTES = 256 * KIB
 """From the end: holds front and filter of a segment of 65,536 entries, and a segment of 4,600 entries whole."""
-_FILTER_ATTEMPTS = 4
-"""Requests for one filter, each of which goes on where the one before broke off."""
 _BLOCKS_READ_BYTES = 4 * MIB
 _GAP_BYTES = 128 * KIB
 """Between two blocks, read in vain rather than asking twice."""
@@ -110,21 +108,13 @@ class Segment:
         return self._filtered_blocks >= self.layout.blocks
 
     def load_filter(self) -> None:
-        """Read the filter into the filter file: one request, and one more each time that the answer breaks off."""
-        for attempt in range(_FILTER_ATTEMPTS):
-            try:
-                self._stream_filter()
-            except StoreUnavailableError:
-                if attempt + 1 == _FILTER_ATTEMPTS:
-                    raise
-            else:
-                return
-
-    def _stream_filter(self) -> None:
+        """Read the filter into the filter file with one request."""
         page = self._filtered_blocks // PAGE_BLOCKS
         start = self.layout.page(page)[0]
         held = bytearray()
-        for piece in self._source.store.stream_range(self.name, start, self.layout.front_at - start):
+        length = self.layout.front_at - start
+        sizes = [min(MIB, length - at) for at in range(0, length, MIB)]
+        for piece in self._source.store.stream_range(self.name, start, sizes):
             held += piece
             page, taken = self._keep_pages(page, held)
             del held[:taken]

@@ -1,6 +1,6 @@
 """A store without some of its objects: what a check sees when it goes on behind a damaged one."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from safehold.engine.store.base import Body, ObjectEntry, ObjectStore, PartialUpload, UnfinishedUpload
@@ -32,10 +32,10 @@ class HidingStore:
         self._refuse_hidden(name)
         return self._store.get_range(name, offset, length)
 
-    def stream_range(self, name: str, offset: int, length: int) -> Iterator[bytes]:
+    def stream_range(self, name: str, offset: int, sizes: Sequence[int]) -> Iterator[bytes]:
         """A part of an object that is not hidden, piece by piece."""
         self._refuse_hidden(name)
-        return self._store.stream_range(name, offset, length)
+        return self._store.stream_range(name, offset, sizes)
 
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
         """The others."""

@@ -1,6 +1,6 @@
 """What the engine needs of an object store: five calls every S3 implementation has, and nothing conditional."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -59,10 +59,10 @@ class ObjectStore(Protocol):
     def get_range(self, name: str, offset: int, length: int) -> bytes:
         """`length` bytes from `offset`, fewer or none where the object ends; ObjectMissingError if there is none."""
 
-    def stream_range(self, name: str, offset: int, length: int) -> Iterator[bytes]:
-        """The same piece by piece, with one request, for what is too large to hold; pieces are of any length.
+    def stream_range(self, name: str, offset: int, sizes: Sequence[int]) -> Iterator[bytes]:
+        """The same with one request in pieces of these sizes, for what is too large to hold.
 
-        StoreUnavailableError where the answer breaks off: go on behind the pieces that came.
+        Where the object ends, a piece is short, or there are fewer.
         """
 
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:

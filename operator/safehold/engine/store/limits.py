@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from safehold.engine.store.base import Body, ObjectEntry, ObjectStore, PartialUpload, UnfinishedUpload
@@ -59,9 +59,9 @@ class LimitedStore:
         """Get, then wait."""
         return self._down(self._store.get_range(name, offset, length))
 
-    def stream_range(self, name: str, offset: int, length: int) -> Iterator[bytes]:
+    def stream_range(self, name: str, offset: int, sizes: Sequence[int]) -> Iterator[bytes]:
         """Each piece waits."""
-        for piece in self._store.stream_range(name, offset, length):
+        for piece in self._store.stream_range(name, offset, sizes):
             yield self._down(piece)
 
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:

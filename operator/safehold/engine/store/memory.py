@@ -2,13 +2,12 @@
 
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 
 from safehold.engine.store.base import Body, ObjectEntry, UnfinishedUpload
 from safehold.errors import ObjectMissingError, StoreError
-
-_PIECE_BYTES = 1000
 
 
 class MemoryStore:
@@ -44,10 +43,12 @@ class MemoryStore:
         """A slice of the copy."""
         return self.get(name)[offset : offset + length]
 
-    def stream_range(self, name: str, offset: int, length: int) -> Iterator[bytes]:
-        """The slice in pieces."""
-        whole = self.get_range(name, offset, length)
-        return (whole[at : at + _PIECE_BYTES] for at in range(0, len(whole), _PIECE_BYTES))
+    def stream_range(self, name: str, offset: int, sizes: Sequence[int]) -> Iterator[bytes]:
+        """The slices."""
+        whole = self.get(name)
+        for start, size in zip(accumulate(sizes, initial=offset), sizes, strict=False):
+            if start < len(whole):
+                yield whole[start : start + size]
 
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
         """A listing of this moment."""

@@ -6,7 +6,7 @@ Only PUT, GET with Range, LIST (v2), DELETE and multipart uploads are used, so t
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -59,7 +59,6 @@ _BODY_ATTEMPTS = 4
 _CONNECTIONS = 24
 """More than the engine's threads that talk to the store at once."""
 _PAGE = 1000
-_PIECE_BYTES = 1 << 20
 _BEHIND_THE_END = {"InvalidRange", "416"}
 """What a range that begins where the object ends, or behind, is answered with."""
 T = TypeVar("T")
@@ -120,30 +119,30 @@ class S3Store:
         return S3Upload(self._client, self._place.bucket, self._prefix + name, self._call)
 
     def get(self, name: str) -> bytes:
-        """One GET."""
-        return self._read(name)
+        """One GET, and one more each time that the answer breaks off."""
+        for attempt in stamina.retry_context(on=_BodyLostError, attempts=_BODY_ATTEMPTS, timeout=4 * _READ_SECONDS):
+            with attempt, self._body(name) as body:
+                return body.read()
+        raise AssertionError  # pragma: no cover - the loop returns or raises
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
-        """One GET with Range (at least one byte). A store that ignores the range is found by the length."""
-        try:
-            data = self._read(name, _span(offset, length))
-        except StoreError as problem:
-            if _code_of(problem) in _BEHIND_THE_END:
-                return b""
-            raise
-        if len(data) > length:
-            raise StoreError(f"Reading {name}: the store ignores ranges", expected=length, found=len(data))
-        return data
+        """One GET with Range (at least one byte)."""
+        return b"".join(self.stream_range(name, offset, [length]))
 
-    def stream_range(self, name: str, offset: int, length: int) -> Iterator[bytes]:
-        """One GET with Range, in pieces of a mebibyte."""
-        request: GetObjectRequestTypeDef = {
-            "Bucket": self._place.bucket,
-            "Key": self._prefix + name,
-            "Range": _span(offset, length),
-        }
-        with self._body(f"Reading {name}", request) as body:
-            yield from body.iter_chunks(_PIECE_BYTES)
+    def stream_range(self, name: str, offset: int, sizes: Sequence[int]) -> Iterator[bytes]:
+        """One GET with Range, and one more from where an answer broke off, unless nothing comes several times."""
+        done = in_vain = 0
+        while done < len(sizes):
+            try:
+                for piece in self._pieces(name, offset, sizes[done:]):
+                    yield piece
+                    offset, done, in_vain = offset + len(piece), done + 1, 0
+            except _BodyLostError:
+                in_vain += 1
+                if in_vain == _BODY_ATTEMPTS:
+                    raise
+            else:
+                return
 
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
         """LIST in pages of up to 1000 names."""
@@ -203,20 +202,31 @@ class S3Store:
         """Bytes of all bodies that were sent, those of repeated requests too."""
         return self._sent
 
-    def _read(self, name: str, span: str | None = None) -> bytes:
-        what = f"Reading {name}"
-        request: GetObjectRequestTypeDef = {"Bucket": self._place.bucket, "Key": self._prefix + name}
-        if span:
-            request["Range"] = span
-        for attempt in stamina.retry_context(on=_BodyLostError, attempts=_BODY_ATTEMPTS, timeout=4 * _READ_SECONDS):
-            with attempt, self._body(what, request) as body:
-                return body.read()
-        raise AssertionError  # pragma: no cover - the loop returns or raises
+    def _pieces(self, name: str, offset: int, sizes: Sequence[int]) -> Iterator[bytes]:
+        try:
+            with self._body(name, offset, sum(sizes)) as body:
+                for size in sizes:
+                    piece = body.read(size)
+                    if len(piece) < size:
+                        body.read(1)  # raises unless the object ends here
+                    if piece:
+                        yield piece
+        except StoreError as problem:
+            if _code_of(problem) not in _BEHIND_THE_END:
+                raise
 
     @contextlib.contextmanager
-    def _body(self, what: str, request: "GetObjectRequestTypeDef") -> "Iterator[StreamingBody]":
-        body = self._call(what, lambda: self._client.get_object(**request))["Body"]
+    def _body(self, name: str, offset: int = 0, length: int | None = None) -> "Iterator[StreamingBody]":
+        """What a GET answers with. A store that ignores a range is found by the length."""
+        what = f"Reading {name}"
+        request: GetObjectRequestTypeDef = {"Bucket": self._place.bucket, "Key": self._prefix + name}
+        if length is not None:
+            request["Range"] = f"bytes={offset}-{offset + length - 1}"
+        answer = self._call(what, lambda: self._client.get_object(**request))
+        body = answer["Body"]
         try:
+            if length is not None and answer["ContentLength"] > length:
+                raise StoreError(f"{what}: the store ignores ranges", expected=length, found=answer["ContentLength"])
             yield body
         except (ReadTimeoutError, ResponseStreamingError, IncompleteReadError) as problem:
             raise _BodyLostError(f"{what}: the answer broke off", found=str(problem)) from problem
@@ -383,7 +393,3 @@ def _client(place: S3Place) -> "S3Client":
             response_checksum_validation="when_required",
         ),
     )
-
-
-def _span(offset: int, length: int) -> str:
-    return f"bytes={offset}-{offset + length - 1}"
