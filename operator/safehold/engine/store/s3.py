@@ -225,8 +225,9 @@ class S3Store:
         answer = self._call(what, lambda: self._client.get_object(**request))
         body = answer["Body"]
         try:
-            if length is not None and answer["ContentLength"] > length:
-                raise StoreError(f"{what}: the store ignores ranges", expected=length, found=answer["ContentLength"])
+            found = answer.get("ContentLength", 0)
+            if length is not None and found > length:
+                raise StoreError(f"{what}: the store ignores ranges", expected=length, found=found)
             yield body
         except (ReadTimeoutError, ResponseStreamingError, IncompleteReadError) as problem:
             raise _BodyLostError(f"{what}: the answer broke off", found=str(problem)) from problem
