@@ -1,4 +1,4 @@
-"""What the environment says to the worker and the command line. Only settings modules read it."""
+"""What the environment says to the worker. Settings modules read it, and click where an option names a variable."""
 
 from pathlib import Path
 from typing import Literal
@@ -17,12 +17,3 @@ class WorkerSettings(BaseSettings):
     """Where the kubelet looks for the report."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe messages of the log."""
-
-
-class CommandLineSettings(BaseSettings):
-    """The environment of `safehold volume` and its like. Credentials of the store are found by boto3, the AWS way."""
-
-    model_config = SettingsConfigDict(env_prefix="SAFEHOLD_", frozen=True, use_attribute_docstrings=True)
-
-    key_file: Path | None = None
-    """The repository's key file, where `--key-file` is not given."""

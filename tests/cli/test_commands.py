@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -149,8 +151,32 @@ def test_the_version_is_told(shell: Shell) -> None:
     assert shell("--version").stdout == f"safehold, version {__version__}\n"
 
 
-def test_a_worker_does_not_load_the_controller() -> None:
-    """A Job starts quickly and without Kopf or a Kubernetes client in its memory."""
-    code = "import sys; from safehold.cli import worker, volume; print(*sys.modules)"
+@pytest.mark.parametrize(
+    ("command", "unneeded"),
+    [("worker", {"kopf", "kubernetes", "rich"}), ("volume", {"kopf", "kubernetes", "rich", "pydantic_settings"})],
+)
+def test_a_command_loads_what_it_needs(command: str, unneeded: set[str]) -> None:
+    """A Job starts quickly, and without Kopf or a Kubernetes client in its memory."""
+    code = f"import sys; from safehold.cli import {command}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"kopf", "kubernetes"} & set(done.stdout.split())
+    assert not unneeded & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("with progress_bar('Backing up') as tell: tell(1, 2)", b"Backing up"),
+        ("with step_progress() as tell: tell('Checking packs', 1, 2)", b"1/2"),
+    ],
+)
+def test_progress_is_for_terminals(code: str, said: bytes) -> None:
+    """A bar is drawn where somebody looks, and nothing is written into a log."""
+    command = [sys.executable, "-c", f"from safehold.cli.progress import progress_bar, step_progress\n{code}"]
+    assert subprocess.run(command, capture_output=True, check=True).stderr == b""
+    ours, theirs = pty.openpty()
+    try:
+        subprocess.run(command, stderr=theirs, check=True, env={"TERM": "xterm", "COLUMNS": "80"})
+        assert said in os.read(ours, 10_000)
+    finally:
+        os.close(ours)
+        os.close(theirs)

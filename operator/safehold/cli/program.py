@@ -1,7 +1,9 @@
 """The root of the command line, and what every command has in common: exit codes and one clear sentence per failure."""
 
+import gc
 import importlib
 import traceback
+from types import ModuleType
 
 import click
 
@@ -27,9 +29,19 @@ class _Program(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
         if cmd_name not in _COMMANDS:
             return None
-        found = importlib.import_module(_COMMANDS[cmd_name]).command
+        found = _load(_COMMANDS[cmd_name]).command
         assert isinstance(found, click.Command)
         return found
+
+
+def _load(module: str) -> ModuleType:
+    """Import without looking for garbage, then or later, among what stays as long as the process."""
+    gc.disable()
+    try:
+        return importlib.import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @click.group(cls=_Program)

@@ -1,45 +1,25 @@
-"""A progress bar on a terminal; nothing where nobody looks."""
+"""Progress for who looks at a terminal; nothing where nobody does."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from contextlib import AbstractContextManager, nullcontext
 
 from safehold.engine.backup import ReportProgress
 from safehold.engine.maintenance.progress import Advance
 
 
-@contextmanager
-def progress_bar(title: str) -> Iterator[ReportProgress]:
+def progress_bar(title: str) -> AbstractContextManager[ReportProgress]:
     """A function to call with bytes done and bytes in all."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    console = Console(file=sys.stderr)
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    if not sys.stderr.isatty():
+        return nullcontext(lambda _done, _total: None)
+    from safehold.cli.bars import bar_of_bytes  # noqa: PLC0415 - see there
+
+    return bar_of_bytes(title)
 
 
-@contextmanager
-def step_progress() -> Iterator[Advance]:
+def step_progress() -> AbstractContextManager[Advance]:
     """A function to call with what is being done, how many are done, and how many there are, if that is known."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(file=sys.stderr), disable=not sys.stderr.isatty()) as bar:
-        tasks: dict[str, TaskID] = {}
+    if not sys.stderr.isatty():
+        return nullcontext(lambda _what, _done, _total: None)
+    from safehold.cli.bars import bars_of_steps  # noqa: PLC0415 - see there
 
-        def advance(what: str, done: int, total: int | None) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
-        yield advance
+    return bars_of_steps()

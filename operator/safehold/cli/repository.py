@@ -16,7 +16,6 @@ from safehold.engine.repository import Domain, Repository
 from safehold.engine.store.limits import LimitedStore, Rate
 from safehold.engine.store.s3 import S3Place, S3Store
 from safehold.errors import UsageError
-from safehold.settings import CommandLineSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -37,6 +36,7 @@ def place_options(function: Command) -> Command:
     for option in (
         click.option(
             "--key-file",
+            envvar="SAFEHOLD_KEY_FILE",
             type=click.Path(dir_okay=False, path_type=Path),
             help="The repository's key, from 'safehold key new'; else SAFEHOLD_KEY_FILE.",
         ),
@@ -87,11 +87,10 @@ def open_store(repository: str, endpoint_url: str | None, credentials_file: Path
 
 
 def find_key(key_file: Path | None) -> RepositoryKey:
-    """The key in the file that is given, or else in the one that SAFEHOLD_KEY_FILE names."""
-    key_path = key_file or CommandLineSettings().key_file
-    if key_path is None:
+    """The key in the file that was named; UsageError where none was."""
+    if key_file is None:
         raise UsageError("The repository's key is missing", remedy="give --key-file or set SAFEHOLD_KEY_FILE")
-    return read_key_file(key_path)
+    return read_key_file(key_file)
 
 
 def stop_on_signals() -> threading.Event:
