@@ -39,13 +39,14 @@ class Disks:
             found = []
             for volume in backup["status"]["volumes"]:
                 disk = folder / f"{volume['name']}.img"
-                await self._restore(backup, volume["name"], disk)
+                await self.restore(backup, volume["name"], disk)
                 found.append(await asyncio.to_thread(prove, disk, volume["name"]))
             return found
         finally:
             await asyncio.to_thread(shutil.rmtree, folder)
 
-    async def _restore(self, backup: Object, volume: str, disk: Path) -> None:
+    async def restore(self, backup: Object, volume: str, disk: Path) -> None:
+        """One volume of the point, as a file."""
         key = disk.with_suffix(".key")
         key.write_text(self.world.key.text())
         key.chmod(0o600)

@@ -33,6 +33,7 @@ _VOLUMES = list_of(
             "name": STRING,
             "persistentVolumeClaim": {**OPEN, "properties": {"claimName": STRING}, "required": ["claimName"]},
             "dataVolume": {**OPEN, "properties": {"name": STRING}, "required": ["name"]},
+            "memoryDump": {**OPEN, "properties": {"claimName": STRING}, "required": ["claimName"]},
         },
         "required": ["name"],
     }
@@ -86,6 +87,21 @@ MACHINE_STATUS = object_of(
         "created": BOOLEAN,
         "ready": BOOLEAN,
         "desiredGeneration": INTEGER,
+        "memoryDumpRequest": {
+            **object_of(
+                {
+                    "claimName": STRING,
+                    "endTimestamp": TIME,
+                    "fileName": STRING,
+                    "message": STRING,
+                    "phase": STRING,
+                    "remove": BOOLEAN,
+                    "startTimestamp": TIME,
+                },
+                ["claimName", "phase"],
+            ),
+            "nullable": True,
+        },
         "instancetypeRef": _MATCHED,
         "observedGeneration": INTEGER,
         "preferenceRef": _MATCHED,

@@ -11,6 +11,7 @@ from sandbox.cluster.client import Cluster, Object
 from sandbox.cluster.errors import ApiError
 from sandbox.cluster.kinds import VIRTUAL_MACHINE, VIRTUAL_MACHINE_INSTANCE
 from sandbox.guest.errors import GuestError
+from sandbox.kubevirt.api.memory_dump import request_dump, request_removal
 from sandbox.kubevirt.conditions import condition_of, is_true
 from sandbox.kubevirt.durations import parse_duration
 from sandbox.kubevirt.instancetypes.revisions import InstancetypeRevisions
@@ -20,7 +21,7 @@ from sandbox.kubevirt.quiescing import Quiescing
 
 GROUP, VERSION = "subresources.kubevirt.io", "v1"
 _BASE = f"/apis/{GROUP}/{VERSION}"
-_MACHINE_VERBS = ("start", "stop", "restart")
+_MACHINE_VERBS = ("start", "stop", "restart", "memorydump", "removememorydump")
 _INSTANCE_VERBS = ("pause", "unpause", "freeze", "unfreeze")
 
 
@@ -37,7 +38,13 @@ class Subresources:
         machine = f"{_BASE}/namespaces/{{namespace}}/virtualmachines/{{name}}"
         instance = f"{_BASE}/namespaces/{{namespace}}/virtualmachineinstances/{{name}}"
         app.router.add_get(_BASE, self._resources)
-        for verb, handler in {"start": self._start, "stop": self._stop, "restart": self._restart}.items():
+        for verb, handler in {
+            "start": self._start,
+            "stop": self._stop,
+            "restart": self._restart,
+            "memorydump": self._dump_memory,
+            "removememorydump": self._remove_memory_dump,
+        }.items():
             app.router.add_put(f"{machine}/{verb}", _answering(handler))
         app.router.add_get(f"{machine}/expand-spec", _answering(self._expanded))
         for verb, handler in {
@@ -100,6 +107,16 @@ class Subresources:
             raise _conflict(vm, "VM is not running")
         _refuse_in_use(vm)
         return await self._request_change(vm, [{"action": "Stop", "uid": vmi["metadata"]["uid"]}, {"action": "Start"}])
+
+    async def _dump_memory(self, request: web.Request) -> Object | None:
+        vm, vmi = await self._machine(request)
+        await request_dump(self._cluster, vm, vmi, await _body(request))
+        return None
+
+    async def _remove_memory_dump(self, request: web.Request) -> Object | None:
+        vm, _ = await self._machine(request)
+        await request_removal(self._cluster, vm)
+        return None
 
     async def _expanded(self, request: web.Request) -> Object | None:
         """The VM with what its instance type and preference make of it."""

@@ -44,6 +44,8 @@ def instance_of(vm: Object, now: str, *, tracked: bool) -> Object:
     spec["domain"].setdefault("features", {}).setdefault("acpi", {"enabled": True})
     spec["domain"].setdefault("resources", {})
     spec.setdefault("evictionStrategy", "None")
+    # An earlier dump stays with the VM, but no new instance has it.
+    spec["volumes"] = [volume for volume in spec.get("volumes") or [] if "memoryDump" not in volume]
     return {
         "metadata": {
             "name": vm["metadata"]["name"],

@@ -1,4 +1,4 @@
-"""Utility volumes: claims that are plugged into a running instance for a backup, through a pod of their own.
+"""Claims that are plugged into a running instance for a backup or a memory dump, through a pod of their own.
 
 One phase at a look, in the recorded order: the pod is made (AttachedToNode), it runs (MountedToPod), the spec no
 longer asks for the volume (UnMountedFromPod), the pod is deleted, and the entry is gone.
@@ -12,6 +12,7 @@ from sandbox.cluster.kinds import POD
 from sandbox.cluster.metadata import controller_reference, controller_uid, is_deleting, labels_of
 from sandbox.kubevirt.caches import Caches
 from sandbox.kubevirt.first_consumer import select_node
+from sandbox.kubevirt.machines.memory_dumps import memory_dump_claims
 from sandbox.kubevirt.machines.vmi_status import claim_info
 from sandbox.kubevirt.names import MACHINE_COMPONENT, NODE
 
@@ -33,6 +34,7 @@ class UtilityVolumes:
             if "hotplugVolume" in item
         }
         wanted = {item["name"]: item["claimName"] for item in vmi["spec"].get("utilityVolumes") or []}
+        wanted |= memory_dump_claims(vmi)
         found = [await self._plugged(vmi, launcher, name, claim, before.get(name)) for name, claim in wanted.items()]
         found += [await self._unplugged(vmi, item) for name, item in before.items() if name not in wanted]
         return [item for item in found if item is not None]
@@ -62,7 +64,7 @@ class UtilityVolumes:
         return _status(name, claim, _MOUNTED, "VolumeMountedToPod", message, plugged)
 
     async def _unplugged(self, vmi: Object, before: Object) -> Object | None:
-        if before["phase"] == _MOUNTED:
+        if before["phase"] == _MOUNTED or (before.get("memoryDumpVolume") and before["phase"] != _UNMOUNTED):
             return {**before, "phase": _UNMOUNTED, "reason": "VolumeUnMountedFromPod"}
         pod_name = before["hotplugVolume"].get("attachPodName")
         if pod_name:

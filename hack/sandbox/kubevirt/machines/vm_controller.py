@@ -20,6 +20,7 @@ from sandbox.kubevirt.instancetypes.revisions import InstancetypeRevisions, Matc
 from sandbox.kubevirt.machines.block_tracking import machine_state, starts_tracked, with_tracking
 from sandbox.kubevirt.machines.children import instance_of, revision_of
 from sandbox.kubevirt.machines.lifecycle import Action, decide, run_strategy
+from sandbox.kubevirt.machines.memory_dump_requests import settle_volumes
 from sandbox.kubevirt.machines.vm_status import vm_status
 from sandbox.kubevirt.names import MACHINE_COMPONENT, OBSERVED_VERSIONS, VM_FINALIZER, VM_GENERATION
 from sandbox.kubevirt.volumes import claim_names, template_volumes
@@ -59,6 +60,8 @@ class VirtualMachineController:
         marked = _marked(vm)
         if marked != vm:
             await self._cluster.update(VIRTUAL_MACHINE, marked)
+            return 0.0
+        if await settle_volumes(self._cluster, vm, vmi):
             return 0.0
         matched = await self._revisions.of(vm)
         now = datetime.now(UTC)

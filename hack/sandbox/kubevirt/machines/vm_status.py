@@ -10,6 +10,7 @@ from sandbox.cluster.client import Object, Objects, timestamp
 from sandbox.cluster.metadata import annotations_of, is_deleting
 from sandbox.kubevirt.conditions import condition_of, is_true, with_condition
 from sandbox.kubevirt.machines.lifecycle import FINAL_PHASES, phase_of, run_strategy, start_failure
+from sandbox.kubevirt.machines.memory_dump_requests import next_request
 from sandbox.kubevirt.names import VM_GENERATION
 from sandbox.kubevirt.volumes import template_volumes, volume_snapshot_statuses
 
@@ -24,8 +25,10 @@ def vm_status(
 ) -> Object:
     """The whole status; what the snapshot and restore controllers wrote there stays."""
     status = copy.deepcopy(vm.get("status") or {})
-    for field in ("created", "ready", "stateChangeRequests"):
+    for field in ("created", "ready", "stateChangeRequests", "memoryDumpRequest"):
         status.pop(field, None)
+    if dump := next_request(vm, vmi, now):
+        status["memoryDumpRequest"] = dump
     if requests:
         status["stateChangeRequests"] = requests
     status["volumeSnapshotStatuses"] = volume_snapshot_statuses(template_volumes(vm), claims, class_of)

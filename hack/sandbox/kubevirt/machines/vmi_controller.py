@@ -24,6 +24,7 @@ from sandbox.kubevirt.machines.children import grace_seconds, launcher_of
 from sandbox.kubevirt.machines.disks import disk_of
 from sandbox.kubevirt.machines.hypervisor import Hypervisor, Running
 from sandbox.kubevirt.machines.lifecycle import FINAL_PHASES, phase_of
+from sandbox.kubevirt.machines.memory_dumps import MemoryDumps
 from sandbox.kubevirt.machines.utility_volumes import UtilityVolumes, instance_of_attachment
 from sandbox.kubevirt.machines.vmi_status import ended_status, launched_status, missing_claims_status
 from sandbox.kubevirt.names import CREATED_BY, FAULT, MACHINE_COMPONENT, NODE, NODE_NAME
@@ -41,6 +42,7 @@ class InstanceController:
         self._hypervisor = hypervisor
         self._volumes = volumes
         self._utility_volumes = UtilityVolumes(cluster, caches)
+        self._memory_dumps = MemoryDumps(caches, hypervisor, volumes)
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -49,8 +51,11 @@ class InstanceController:
         controller.watch(self._caches.claims, self._instances_of_claim)
         controller.watch(self._caches.pods, _instance_of_pod)
         controller.watch(self._caches.machines, lambda vm: [key_of(vm)])
-        self._hypervisor.on_change = controller.queue.add
-        await controller.run(self.reconcile)
+        self._hypervisor.on_change = self._memory_dumps.on_change = controller.queue.add
+        try:
+            await controller.run(self.reconcile)
+        finally:
+            await self._memory_dumps.close()
 
     async def reconcile(self, key: Key) -> float | None:
         """One look at an instance."""
@@ -100,7 +105,8 @@ class InstanceController:
             await self._hypervisor.set_faults(key, self._faults(vmi))
         status = launched_status(vmi, pod, running, claims, datetime.now(UTC))
         if running is not None and running.exit_status is None:
-            status["volumeStatus"] += await self._utility_volumes.statuses(vmi, pod)
+            plugged = await self._utility_volumes.statuses(vmi, pod)
+            status["volumeStatus"] += self._memory_dumps.shown(vmi, plugged)
         await self._write(vmi, status)
 
     async def _start(self, vmi: Object, pod: Object, claims: dict[str, Object]) -> Running | None:

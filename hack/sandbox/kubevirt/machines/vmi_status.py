@@ -132,6 +132,8 @@ def _of_guest(conditions: Objects, running: Running | None, phase: str, now: str
 def _volume_status(vmi: Object, claims: Mapping[str, Object]) -> Objects:
     statuses: Objects = []
     for volume in vmi["spec"].get("volumes") or []:
+        if "memoryDump" in volume:  # shown as what is plugged
+            continue
         status: Object = {"name": volume["name"], "target": ""}
         source = volume.get("persistentVolumeClaim") or {}
         claim = claims.get(source.get("claimName") or (volume.get("dataVolume") or {}).get("name") or "")
