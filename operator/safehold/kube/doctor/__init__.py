@@ -1,0 +1,1 @@
+"""`safehold doctor` in a cluster: what is there, what is missing, what was left behind."""
