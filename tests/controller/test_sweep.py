@@ -7,8 +7,6 @@ from tests.controller.conftest import OPERATOR_NAMESPACE, SHOP, define, served
 from safehold.controller.memo import Operator
 from safehold.controller.queue import Key, WorkQueue
 from safehold.controller.sweep import look_at_everything, sweep
-from safehold.kube.backup.freezes import FreezeWatches
-from safehold.kube.backup.hands import BackupHands
 from safehold.kube.kinds import (
     BACKUP_TARGET,
     SECRET,
@@ -38,8 +36,7 @@ async def test_what_restores_and_targets_left_goes_when_they_are_gone(operator: 
         await cluster.create(SECRET, {"metadata": meta})
     foreign = {"name": "foreign", "namespace": OPERATOR_NAMESPACE}
     await cluster.create(SECRET, {"metadata": foreign})
-    hands = BackupHands(cluster=cluster, pod=operator.settings.worker_pod(), freezes=FreezeWatches(cluster))
-    await sweep(cluster, hands, operator_namespace=OPERATOR_NAMESPACE)
+    await sweep(cluster, operator_namespace=OPERATOR_NAMESPACE)
     found = await cluster.list(SECRET, OPERATOR_NAMESPACE)
     assert {item["metadata"]["name"] for item in found} == {f"of-{living}", "foreign"}
 

@@ -11,6 +11,9 @@ _DOCUMENTED = frozenset(
 )
 
 
+_OF_KSTATUS = ("Ready", "Reconciling", "Stalled")
+
+
 def assert_ready(found: Object) -> None:
     """Ready, and neither Reconciling nor Stalled."""
     assert _statuses(found) == {"Ready": "True", "Reconciling": "False", "Stalled": "False"}, found["status"]

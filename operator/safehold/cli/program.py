@@ -12,6 +12,7 @@ from safehold.errors import SafeholdError, UsageError
 
 _COMMANDS = {
     "controller": "safehold.controller.cli",
+    "doctor": "safehold.cli.doctor",
     "key": "safehold.cli.key",
     "repo": "safehold.cli.repo.group",
     "volume": "safehold.cli.volume",

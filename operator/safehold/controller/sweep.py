@@ -11,8 +11,8 @@ from typing import Any
 
 from safehold.controller.memo import Operator
 from safehold.errors import SafeholdError
-from safehold.kube.backup.hands import BackupHands
-from safehold.kube.backup.leftovers import observe_leftovers, owners_of_leftovers
+from safehold.kube.backup.leftovers import owners_of_leftovers
+from safehold.kube.backup.removal import remove_leftovers
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import (
     BACKUP_POLICY,
@@ -22,28 +22,21 @@ from safehold.kube.kinds import (
     VM_BACKUP,
     VM_RESTORE,
 )
-from safehold.plan.backup.cleanup import cleanup
 
 logger = logging.getLogger(__name__)
 
 OWNERS = (BACKUP_TARGET, CLUSTER_BACKUP_TARGET, VM_BACKUP, VM_RESTORE)
 """Kinds whose objects have Jobs, Secrets and claims in the operator's namespace."""
-_STAGE_SECONDS = 1.0
-_STAGES = 60
-"""Looks at one run's leftovers in one round; what is not gone by then, the next round goes on with."""
 
 
-async def sweep_forever(operator: Operator, hands: BackupHands) -> None:
+async def sweep_forever(operator: Operator) -> None:
     """One round after another, until cancelled."""
     while True:
         try:
             await look_at_everything(operator)
             settings = operator.settings
             await sweep(
-                operator.cluster,
-                hands,
-                operator_namespace=settings.operator_namespace,
-                pulls=settings.kubevirt_engine,
+                operator.cluster, operator_namespace=settings.operator_namespace, pulls=settings.kubevirt_engine
             )
         except SafeholdError as error:
             logger.warning("the sweep was interrupted: %s", error)
@@ -67,24 +60,11 @@ def is_over(found: Mapping[str, Any]) -> bool:
     return completion is not None and "deletionTimestamp" not in found["metadata"]
 
 
-async def sweep(cluster: Cluster, hands: BackupHands, *, operator_namespace: str, pulls: bool = False) -> None:
+async def sweep(cluster: Cluster, *, operator_namespace: str, pulls: bool = False) -> None:
     """Take away what belongs to objects of ours that do not exist any more."""
     # In this order: an object that is listed first belongs to an owner that was created before.
     owners = await owners_of_leftovers(cluster, operator_namespace=operator_namespace, pulls=pulls)
     living = {found["metadata"]["uid"] for kind in OWNERS for found in await cluster.list(kind)}
     for uid in sorted(owners - living):
         logger.info("takes away what is left of the object with uid %s, which is gone", uid)
-        await _sweep_run(cluster, hands, uid, operator_namespace=operator_namespace, pulls=pulls)
-
-
-async def _sweep_run(cluster: Cluster, hands: BackupHands, uid: str, *, operator_namespace: str, pulls: bool) -> None:
-    for _ in range(_STAGES):
-        found = await observe_leftovers(
-            cluster, uid, operator_namespace=operator_namespace, namespace=None, pulls=pulls
-        )
-        steps = cleanup(found)
-        if not steps and not found.pods:
-            return
-        for step in steps:
-            await hands.carry_out(step)
-        await asyncio.sleep(_STAGE_SECONDS)
+        await remove_leftovers(cluster, uid, operator_namespace=operator_namespace, pulls=pulls)

@@ -86,3 +86,20 @@ BACKUP_POLICY = Kind(GROUP, "v1alpha1", "backuppolicies", "BackupPolicy")
 CLUSTER_BACKUP_POLICY = Kind(GROUP, "v1alpha1", "clusterbackuppolicies", "ClusterBackupPolicy", namespaced=False)
 VM_BACKUP = Kind(GROUP, "v1alpha1", "vmbackups", "VMBackup")
 VM_RESTORE = Kind(GROUP, "v1alpha1", "vmrestores", "VMRestore")
+
+VOLUME_SNAPSHOT_CLASS = Kind(
+    "snapshot.storage.k8s.io", "v1", "volumesnapshotclasses", "VolumeSnapshotClass", namespaced=False
+)
+KUBEVIRT = Kind("kubevirt.io", "v1", "kubevirts", "KubeVirt")
+DEPLOYMENT = Kind("apps", "v1", "deployments", "Deployment")
+CUSTOM_RESOURCE_DEFINITION = Kind(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+)
+SUBJECT_ACCESS_REVIEW = Kind(
+    "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
+)
+SNAPSHOT_METADATA_SERVICES = tuple(
+    Kind("cbt.storage.k8s.io", version, "snapshotmetadataservices", "SnapshotMetadataService", namespaced=False)
+    for version in ("v1beta1", "v1alpha1")
+)
+"""Newest first: a cluster may serve either."""

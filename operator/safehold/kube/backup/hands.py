@@ -9,20 +9,14 @@ from safehold.kube.backup.fallback import take_volume_snapshots
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.machines import keep_machine, kept_machine
 from safehold.kube.backup.memory import carry_out_memory_step
-from safehold.kube.backup.pairs import create_clone, create_pair, hold_content, rebind_pair, set_policy
+from safehold.kube.backup.pairs import create_clone, create_pair, hold_content, rebind_pair
 from safehold.kube.backup.pull.hands import commit_checkpoint, read_token, start_pull
+from safehold.kube.backup.removal import take_away
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.jobs import MountedVolume, WorkerJob, WorkerPod, adopt_secret, start_job
 from safehold.kube.kinds import (
-    CLAIM,
-    JOB,
-    SECRET,
     VM,
-    VM_PULL_BACKUP,
     VM_SNAPSHOT,
-    VOLUME_SNAPSHOT,
-    VOLUME_SNAPSHOT_CONTENT,
-    Kind,
 )
 from safehold.kube.target.resolution import read_secrets
 from safehold.kube.virtualmachines import thaw
@@ -53,16 +47,6 @@ from safehold.plan.names import OWNER_UID
 from safehold.plan.target.use import TargetFacts
 from safehold.run import PULL_TOKEN_FILE
 
-_KINDS: dict[str, Kind] = {
-    "Job": JOB,
-    "Claim": CLAIM,
-    "VolumeSnapshot": VOLUME_SNAPSHOT,
-    "VolumeSnapshotContent": VOLUME_SNAPSHOT_CONTENT,
-    "VirtualMachineSnapshot": VM_SNAPSHOT,
-    "VirtualMachineBackup": VM_PULL_BACKUP,
-    "Secret": SECRET,
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupHands:
@@ -77,7 +61,7 @@ class BackupHands:
         match step:
             case CaptureMachine() | TakeSnapshot() | TakeVolumeSnapshots() | Thaw():
                 await self._capture(step)
-            case HoldContent() | CreatePair() | RebindPair() | CreateClone() | SetPolicy():
+            case HoldContent() | CreatePair() | RebindPair() | CreateClone():
                 await self._prepare(step)
             case StartBackup() | StartForget() | AdoptSecret():
                 await self._work(step)
@@ -85,11 +69,9 @@ class BackupHands:
                 await start_pull(self.cluster, self.freezes, step)
             case CommitCheckpoint():
                 await commit_checkpoint(self.cluster, step)
-            case Delete():
-                kind = _KINDS[step.kind]
-                namespace = (step.namespace or self.pod.namespace) if kind.namespaced else None
-                await self.cluster.delete(kind, step.name, namespace, uid=step.uid)
-            case CreateDumpClaim() | RequestMemoryDump() | RemoveMemoryDump() | SnapshotDumpClaim():
+            case Delete() | SetPolicy() | RemoveMemoryDump():
+                await take_away(self.cluster, step, operator_namespace=self.pod.namespace)
+            case CreateDumpClaim() | RequestMemoryDump() | SnapshotDumpClaim():
                 await carry_out_memory_step(self.cluster, step)
             case _:
                 assert_never(step)
@@ -115,7 +97,7 @@ class BackupHands:
             case Thaw():
                 await thaw(self.cluster, step.namespace, step.vm)
 
-    async def _prepare(self, step: HoldContent | CreatePair | RebindPair | CreateClone | SetPolicy) -> None:
+    async def _prepare(self, step: HoldContent | CreatePair | RebindPair | CreateClone) -> None:
         match step:
             case HoldContent():
                 await hold_content(self.cluster, step)
@@ -125,8 +107,6 @@ class BackupHands:
                 await rebind_pair(self.cluster, step)
             case CreateClone():
                 await create_clone(self.cluster, step, namespace=self.pod.namespace)
-            case SetPolicy():
-                await set_policy(self.cluster, step)
 
     async def _work(self, step: StartBackup | StartForget | AdoptSecret) -> None:
         match step:

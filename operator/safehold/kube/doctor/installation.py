@@ -130,7 +130,7 @@ def _snapshot_gate(kubevirt: Manifest, version: str) -> Verdict:
 def _target(found: Manifest) -> Verdict:
     called = f"{found['kind']} {_called(found)}"
     conditions = (found.get("status") or {}).get("conditions") or []
-    ready = next((item for item in conditions if item["type"] == "Ready"), {})
+    ready: Manifest = next((item for item in conditions if item["type"] == "Ready"), {})
     if ready.get("status") == "True":
         return _verdict("targets", "ok", f"{called} is ready")
     said = ready.get("message") or "nobody has looked at it yet"

@@ -6,7 +6,10 @@ snapshot stays behind. At any moment at most one content may delete a handle.
 
 from safehold.plan.backup.facts import ContentFacts, Leftovers, OriginalFacts
 from safehold.plan.backup.memory_facts import RemoveMemoryDump
-from safehold.plan.backup.steps import Delete, SetPolicy, Step
+from safehold.plan.backup.steps import Delete, SetPolicy
+
+CleanupStep = Delete | SetPolicy | RemoveMemoryDump
+"""All that a clean-up may do."""
 
 ORIGINAL_POLICY = "safehold.dev/original-deletion-policy"
 """On a held content and on our own: the policy to set back. It outlives the VMBackup."""
@@ -14,7 +17,7 @@ ORIGINAL_CONTENT = "safehold.dev/original-content"
 """On our own content: the name of the held one."""
 
 
-def cleanup(found: Leftovers) -> tuple[Step, ...]:
+def cleanup(found: Leftovers) -> tuple[CleanupStep, ...]:
     """The next steps; none when nothing is left. Each stage waits until the one before it is gone."""
     if found.jobs or found.pods:
         return tuple(Delete(kind="Job", name=name) for name in found.jobs)
@@ -56,9 +59,11 @@ def cleanup(found: Leftovers) -> tuple[Step, ...]:
     )
 
 
-def _memory(found: Leftovers) -> list[Step]:
+def _memory(found: Leftovers) -> list[CleanupStep]:
     """A claim goes once no VM has it as a volume and no snapshot of it is there."""
-    dumps: list[Step] = [RemoveMemoryDump(namespace=d.namespace, vm=d.vm, claim=d.claim) for d in found.memory_dumps]
+    dumps: list[CleanupStep] = [
+        RemoveMemoryDump(namespace=d.namespace, vm=d.vm, claim=d.claim) for d in found.memory_dumps
+    ]
     attached = {(dump.namespace, dump.claim) for dump in found.memory_dumps}
     return dumps + [
         Delete(kind="Claim", name=claim.name, namespace=claim.namespace, uid=claim.uid)
@@ -77,7 +82,7 @@ def _is_last_owner(content: ContentFacts, found: Leftovers) -> bool:
     return gone and content.annotations.get(ORIGINAL_POLICY) == "Delete"
 
 
-def _let_go(original: OriginalFacts) -> tuple[Step, ...]:
+def _let_go(original: OriginalFacts) -> tuple[CleanupStep, ...]:
     content = original.content
     back = SetPolicy(content=content.name, uid=content.uid, policy=original.policy, release=True)
     if original.snapshot_lives or original.policy == "Retain":

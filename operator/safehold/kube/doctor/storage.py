@@ -1,0 +1,110 @@
+"""Whether the storage that VMs use can be backed up, and what Safehold keeps on it."""
+
+from collections import defaultdict
+
+from safehold.errors import NotServedError
+from safehold.kube.client import Cluster, Manifest
+from safehold.kube.kinds import (
+    CLAIM,
+    SNAPSHOT_METADATA_SERVICES,
+    STORAGE_CLASS,
+    VM,
+    VOLUME,
+    VOLUME_SNAPSHOT_CLASS,
+    VOLUME_SNAPSHOT_CONTENT,
+)
+from safehold.kube.quantities import parse_bytes
+from safehold.kube.virtualmachines import claims_of
+from safehold.plan.backup.cleanup import ORIGINAL_POLICY
+from safehold.plan.doctor.orphans import Orphan
+from safehold.plan.doctor.verdicts import Verdict
+from safehold.plan.names import UNDO_OF
+
+_DEFAULT_CLASS = "snapshot.storage.kubernetes.io/is-default-class"
+_NAMED = 3
+"""How many VMs a message names."""
+
+
+async def check_storage_classes(cluster: Cluster) -> list[Verdict]:
+    """For each StorageClass that VMs use: whether exactly one VolumeSnapshotClass serves it."""
+    users = await _users(cluster)
+    drivers = {found["metadata"]["name"]: found["provisioner"] for found in await cluster.list(STORAGE_CLASS)}
+    classes: dict[str, list[Manifest]] = defaultdict(list)
+    for found in await cluster.list(VOLUME_SNAPSHOT_CLASS):
+        classes[found["driver"]].append(found)
+    if not users:
+        return [Verdict(check="storage", level="ok", message="no VM has a claim yet")]
+    return [
+        _storage_class(name, drivers.get(name), classes.get(drivers.get(name, ""), []), machines)
+        for name, machines in sorted(users.items())
+    ]
+
+
+async def check_changed_blocks(cluster: Cluster) -> list[Verdict]:
+    """Which CSI drivers tell changed blocks; without one all is read, which is slower but no less right."""
+    for kind in SNAPSHOT_METADATA_SERVICES:
+        try:
+            found = await cluster.list(kind)
+        except NotServedError:
+            continue
+        if found:
+            names = ", ".join(sorted(item["metadata"]["name"] for item in found))
+            return [Verdict(check="changed blocks", level="ok", message=f"SnapshotMetadata service of {names}")]
+    message = "no CSI driver has a SnapshotMetadata service: changes are found by reading whole disks"
+    return [Verdict(check="changed blocks", level="ok", message=message)]
+
+
+async def check_held_contents(cluster: Cluster, orphans: tuple[Orphan, ...]) -> list[Verdict]:
+    """How many snapshots runs hold by Retain, and of those whose run is over."""
+    held = [
+        found["metadata"]["name"]
+        for found in await cluster.list(VOLUME_SNAPSHOT_CONTENT)
+        if ORIGINAL_POLICY in (found["metadata"].get("annotations") or {})
+    ]
+    forgotten = sorted({orphan.name for orphan in orphans} & set(held))
+    if not forgotten:
+        return [Verdict(check="held snapshots", level="ok", message=f"{len(held)} held by runs that are active")]
+    message = f"held by runs that are over: {', '.join(forgotten)}"
+    return [
+        Verdict(check="held snapshots", level="warn", message=message, remedy="safehold doctor --remove --yes lets go")
+    ]
+
+
+async def check_undo_volumes(cluster: Cluster) -> list[Verdict]:
+    """What restores in place keep of the volumes that they replaced."""
+    kept = await cluster.list(VOLUME, labels=UNDO_OF)
+    if not kept:
+        return [Verdict(check="undo volumes", level="ok", message="no replaced volume is kept")]
+    total = sum(parse_bytes(found["spec"]["capacity"]["storage"]) for found in kept)
+    message = f"{len(kept)} replaced volumes are kept, {total >> 30} GiB"
+    remedy = f"when no restore will be undone: kubectl get pv -l {UNDO_OF}, then delete them and their disks"
+    return [Verdict(check="undo volumes", level="warn", message=message, remedy=remedy)]
+
+
+async def _users(cluster: Cluster) -> dict[str, list[str]]:
+    """StorageClass to the VMs that have a claim of it."""
+    claims = {
+        (found["metadata"]["namespace"], found["metadata"]["name"]): found["spec"].get("storageClassName") or "(none)"
+        for found in await cluster.list(CLAIM)
+    }
+    users: dict[str, list[str]] = defaultdict(list)
+    for vm in await cluster.list(VM):
+        namespace, name = vm["metadata"]["namespace"], vm["metadata"]["name"]
+        for used in {claims[key] for claim in claims_of(vm).values() if (key := (namespace, claim)) in claims}:
+            users[used].append(f"{namespace}/{name}")
+    return users
+
+
+def _storage_class(name: str, driver: str | None, classes: list[Manifest], machines: list[str]) -> Verdict:
+    users = ", ".join(sorted(machines)[:_NAMED]) + (" and others" if len(machines) > _NAMED else "")
+    if not classes:
+        message = f"StorageClass {name} has no VolumeSnapshotClass, so {users} cannot be backed up"
+        remedy = f"create a VolumeSnapshotClass for driver {driver or 'of that class'}"
+        return Verdict(check="storage", level="warn", message=message, remedy=remedy)
+    defaults = [
+        found for found in classes if (found["metadata"].get("annotations") or {}).get(_DEFAULT_CLASS) == "true"
+    ]
+    if len(classes) > 1 and len(defaults) != 1:
+        message = f"driver {driver} of StorageClass {name} has {len(classes)} VolumeSnapshotClasses and no one default"
+        return Verdict(check="storage", level="warn", message=message, remedy=f"annotate one with {_DEFAULT_CLASS}")
+    return Verdict(check="storage", level="ok", message=f"StorageClass {name} can be snapshotted, for {users}")
