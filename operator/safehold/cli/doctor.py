@@ -1,6 +1,7 @@
 """`safehold doctor`: is a cluster fit for backups, and what did runs leave behind in it."""
 
 import asyncio
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,6 +47,8 @@ def command(kubeconfig: Path, namespace: str, service_account: str, remove: bool
     """
     if yes and not remove:
         raise UsageError("--yes goes with --remove")
+    if not any(Path(path).is_file() for path in str(kubeconfig).split(os.pathsep)):
+        raise UsageError(f"There is no kubeconfig {kubeconfig}", remedy="name one with --kubeconfig or KUBECONFIG")
     checkup, removals = asyncio.run(_visit(kubeconfig, namespace, service_account, remove=remove and yes))
     if output == "json":
         show_json(_document(checkup, removals))
