@@ -12,6 +12,7 @@ from safehold.kube.kinds import (
     JOB,
     SECRET,
     VM_BACKUP,
+    VM_PULL_BACKUP,
     VM_RESTORE,
     VM_SNAPSHOT,
     VOLUME_SNAPSHOT,
@@ -22,7 +23,7 @@ from safehold.plan.doctor.orphans import Child, Orphan, Owner, find_orphans
 from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, OWNER_UID
 
 IN_OPERATOR_NAMESPACE: tuple[Kind, ...] = (JOB, SECRET)
-EVERYWHERE: tuple[Kind, ...] = (CLAIM, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, VM_SNAPSHOT)
+EVERYWHERE: tuple[Kind, ...] = (CLAIM, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, VM_SNAPSHOT, VM_PULL_BACKUP)
 OWNERS: tuple[Kind, ...] = (BACKUP_TARGET, CLUSTER_BACKUP_TARGET, VM_BACKUP, VM_RESTORE)
 
 

@@ -17,6 +17,7 @@ _CONSEQUENCES: Mapping[str, str] = {
     "PersistentVolumeClaim": "a copy of a disk or of memory goes; the VM's own disks stay",
     "VolumeSnapshot": "a snapshot of a run goes; the VM's disks stay",
     "VolumeSnapshotContent": "a hold on a snapshot ends: the policy that it had is set back",
+    "VirtualMachineBackup": "KubeVirt ends its own backup of the VM; the VM's disks stay",
     "VirtualMachineSnapshot": "KubeVirt removes the snapshot of the VM; the VM's disks stay",
 }
 
