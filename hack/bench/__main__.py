@@ -18,7 +18,7 @@ from bench.programs.borg import Borg
 from bench.programs.restic import Restic, find_restic
 from bench.programs.safehold import Safehold
 from bench.report import disk_text, markdown
-from bench.rows import clones, history, large_index, maps, sparse
+from bench.rows import changed_blocks, clones, history, large_index, maps, sparse
 from bench.rows.context import Context
 from bench.server import Server
 from sandbox.objectstore.server import running_object_store
@@ -27,6 +27,7 @@ _FAMILIES: list[tuple[list[str], Callable[[Context], None]]] = [
     (history.ROWS, history.measure_history),
     (clones.ROWS, clones.measure_clones),
     (sparse.ROWS, sparse.measure_sparse),
+    (changed_blocks.ROWS, changed_blocks.measure_told_changes),
     (maps.ROWS, maps.measure_maps),
     (large_index.ROWS, large_index.measure_large_index),
 ]

@@ -25,13 +25,15 @@ class Change:
     size_bytes: int
     seed: int
 
-    def apply(self, disk: Path) -> None:
-        """Write into the disk, on 4 KiB boundaries, as a file system would."""
+    def apply(self, disk: Path) -> list[tuple[int, int]]:
+        """Write into the disk, on 4 KiB boundaries, as a file system would; returns offsets and lengths."""
         generator = random.Random(self.seed)  # noqa: S311 - the same places in every run
         with disk.open("r+b") as file:
-            for offset in self._places(file.fileno(), generator):
+            places = list(self._places(file.fileno(), generator))
+            for offset in places:
                 file.seek(offset)
                 file.write(generator.randbytes(self.size_bytes))
+        return [(offset, self.size_bytes) for offset in places]
 
     def _places(self, descriptor: int, generator: random.Random) -> Iterator[int]:
         extents = data_extents(descriptor)

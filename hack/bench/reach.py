@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bench.disk import MIB
 from bench.measure import cores
 from bench.results import Result, Results
+from bench.rows.changed_blocks import RESTORE, RESTORE_DELTA
 from bench.rows.clones import CLONES
 
 OURS, RIVAL = "safehold", "restic"
@@ -115,6 +116,32 @@ def _fact_share(row: str, part: str, whole: str) -> Callable[[Results], float | 
     return lambda results: _share(results.fact(row, OURS, part), results.fact(row, OURS, whole))
 
 
+def _of_any_size(change: str) -> list[_Target]:
+    """The same told changes on a large and a small disk: seconds, and CPU seconds for busy machines."""
+    large, small = f"told-1TiB-{change}", f"told-6GiB-{change}"
+    what = f"Changes that are told, {change}, 1 TiB beside 6 GiB"
+    text = "at most 1.3 times as long"
+    return [
+        _Target(
+            f"{what}: seconds",
+            large,
+            text,
+            lambda all_: _share(all_.seconds(large, OURS), all_.seconds(small, OURS)),
+            _times,
+            1.3,
+        ),
+        _Target(
+            f"{what}: CPU seconds",
+            large,
+            text,
+            lambda all_: _share(all_.cpu_seconds(large, OURS), all_.cpu_seconds(small, OURS)),
+            _times,
+            1.3,
+            timed=False,
+        ),
+    ]
+
+
 _TARGETS = [
     _faster("Full backup", "full", 5),
     _stored("Full backup", "full", 1.05),
@@ -148,6 +175,17 @@ _TARGETS = [
         _percent,
         0.02,
         timed=False,
+    ),
+    *_of_any_size("scattered"),
+    *_of_any_size("runs"),
+    _Target(
+        "Delta restore, told where 1 % differs: speed of a full one",
+        RESTORE_DELTA,
+        "at least 10 times",
+        lambda all_: _share(all_.seconds(RESTORE, OURS), all_.seconds(RESTORE_DELTA, OURS)),
+        _times,
+        10,
+        at_least=True,
     ),
     _Target(
         "Block device, cold",

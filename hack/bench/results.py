@@ -34,6 +34,10 @@ class Results:
         """The median of the rounds."""
         return _median([run.usage.seconds for run in self.of(row, program)])
 
+    def cpu_seconds(self, row: str, program: str) -> float | None:
+        """The median of the rounds, the server's not counted."""
+        return _median([run.usage.cpu_seconds for run in self.of(row, program)])
+
     def stored(self, row: str, program: str) -> float | None:
         """Bytes that a run added to its repository, median of the rounds."""
         return _median([run.added.size_bytes for run in self.of(row, program) if run.added])
@@ -44,7 +48,7 @@ class Results:
 
     def cpu_ratio(self, row: str, program: str, other: str) -> float | None:
         """How many times fewer CPU seconds `program` takes than `other`, the server's not counted."""
-        ours, theirs = (_median([run.usage.cpu_seconds for run in self.of(row, each)]) for each in (program, other))
+        ours, theirs = (self.cpu_seconds(row, each) for each in (program, other))
         return theirs / ours if ours and theirs else None
 
     def ratio(self, row: str, program: str, other: str) -> float | None:

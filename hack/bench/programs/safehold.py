@@ -30,13 +30,13 @@ class Safehold:
         """Nothing to do: the first backup lays it out."""
         self._prefix = f"safehold/{repository}"
 
-    def backup(self, disk: Path, vm: str) -> Command:
-        """The same for a file and a device."""
-        return self._command("volume", "backup", str(disk), vm=vm)
+    def backup(self, disk: Path, vm: str, *, told: Path | None = None) -> Command:
+        """The same for a file and a device; `told` lists what changed."""
+        return self._command("volume", "backup", str(disk), *_told(told), vm=vm)
 
-    def restore(self, folder: Path, *, delta: bool = False) -> Command:
-        """Verified by the seals of what is read, as its users get it."""
-        options = ["--restore-point=latest", *(["--delta"] if delta else [])]
+    def restore(self, folder: Path, *, delta: bool = False, told: Path | None = None) -> Command:
+        """Verified by the seals of what is read, as its users get it; `told` lists what differs."""
+        options = ["--restore-point=latest", *(["--delta"] if delta else []), *_told(told)]
         return self._command("volume", "restore", str(folder / DISK_NAME), *options)
 
     def footprint(self) -> Footprint:
@@ -61,6 +61,10 @@ class Safehold:
             ],
             environment=self._server.environment(),
         )
+
+
+def _told(changed_extents: Path | None) -> list[str]:
+    return [f"--changed-extents={changed_extents}"] if changed_extents else []
 
 
 def figures(output: str) -> dict[str, float]:

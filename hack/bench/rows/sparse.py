@@ -8,11 +8,11 @@ from bench.disk import GIB, KIB, MIB
 from bench.programs.base import DISK_NAME
 from bench.rows.context import Context
 
-_TIB = 1024 * GIB
+TIB = 1024 * GIB
 _SHAPES = {
     # Size, distance between pieces, bytes of a piece.
-    "sparse-1TiB": (_TIB, GIB, MIB),
-    "sparse-16TiB": (16 * _TIB - MIB, GIB, 4 * KIB),  # a little less than ext4's largest file
+    "sparse-1TiB": (TIB, GIB, MIB),
+    "sparse-16TiB": (16 * TIB - MIB, GIB, 4 * KIB),  # a little less than ext4's largest file
 }
 ROWS = [f"{name}-{run}" for name in _SHAPES for run in ("full", "unchanged")]
 
@@ -24,14 +24,14 @@ def measure_sparse(context: Context) -> None:
         if not any(row.startswith(name) and row in context.wanted for row in ROWS):
             continue
         folder.mkdir()
-        disk = _make(folder / DISK_NAME, *shape)
+        disk = make_sparse(folder / DISK_NAME, *shape)
         context.safehold.start(name)
         for run in ("full", "unchanged"):
             context.take_backup(f"{name}-{run}", context.safehold, disk)
         shutil.rmtree(folder)
 
 
-def _make(disk: Path, size_bytes: int, distance_bytes: int, piece_bytes: int) -> Path:
+def make_sparse(disk: Path, size_bytes: int, distance_bytes: int, piece_bytes: int) -> Path:
     """Every piece is different and does not compress."""
     with disk.open("wb") as file:
         file.truncate(size_bytes)
