@@ -12,6 +12,7 @@ import pytest
 
 from safehold.engine.backup import back_up
 from safehold.engine.backup_request import BackupRequest, VolumeInput
+from safehold.engine.changed_blocks.port import ChangeSource
 from safehold.engine.geometry import Geometry
 from safehold.engine.keyfile import RepositoryKey
 from safehold.engine.manifest import Manifest, Owner
@@ -180,13 +181,15 @@ class Laboratory:
         run_id: str | None = None,
         store: ObjectStore | None = None,
         stop: threading.Event | None = None,
+        checkpoint: str | None = None,
+        changes: ChangeSource | None = None,
     ) -> Manifest:
         """One run over these disks; a new run id unless one is given."""
         self.runs += 1
         request = BackupRequest(
             run_id=run_id or f"run-{self.runs}",
             owner=self.owner(vm),
-            volumes=[VolumeInput(name=disk.name, path=disk) for disk in disks],
+            volumes=[VolumeInput(name=disk.name, path=disk, checkpoint=checkpoint, changes=changes) for disk in disks],
             machine=[{"kind": "VirtualMachine", "metadata": {"name": vm}}],
         )
         return back_up(self.domain(store), request, stop=stop or threading.Event())

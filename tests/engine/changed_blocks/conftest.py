@@ -13,7 +13,7 @@ import pytest
 
 from safehold.engine.backup import back_up
 from safehold.engine.backup_request import BackupRequest, VolumeInput
-from safehold.engine.changed_blocks.port import ChangedBlocks, Engine
+from safehold.engine.changed_blocks.port import ChangedBlocks, ChangeSource, Engine
 from safehold.engine.manifest import BaseIdentity, Manifest
 from safehold.engine.volumes import Extent, ReadableDisk, SourceVolume
 from safehold.errors import ChangedBlocksError
@@ -98,7 +98,7 @@ class ChangingVM:
     def back_up(
         self,
         content: bytes,
-        changes: Told | None = None,
+        changes: ChangeSource | None = None,
         *,
         checkpoint: str | None = None,
         source: BaseIdentity | None = IDENTITY,

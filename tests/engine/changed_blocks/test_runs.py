@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from safehold.engine.changed_blocks.extent_list import ExtentList
 from safehold.engine.manifest import StoredVolume
 from safehold.engine.volumes import Extent
 from safehold.errors import ChangedBlocksError
@@ -210,6 +211,17 @@ def test_a_lie_without_verify_reaches_the_point(vm: ChangingVM, told: type[Told]
     vm.back_up(before, checkpoint="one")
     manifest = vm.back_up(changed_at(before, 9 * CHUNK), told("one"), checkpoint="two")
     assert vm.laboratory.restored(manifest) == before
+
+
+def test_a_list_is_not_empty_the_second_time(vm: ChangingVM, noise: Noise) -> None:
+    """A run that has to begin again cannot read a pipe twice, so it scans."""
+    content = noise(4 * CHUNK)
+    vm.back_up(content, checkpoint="one")
+    changes = ExtentList(['{"offset": 0, "length": 1}\n'], "one")
+    assert list(changes.changed()) == [Extent(0, 1)]
+    manifest = vm.back_up(changed_at(content, 0), changes, checkpoint="two")
+    assert "was read already" in manifest.volumes[0].engine_reason
+    assert vm.laboratory.restored(manifest) == changed_at(content, 0)
 
 
 chunk_contents = st.sampled_from([0, 0, 1, 2, 3])

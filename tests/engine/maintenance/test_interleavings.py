@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from safehold.engine.changed_blocks.extent_list import ExtentList
 from safehold.engine.condemned import GRACE
 from safehold.engine.maintenance.check import check
 from safehold.engine.maintenance.compaction import compact
@@ -131,13 +132,17 @@ class History:
         self.contents: dict[str, bytes] = {}
         self._runs = 0
 
-    def back_up(self, content: bytes, vm: str, store: ObjectStore | None = None) -> str:
+    def back_up(
+        self, content: bytes, vm: str, store: ObjectStore | None = None, changes: ExtentList | None = None
+    ) -> str:
         """A backup; returns the point's id. What it must restore to is remembered first: it may be noticed at once."""
         self._runs += 1
         run_id = f"history-{self._runs}"
         self.contents[run_id] = content
         disk = self.laboratory.disk(content, name=f"root-{vm}")
-        return self.laboratory.back_up(disk, vm=vm, run_id=run_id, store=store).point
+        return self.laboratory.back_up(
+            disk, vm=vm, run_id=run_id, store=store, checkpoint="base", changes=changes
+        ).point
 
     def forget_all(self, vm: str, store: ObjectStore | None = None) -> None:
         """Forget all points of a VM."""
@@ -247,6 +252,31 @@ def heir_and_collector(history: History, content: bytes) -> Script:
     return reuse(history, content[: 10 * CHUNK] + bytes(2 * CHUNK)), script
 
 
+def told_heir(history: History, content: bytes) -> Callable[[ObjectStore, Gate], None]:
+    """A run that is told what changed since a parent, and inherits most of its map unread."""
+    history.back_up(content, "late")
+    history.pass_time()
+    after = content[: 10 * CHUNK] + bytes(2 * CHUNK)
+    line = f'{{"offset": {10 * CHUNK}, "length": {2 * CHUNK}}}\n'
+    return lambda store, _: void(history.back_up(after, "late", store, ExtentList([line], "base")))
+
+
+def told_heir_and_collector(history: History, content: bytes) -> Script:
+    """The parent is forgotten and collected meanwhile."""
+    heir = told_heir(history, content)
+
+    def script(store: ObjectStore, gate: Gate) -> None:
+        history.forget_all("late", store)
+        collect(history)(store, gate)
+
+    return heir, script
+
+
+def told_heir_and_compaction(history: History, content: bytes) -> Script:
+    """The packs that the parent needs are rewritten meanwhile."""
+    return told_heir(history, content), rewrite(history)
+
+
 def two_collectors(history: History, content: bytes) -> Script:
     """Compaction and pruning at the same time, each followed by a sweep."""
     history.back_up(content[: 4 * CHUNK] + bytes(8 * CHUNK), "late")
@@ -256,7 +286,16 @@ def two_collectors(history: History, content: bytes) -> Script:
 
 @pytest.mark.parametrize("first", [0, pytest.param(1, marks=pytest.mark.soak)])
 @pytest.mark.parametrize(
-    "story", [writer_and_collector, writer_and_compaction, heir_and_collector, two_collectors], ids=lambda s: s.__name__
+    "story",
+    [
+        writer_and_collector,
+        writer_and_compaction,
+        heir_and_collector,
+        told_heir_and_collector,
+        told_heir_and_compaction,
+        two_collectors,
+    ],
+    ids=lambda story: story.__name__,
 )
 def test_no_order_of_steps_damages_a_completed_point(
     laboratory: Laboratory, noise: Noise, story: Callable[[History, bytes], Script], first: int

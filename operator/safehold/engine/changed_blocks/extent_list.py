@@ -18,12 +18,16 @@ class _Line(BaseModel):
 
 
 class ExtentList:
-    """Lines such as `{"offset": 0, "length": 4096}`, all that changed since `base`. It is read once."""
+    """Lines such as `{"offset": 0, "length": 4096}`, all that changed since `base`.
+
+    They can be read once: a second time a pipe would be empty, which must not be taken for "nothing has changed".
+    """
 
     engine: Engine = "Listed"
 
     def __init__(self, lines: Iterable[str], base: str | None) -> None:
         self._lines = lines
+        self._is_read = False
         self.base = base
 
     def open(self, size_bytes: int) -> AbstractContextManager[ChangedBlocks]:  # noqa: ARG002 - a list knows no size
@@ -32,6 +36,9 @@ class ExtentList:
 
     def changed(self) -> Iterator[Extent]:
         """The listed ranges; ChangedBlocksError names the first line that is none, or that was cut."""
+        if self._is_read:
+            raise ChangedBlocksError("The list of changed extents was read already, before the run had to begin again")
+        self._is_read = True
         for number, line in enumerate(self._lines, 1):
             if not line.endswith("\n"):
                 raise ChangedBlocksError(
