@@ -52,6 +52,7 @@ def test_a_disk_is_completed_by_what_differs(shell: Shell) -> None:
     assert (told["identical"], told["extents"]) == (False, [[3 * 131_072, 131_072]])
     done = json.loads(shell.volume("restore", "disk", *point, "--delta", "--verify", "--limit-download=50").stdout)
     assert (done["bytesWritten"], done["verified"]) == (131_072, True)
+    assert 1 << 20 < done["bytesFetched"] < 1.1 * (1 << 20)  # the frame that holds the chunk, and the way to it
     assert disk.read_bytes() == content
     assert json.loads(shell.volume("diff", "disk", *point).stdout)["identical"]
     assert "is what is in the restore point" in shell.volume("diff", "disk", *point[:-2]).stdout

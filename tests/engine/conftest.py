@@ -123,6 +123,10 @@ class FaultyStore:
         """What arrived."""
         return self.store.bytes_sent()
 
+    def bytes_received(self) -> int:
+        """What was read."""
+        return self.bytes_read
+
 
 class _FaultyUpload:
     def __init__(self, faulty: FaultyStore, name: str) -> None:

@@ -49,4 +49,4 @@ def test_without_a_limit_nothing_waits() -> None:
     assert b"".join(store.stream_range("a", 1, [2])) == b"od"
     assert [entry.name for entry in store.list("")] == ["a"]
     store.delete("a")
-    assert (list(store.list("")), store.bytes_sent()) == ([], 4)
+    assert (list(store.list("")), store.bytes_sent(), store.bytes_received()) == ([], 4, 6)

@@ -238,6 +238,16 @@ def test_what_was_sent_is_counted(store: ObjectStore) -> None:
     assert store.bytes_sent() == 1500
 
 
+def test_what_is_received_is_counted(store: ObjectStore) -> None:
+    """Whole objects, ranges and streams: what a restore has moved is told from it."""
+    store.put("object", secrets.token_bytes(1000))
+    before = store.bytes_received()
+    store.get("object")
+    store.get_range("object", 10, 20)
+    list(store.stream_range("object", 900, [50, 500]))
+    assert store.bytes_received() - before == 1000 + 20 + 100
+
+
 def test_stores_of_two_prefixes_do_not_see_each_other(open_store: OpenStore) -> None:
     """Several repositories share a bucket."""
     one, other = (open_store(f"{secrets.token_hex(4)}/") for _ in range(2))

@@ -173,6 +173,7 @@ def restore(
         "restorePoint": manifest.point,
         "volume": name,
         "bytesTotal": restored.bytes_total,
+        "bytesFetched": restored.bytes_fetched,
         "bytesWritten": restored.bytes_written,
         "verified": verify,
         "seconds": round(monotonic() - started, 3),

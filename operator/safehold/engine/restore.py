@@ -37,6 +37,8 @@ class Restored:
     """What a restore did."""
 
     bytes_total: int
+    bytes_fetched: int
+    """What the store has sent: chunks, and what it took to find them."""
     bytes_written: int
 
 
@@ -61,7 +63,7 @@ def fill(
         filling = _Filling(domain, manifest, volume, target, stop)
         filling.run(_all_chunks(map_of(domain, manifest, volume), filling, progress))
         _finish(domain, manifest, name, target, stop, read_back=read_back)
-    return Restored(bytes_total=volume.size_bytes, bytes_written=filling.bytes_written)
+    return filling.result()
 
 
 def complete(
@@ -92,7 +94,7 @@ def complete(
         batches = compare(domain, manifest, volume, disk, stop=stop, only=only)
         filling.run(_differing_chunks(batches, filling, progress))
         _finish(domain, manifest, name, target, stop, read_back=read_back)
-    return Restored(bytes_total=volume.size_bytes, bytes_written=filling.bytes_written)
+    return filling.result()
 
 
 @contextmanager
@@ -174,7 +176,8 @@ class _Filling:
         keys = domain.keys.key_set(bytes.fromhex(manifest.key_set), manifest.point)
         self._reader = ChunkReader(domain.store, domain.keys, keys, FrameKind.CHUNKS, compute_ids=False)
         self.slots = volume.map().slots
-        self.bytes_written = 0
+        self._received_before = domain.store.bytes_received()
+        self._written = 0
 
     def run(self, wanted: Wanted) -> None:
         """Fetch and write all of it. What follows is looked up while this is fetched."""
@@ -187,12 +190,17 @@ class _Filling:
                             raise InterruptedRunError("The restore was told to stop")
                         pending.append(executor.submit(self._write_range, part, places))
                         while len(pending) > 2 * _READERS:
-                            self.bytes_written += pending.popleft().result()
+                            self._written += pending.popleft().result()
                 while pending:
-                    self.bytes_written += pending.popleft().result()
+                    self._written += pending.popleft().result()
             finally:
                 for future in pending:
                     future.cancel()
+
+    def result(self) -> Restored:
+        """What was done since this was made."""
+        fetched = self._domain.store.bytes_received() - self._received_before
+        return Restored(bytes_total=self._volume.size_bytes, bytes_fetched=fetched, bytes_written=self._written)
 
     def zero_between(self, first: int, last: int) -> None:
         """Make the slots from `first` to before `last` zeros."""

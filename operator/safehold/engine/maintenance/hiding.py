@@ -61,6 +61,10 @@ class HidingStore:
         """Passed on."""
         return self._store.bytes_sent()
 
+    def bytes_received(self) -> int:
+        """Passed on."""
+        return self._store.bytes_received()
+
     def _refuse_hidden(self, name: str) -> None:
         if name in self._hidden:
             raise ObjectMissingError(f"The object {name} is damaged and left out")

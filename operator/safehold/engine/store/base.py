@@ -82,3 +82,6 @@ class ObjectStore(Protocol):
 
     def bytes_sent(self) -> int:
         """Bytes of objects sent so far, retries included."""
+
+    def bytes_received(self) -> int:
+        """Bytes of objects received so far."""

@@ -88,6 +88,10 @@ class LimitedStore:
         """What the store behind has sent."""
         return self._store.bytes_sent()
 
+    def bytes_received(self) -> int:
+        """What the store behind has received."""
+        return self._store.bytes_received()
+
     def _up(self, body: Body) -> None:
         if self._upload:
             self._upload.take(len(body))

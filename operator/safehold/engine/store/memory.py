@@ -19,6 +19,7 @@ class MemoryStore:
         self.uploads: dict[str, UnfinishedUpload] = {}
         self.now = now
         self._sent = 0
+        self._received = 0
         self._lock = threading.Lock()
 
     def put(self, name: str, body: Body) -> None:
@@ -34,21 +35,18 @@ class MemoryStore:
 
     def get(self, name: str) -> bytes:
         """The copy."""
-        try:
-            return self.objects[name]
-        except KeyError:
-            raise ObjectMissingError(f"The object {name} does not exist") from None
+        return self._counted(self._whole(name))
 
     def get_range(self, name: str, offset: int, length: int) -> bytes:
         """A slice of the copy."""
-        return self.get(name)[offset : offset + length]
+        return self._counted(self._whole(name)[offset : offset + length])
 
     def stream_range(self, name: str, offset: int, sizes: Sequence[int]) -> Iterator[bytes]:
         """The slices."""
-        whole = self.get(name)
+        whole = self._whole(name)
         for start, size in zip(accumulate(sizes, initial=offset), sizes, strict=False):
             if start < len(whole):
-                yield whole[start : start + size]
+                yield self._counted(whole[start : start + size])
 
     def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
         """A listing of this moment."""
@@ -82,6 +80,21 @@ class MemoryStore:
     def bytes_sent(self) -> int:
         """Bytes of all bodies so far."""
         return self._sent
+
+    def bytes_received(self) -> int:
+        """Bytes of all answers so far."""
+        return self._received
+
+    def _whole(self, name: str) -> bytes:
+        try:
+            return self.objects[name]
+        except KeyError:
+            raise ObjectMissingError(f"The object {name} does not exist") from None
+
+    def _counted(self, body: bytes) -> bytes:
+        with self._lock:
+            self._received += len(body)
+        return body
 
 
 class MemoryUpload:

@@ -60,7 +60,7 @@ _CONNECTIONS = 24
 """More than the engine's threads that talk to the store at once."""
 _PAGE = 1000
 _BEHIND_THE_END = {"InvalidRange", "416"}
-"""What a range that begins where the object ends, or behind, is answered with."""
+"""Answers to a range that begins where the object ends, or behind."""
 T = TypeVar("T")
 
 
@@ -99,7 +99,7 @@ class S3Store:
     def __init__(self, place: S3Place) -> None:
         self._place = place
         self._prefix = f"{place.prefix.strip('/')}/" if place.prefix.strip("/") else ""
-        self._sent = 0
+        self._sent = self._received = 0
         self._lock = threading.Lock()
         self._clock: tuple[datetime, float] | None = None
         self._client = self._call("Connecting to the store", lambda: _client(place))
@@ -202,6 +202,10 @@ class S3Store:
         """Bytes of all bodies that were sent, those of repeated requests too."""
         return self._sent
 
+    def bytes_received(self) -> int:
+        """Bytes of all answers' bodies, as their headers told."""
+        return self._received
+
     def _pieces(self, name: str, offset: int, sizes: Sequence[int]) -> Iterator[bytes]:
         try:
             with self._body(name, offset, sum(sizes)) as body:
@@ -223,9 +227,10 @@ class S3Store:
         if length is not None:
             request["Range"] = f"bytes={offset}-{offset + length - 1}"
         answer = self._call(what, lambda: self._client.get_object(**request))
-        body = answer["Body"]
+        body, found = answer["Body"], answer.get("ContentLength", 0)
+        with self._lock:
+            self._received += found
         try:
-            found = answer.get("ContentLength", 0)
             if length is not None and found > length:
                 raise StoreError(f"{what}: the store ignores ranges", expected=length, found=found)
             yield body
@@ -285,8 +290,7 @@ class S3Store:
                 self._sent += int(request.headers.get("Content-Length", 0))
 
     def _read_clock(self, http_response: Any, **_: object) -> None:
-        told = http_response.headers.get("date")
-        if told:
+        if told := http_response.headers.get("date"):
             self._clock = (parsedate_to_datetime(told), time.monotonic())
 
 
