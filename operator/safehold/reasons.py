@@ -84,6 +84,8 @@ class Reason(StrEnum):
     """The VM does not run, so it has no memory that could be dumped."""
     MEMORY_DUMP_FAILED = "MemoryDumpFailed"
     """The guest's memory could not be dumped or kept; the disks were backed up. `status.memoryDump` says why."""
+    HOOK_FAILED = "HookFailed"
+    """A hook with `onError: Fail` did not succeed; `status.hooks` says which one, and why."""
     NODE_LOST = "NodeLost"
     """The worker's node does not answer any more, so what its pod holds cannot be cleaned up; the message names it."""
     UNSCHEDULABLE = "Unschedulable"

@@ -60,8 +60,8 @@ def test_absent_status_is_empty() -> None:
     """An object that nobody looked at yet has an empty status, so planners need no special case."""
     status = VMBackup.model_validate(BACKUP).status
     assert status.observed_generation is None
-    assert (status.conditions, status.volumes, status.handles) == ([], [], [])
-    assert status.to_wire() == {"conditions": [], "volumes": [], "handles": []}
+    assert (status.conditions, status.hooks, status.volumes, status.handles) == ([], [], [], [])
+    assert status.to_wire() == {"conditions": [], "hooks": [], "volumes": [], "handles": []}
 
 
 @pytest.mark.parametrize(

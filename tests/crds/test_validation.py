@@ -66,9 +66,8 @@ def test_defaults() -> None:
         "timeZone": "UTC",
         "suspend": False,
         "targetRef": {"kind": "BackupTarget", "name": "offsite"},
-        "consistency": {"level": "Crash", "freezeTimeout": "60s"},
-        "memoryDump": False,
-        "changedBlocks": {"engines": ["CSI", "Scan"], "verifyEvery": "7d"},
+        "consistency": {"level": "Crash", "onFailure": "Fail"},
+        "hooks": {"pre": [], "post": []},
         "deletionPolicy": "Retain",
     }
     target = yaml.safe_load((CASES / "clusterbackuptarget/good.yaml").read_text())

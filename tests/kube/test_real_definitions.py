@@ -11,6 +11,7 @@ from safehold.api.vmbackup import SnapshotHandle
 from safehold.errors import SafeholdError
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.hands import BackupHands
+from safehold.kube.backup.hooks import HookRuns, OperatorAccount
 from safehold.kube.backup.snapshots import observe_snapshot, read_content, read_volume_snapshot
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import NAMESPACE, VM_SNAPSHOT, VMI, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Kind
@@ -68,7 +69,12 @@ async def hands(tmp_path: Path) -> AsyncIterator[BackupHands]:
                 return True
 
             await until(served)
-            yield BackupHands(cluster=cluster, pod=POD, freezes=FreezeWatches(cluster))
+            yield BackupHands(
+                cluster=cluster,
+                pod=POD,
+                freezes=FreezeWatches(cluster),
+                hooks=HookRuns(cluster, OperatorAccount(namespace="safehold", name="safehold"), wake=lambda *_: None),
+            )
 
 
 async def test_the_snapshot_of_a_vm_is_accepted(hands: BackupHands) -> None:

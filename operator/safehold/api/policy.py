@@ -7,6 +7,7 @@ from pydantic import Field
 from safehold.api.base import ApiModel, Count, Resource, Status, Time, rules
 from safehold.api.changed_blocks import ChangedBlocks
 from safehold.api.consistency import Consistency
+from safehold.api.hooks import Hooks
 from safehold.api.references import LabelSelector, TargetRef
 
 DeletionPolicy = Literal["Retain", "Delete"]
@@ -40,6 +41,8 @@ class BackupPolicySpec(ApiModel):
     """Whether each restore point also gets a copy of the guest's memory, for forensics; no VM is started from it."""
     changed_blocks: ChangedBlocks = ChangedBlocks()
     """How changed blocks are found."""
+    hooks: Hooks = Hooks()
+    """Commands in pods beside the VM, around the capture."""
     deletion_policy: DeletionPolicy = "Retain"
     """What the VMBackups of this policy do with their restore point when a person deletes them."""
 

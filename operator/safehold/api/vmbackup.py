@@ -26,6 +26,7 @@ from safehold.api.base import (
 from safehold.api.changed_blocks import ChangedBlocks
 from safehold.api.consistency import Consistency
 from safehold.api.fallback import FallbackCapture
+from safehold.api.hooks import MAX_HOOKS, HookResult, Hooks
 from safehold.api.policy import DeletionPolicy
 from safehold.api.references import TargetKind, TargetRef
 
@@ -65,6 +66,8 @@ class VMBackupSpec(ApiModel):
     """
     changed_blocks: Annotated[ChangedBlocks, Field(json_schema_extra=_immutable("changedBlocks"))] = ChangedBlocks()
     """How changed blocks are found."""
+    hooks: Annotated[Hooks, Field(json_schema_extra=_immutable("hooks"))] = Hooks()
+    """Commands in pods beside the VM, around the capture."""
     deletion_policy: DeletionPolicy = "Retain"
     """What happens to the restore point when a person deletes this object.
 
@@ -281,6 +284,8 @@ class VMBackupStatus(Status, ByteCounts):
     """Why and how the volumes were cut without KubeVirt, where they were."""
     thaw_time: Time | None = None
     """When Safehold first thawed the guest itself, because KubeVirt had left it frozen."""
+    hooks: Annotated[list[HookResult], Field(max_length=2 * MAX_HOOKS)] = Field(default_factory=list)
+    """What became of the hooks, in the order in which they run."""
     volumes: Annotated[list[VolumeBackup], Field(max_length=MAX_VOLUMES, json_schema_extra=list_map("name"))] = Field(
         default_factory=list
     )

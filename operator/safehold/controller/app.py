@@ -26,6 +26,7 @@ from safehold.controller.sweep import sweep_forever
 from safehold.errors import UsageError
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.hands import BackupHands
+from safehold.kube.backup.hooks import HookRuns, OperatorAccount
 from safehold.kube.backup.observer import BackupObserver
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import NAMESPACE, VM_BACKUP
@@ -104,6 +105,11 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
 def _backups(operator: Operator) -> BackupReconciler:
     settings = operator.settings
     freezes = FreezeWatches(operator.cluster)
+    hooks = HookRuns(
+        operator.cluster,
+        OperatorAccount(namespace=settings.operator_namespace, name=settings.service_account),
+        wake=partial(operator.look_at, VM_BACKUP.plural),
+    )
     return BackupReconciler(
         operator=operator,
         observer=BackupObserver(
@@ -112,8 +118,9 @@ def _backups(operator: Operator) -> BackupReconciler:
             endpoint_rules=operator.endpoint_rules,
             freezes=freezes,
             pull_enabled=settings.kubevirt_engine,
+            hooks=hooks,
         ),
-        hands=BackupHands(cluster=operator.cluster, pod=settings.worker_pod(), freezes=freezes),
+        hands=BackupHands(cluster=operator.cluster, pod=settings.worker_pod(), freezes=freezes, hooks=hooks),
         slots=RunSlots(settings.max_active_runs, lambda key: operator.look_at(VM_BACKUP.plural, *key)),
         rules=backup_rules(settings, operator.cluster_id),
     )

@@ -16,6 +16,8 @@ class ControllerSettings(BaseSettings):
 
     operator_namespace: str = "safehold"
     """Where worker Jobs, their Secrets, and the claims that they read and write are made."""
+    service_account: str = "safehold"
+    """The controller's own ServiceAccount, which messages name where it lacks a right that others must give."""
     kubeconfig: Path | None = None
     """A kubeconfig; absent: the pod's own service account."""
     namespaces: list[str] = Field(default_factory=list)

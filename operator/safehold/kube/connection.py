@@ -1,7 +1,9 @@
 """One HTTP connection to the Kubernetes API: credentials, requests, and its refusals as our errors."""
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -114,6 +116,31 @@ class Connection:
             raise unavailable(doing, error) from error
         return response
 
+    @asynccontextmanager
+    async def websocket(
+        self, path: str, query: Sequence[tuple[str, str]], protocols: Sequence[str], *, doing: str
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A WebSocket for the time of the block; a refused handshake is the error that a refused request is."""
+        _, url, headers, _, _ = await self.api.param_serialize(
+            "GET", path, query_params=list(query), header_params=dict(self.headers), auth_settings=["BearerToken"]
+        )
+        client = self.api.rest_client
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client.ssl_context)) as session:
+            try:
+                opening = session.ws_connect(
+                    url, headers=headers, protocols=protocols, heartbeat=self.timeout_seconds, proxy=client.proxy
+                )
+                socket = await asyncio.wait_for(opening, self.timeout_seconds)
+            except aiohttp.WSServerHandshakeError as error:
+                # The client keeps nothing of the answer but its status.
+                raise error_type(error.status)(
+                    f"the Kubernetes API refused to {doing}", found=f"HTTP {error.status}"
+                ) from error
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise unavailable(doing, error) from error
+            async with socket:
+                yield socket
+
     async def json(self, method: str, path: str, *, doing: str, **options: Any) -> Any:
         """Send one request and decode its JSON answer; an empty answer is None."""
         response = await self.send(method, path, doing=doing, **options)
@@ -129,6 +156,11 @@ def unavailable(doing: str, error: BaseException) -> ClusterUnavailableError:
     return ClusterUnavailableError(f"the Kubernetes API did not answer to: {doing}", found=str(error) or repr(error))
 
 
+def error_type(status: int) -> type[ClusterError]:
+    """Which error an HTTP status of 400 and above is."""
+    return TYPE_BY_STATUS.get(status, ClusterUnavailableError if status >= 500 else ClusterError)
+
+
 def refusal(doing: str, status: int, content: str) -> ClusterError:
     """The error for an answer of 400 and above, whose content is a `v1/Status` or plain text."""
     try:
@@ -141,17 +173,14 @@ def refusal(doing: str, status: int, content: str) -> ClusterError:
     if status == 404 and answer.get("message") == UNSERVED:
         return _not_served(doing)
     causes = [cause.get("reason") for cause in details.get("causes") or []]
-    kind = TYPE_BY_STATUS.get(status, ClusterUnavailableError if status >= 500 else ClusterError)
-    if "NamespaceTerminating" in causes:
-        kind = NamespaceEndingError
+    kind = NamespaceEndingError if "NamespaceTerminating" in causes else error_type(status)
     return kind(f"the Kubernetes API refused to {doing}", found=answer.get("message") or f"HTTP {status}")
 
 
 def _refusal_without_status(doing: str, status: int, content: str) -> ClusterError:
     if status == 404:  # The real server answers "404 page not found" for a group or resource that it does not serve.
         return _not_served(doing)
-    kind = TYPE_BY_STATUS.get(status, ClusterUnavailableError if status >= 500 else ClusterError)
-    return kind(f"the Kubernetes API refused to {doing}", found=f"HTTP {status} {content[:200]}".strip())
+    return error_type(status)(f"the Kubernetes API refused to {doing}", found=f"HTTP {status} {content[:200]}".strip())
 
 
 def _not_served(doing: str) -> NotServedError:

@@ -216,6 +216,7 @@ def _new_backup(policy: AnyPolicy, vm: SelectedVM, run: datetime) -> NewBackup:
             "consistency": spec.consistency.to_wire(),
             **({"memoryDump": True} if spec.memory_dump else {}),
             "changedBlocks": spec.changed_blocks.to_wire(),
+            "hooks": spec.hooks.to_wire(),
             "deletionPolicy": spec.deletion_policy,
         },
     )

@@ -12,6 +12,7 @@ from safehold.api.vmbackup import SnapshotHandle
 from safehold.kube.backup.claims import observe_claim, observe_clone
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.hands import BackupHands
+from safehold.kube.backup.hooks import HookRuns, OperatorAccount
 from safehold.kube.backup.leftovers import observe_leftovers
 from safehold.kube.backup.snapshots import read_content, read_volume_snapshot
 from safehold.kube.client import Cluster
@@ -154,7 +155,12 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
             await install_definitions(sandbox, DEFINITIONS)
             for name in (OPERATOR, TENANT):
                 await cluster.create(NAMESPACE, {"metadata": {"name": name}})
-            hands = BackupHands(cluster=cluster, pod=POD, freezes=FreezeWatches(cluster))
+            hands = BackupHands(
+                cluster=cluster,
+                pod=POD,
+                freezes=FreezeWatches(cluster),
+                hooks=HookRuns(cluster, OperatorAccount(namespace="safehold", name="safehold"), wake=lambda *_: None),
+            )
             yield Bench(cluster, root, hands, await _snapshot(cluster, root))
 
 

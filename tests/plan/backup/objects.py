@@ -36,8 +36,8 @@ def target() -> TargetFacts:
     )
 
 
-def new_backup() -> VMBackup:
-    """As a person creates it."""
+def new_backup(**spec: object) -> VMBackup:
+    """As a person creates it; `spec` adds to it."""
     return VMBackup.model_validate(
         {
             "metadata": {
@@ -47,7 +47,7 @@ def new_backup() -> VMBackup:
                 "generation": 1,
                 "creationTimestamp": START.isoformat(),
             },
-            "spec": {"vm": {"name": "db"}, "targetRef": {"kind": "ClusterBackupTarget", "name": "primary"}},
+            "spec": {"vm": {"name": "db"}, "targetRef": {"kind": "ClusterBackupTarget", "name": "primary"}, **spec},
         }
     )
 

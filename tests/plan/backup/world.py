@@ -8,6 +8,7 @@ import pytest
 from tests.plan.backup.objects import START, target
 
 from safehold.api import VMBackup
+from safehold.api.hooks import HookPhase
 from safehold.plan.backup import steps
 from safehold.plan.backup.cleanup import ORIGINAL_POLICY
 from safehold.plan.backup.facts import (
@@ -19,6 +20,8 @@ from safehold.plan.backup.facts import (
     ContentFacts,
     DiskFacts,
     HoldFacts,
+    HookFacts,
+    HookOutcome,
     Leftovers,
     MachineFacts,
     OriginalFacts,
@@ -95,6 +98,11 @@ class World:
     released: bool = False
     nodes: dict[str, str] = field(default_factory=dict)
     """By volume: the node that it is bound to."""
+    hooks: dict[tuple[HookPhase, str], HookOutcome | None] = field(default_factory=dict)
+    """What the controller's process knows of hooks that it began: lost with it."""
+    failing_hooks: frozenset[str] = frozenset()
+    story: list[str] = field(default_factory=list)
+    """Hooks and the cut, in the order in which they were begun."""
 
     def facts(self) -> BackupFacts:
         """What the observer reads in this stage."""
@@ -104,6 +112,7 @@ class World:
             "namespace_ending": self.namespace_ending,
             "target": target(),
             "machine": self.machine(),
+            "hooks": tuple(HookFacts(phase=key[0], name=key[1], outcome=end) for key, end in self.hooks.items()),
         }
         if stage == "Ending":
             return BackupFacts(**common, leftovers=self.leftovers())
@@ -263,8 +272,8 @@ class World:
                 self.machine_secret = True
             case steps.TakeSnapshot():
                 self.take_snapshot()
-            case steps.Thaw():
-                self.frozen = False
+            case steps.Thaw() | steps.StartHook():
+                self.reach_into_guest(step)
             case steps.HoldContent(content=name):
                 assert self.backup.status.handles, "a handle must be recorded before the first write"
                 held = next(volume.original for volume in self.volumes if name == f"content-{volume.name}")
@@ -289,6 +298,14 @@ class World:
                 pytest.fail(f"not a step of a backup in this world: {step}")
         self.check()
 
+    def reach_into_guest(self, step: steps.Thaw | steps.StartHook) -> None:
+        """What the operator itself does to the application: it thaws, or begins a hook and gives up any other."""
+        if isinstance(step, steps.Thaw):
+            self.frozen = False
+        else:
+            self.story.append(step.hook.name)
+            self.hooks = {key: end for key, end in self.hooks.items() if end} | {(step.phase, step.hook.name): None}
+
     def check(self) -> None:
         """At any moment at most one content deletes a handle, and nothing reads a snapshot that is gone."""
         for volume in self.volumes:
@@ -302,6 +319,7 @@ class World:
         if self.snapshot is not None:
             return
         self.snapshot, self.frozen = 0, True
+        self.story.append("cut")
         for volume in self.volumes:
             volume.physical, volume.snapshot_uid = True, f"vs-uid-{volume.name}"
             volume.original = {"policy": "Delete", "labels": {}, "annotations": {}}
@@ -363,3 +381,9 @@ class World:
             self.frozen = False
         if self.job is not None:
             self.job += 1
+        self.hooks = {key: end or self.hook_end(key[1]) for key, end in self.hooks.items()}
+
+    def hook_end(self, name: str) -> HookOutcome:
+        """How the command of a hook ends."""
+        code = 1 if name in self.failing_hooks else 0
+        return HookOutcome(succeeded=code == 0, exit_code=code, millis=5, message="no luck" if code else "")

@@ -7,6 +7,7 @@ from typing import assert_never
 from safehold.errors import SafeholdError
 from safehold.kube.backup.fallback import take_volume_snapshots
 from safehold.kube.backup.freezes import FreezeWatches
+from safehold.kube.backup.hooks import HookRuns
 from safehold.kube.backup.machines import keep_machine, kept_machine
 from safehold.kube.backup.memory import carry_out_memory_step
 from safehold.kube.backup.pairs import create_clone, create_pair, hold_content, rebind_pair
@@ -38,6 +39,7 @@ from safehold.plan.backup.steps import (
     SetPolicy,
     StartBackup,
     StartForget,
+    StartHook,
     Step,
     TakeSnapshot,
     TakeVolumeSnapshots,
@@ -55,6 +57,7 @@ class BackupHands:
     cluster: Cluster
     pod: WorkerPod
     freezes: FreezeWatches
+    hooks: HookRuns
 
     async def carry_out(self, step: Step) -> None:
         """Do one step; an error says that it must be decided anew."""
@@ -69,6 +72,8 @@ class BackupHands:
                 await start_pull(self.cluster, self.freezes, step)
             case CommitCheckpoint():
                 await commit_checkpoint(self.cluster, step)
+            case StartHook():
+                self.hooks.start(step)
             case Delete() | SetPolicy() | RemoveMemoryDump():
                 await take_away(self.cluster, step, operator_namespace=self.pod.namespace)
             case CreateDumpClaim() | RequestMemoryDump() | SnapshotDumpClaim():

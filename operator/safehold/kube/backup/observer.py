@@ -6,6 +6,7 @@ from safehold.api.vmbackup import SnapshotHandle, VMBackup
 from safehold.kube.backup.claims import observe_clone
 from safehold.kube.backup.fallback import observe_fallback, observe_own_capture
 from safehold.kube.backup.freezes import FreezeWatches
+from safehold.kube.backup.hooks import HookRuns
 from safehold.kube.backup.leftovers import observe_leftovers
 from safehold.kube.backup.machines import kept_machine_bytes
 from safehold.kube.backup.memory import observe_memory, with_memory
@@ -29,12 +30,13 @@ from safehold.reasons import Reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupObserver:
-    """Reads the facts. `freezes` are the watches that the capture began."""
+    """Reads the facts. `freezes` and `hooks` are what the capture began in this process."""
 
     cluster: Cluster
     operator_namespace: str
     endpoint_rules: EndpointRules
     freezes: FreezeWatches
+    hooks: HookRuns
     pull_enabled: bool = False
     """Whether KubeVirt's own backups may be read and made."""
 
@@ -74,6 +76,7 @@ class BackupObserver:
             fallback=await observe_fallback(self.cluster, namespace, machine) if gave_up and machine else None,
             machine_captured=size is not None,
             machine_bytes=size or 0,
+            hooks=self.hooks.facts(uid),
         )
         facts = await self._with_pull(backup, facts)
         pulled = facts.pull.backup if facts.pull else None
@@ -110,9 +113,11 @@ class BackupObserver:
         )
         if self.pull_enabled:
             facts = replace(facts, pull=await observe_tracker(self.cluster, backup))
-        return replace(facts, leftovers=leftovers, machine=await self._machine(backup))
+        hooks = self.hooks.facts(backup.metadata.uid)
+        return replace(facts, leftovers=leftovers, machine=await self._machine(backup), hooks=hooks)
 
     async def _finished(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
+        self.hooks.forget(backup.metadata.uid)
         if backup.metadata.deletion_timestamp is None or not wants_forgetting(backup) or facts.namespace_ending:
             return facts
         name = job_name("forget", backup.metadata.name, backup.metadata.uid)

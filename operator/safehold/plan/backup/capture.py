@@ -6,6 +6,7 @@ from safehold.plan.backup.acceptance import accept, keep_machine
 from safehold.plan.backup.consistency import reached
 from safehold.plan.backup.facts import MachineFacts, SnapshotFacts
 from safehold.plan.backup.fallback import begin_fallback, follow_fallback
+from safehold.plan.backup.hooks import after_cut, before_cut, hooks_succeeded
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import TakeSnapshot, Thaw
 from safehold.plan.backup.trust import refuse_swapped
@@ -34,6 +35,8 @@ def capture(run: Run) -> Decision:
         return _fail(run, snapshot, machine)
     if refusal := _refuse_snapshot(run, snapshot):
         return run.fails(refusal, snapshot_uid=snapshot.uid)
+    if snapshot.succeeded and (hook := after_cut(run, snapshot_uid=snapshot.uid)):
+        return hook
     if machine.frozen and _is_forgotten(run, snapshot):
         return _thaw(run, machine)
     if not run.facts.machine_captured:
@@ -74,6 +77,8 @@ def _take(run: Run, machine: MachineFacts) -> Decision:
         return run.fails(Refusal(Reason.SNAPSHOT_FAILED, message))
     if obstacle := _obstacle(machine):
         return _wait_for(run, obstacle)
+    if hook := before_cut(run):
+        return hook
     take = TakeSnapshot(
         namespace=run.namespace,
         name=run.status.snapshot_name or "",
@@ -133,5 +138,11 @@ def _judge(run: Run, snapshot: SnapshotFacts, machine: MachineFacts) -> Decision
         error = snapshot.error or run.status.snapshot_error
         return run.waits("Snapshotting", message, snapshot_uid=snapshot.uid, snapshot_error=error)
     cut = snapshot.capture.cut_time or snapshot.created
-    found = reached(snapshot, run.facts.freeze, crashed=machine.crashed, thawed=run.status.thaw_time is not None)
+    found = reached(
+        snapshot,
+        run.facts.freeze,
+        crashed=machine.crashed,
+        thawed=run.status.thaw_time is not None,
+        hooks_succeeded=hooks_succeeded(run.status.hooks),
+    )
     return accept(run, snapshot.capture, machine, found, snapshot_uid=snapshot.uid, capture_time=cut)

@@ -38,7 +38,7 @@ def reached(
         )
     frozen = level == "Filesystem"
     if frozen and hooks_succeeded is not None:
-        level, reason = _application_level(reason, hooks_succeeded)
+        level, reason = application_level(reason, hooks_succeeded)
     bound = (freeze or _upper_bound(snapshot)) if frozen else None
     return ReachedConsistency(
         reached=level,
@@ -81,7 +81,8 @@ def judge_demand(found: ReachedConsistency, demanded: Consistency) -> Refusal | 
     return Refusal(Reason.CONSISTENCY_NOT_REACHED, message)
 
 
-def _application_level(reason: str, hooks_succeeded: bool) -> tuple[ReachedLevel, str]:
+def application_level(reason: str, hooks_succeeded: bool) -> tuple[ReachedLevel, str]:
+    """The level and reason of a frozen capture around which hooks ran."""
     if hooks_succeeded:
         return "Application", f"{reason}, and every hook succeeded"
     return "Filesystem", f"{reason}, but not every hook succeeded"

@@ -8,6 +8,7 @@ from safehold.api.vmbackup import VMBackup
 from safehold.plan.backup.capture import THAW_LIMIT
 from safehold.plan.backup.cleanup import cleanup
 from safehold.plan.backup.facts import ContentFacts, Leftovers
+from safehold.plan.backup.hooks import HookTurn, take_turn
 from safehold.plan.backup.pull.ending import commit_checkpoint
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import Delete, StartForget, Thaw
@@ -26,7 +27,20 @@ FORGET_RETRY = timedelta(minutes=5)
 
 
 def clean_up(run: Run) -> Decision:
-    """Take away what the run made, in the proven order; then end it."""
+    """Run the hooks that are still owed, and take away what the run made, in the proven order; then end it."""
+    # In a namespace that ends there is nobody to run a command for.
+    turn = None if run.facts.namespace_ending else take_turn(run, "Post")
+    return _with_hooks(_clean_up(run, turn), turn)
+
+
+def _with_hooks(decision: Decision, turn: HookTurn | None) -> Decision:
+    if turn is None:
+        return decision
+    status = decision.status.model_copy(update={"hooks": turn.results})
+    return replace(decision, status=status, steps=(*turn.steps, *decision.steps))
+
+
+def _clean_up(run: Run, turn: HookTurn | None) -> Decision:
     if commit := commit_checkpoint(run):
         message = "records for the next run what the restore point holds"
         return run.goes_on("CleaningUp", message, commit, reason=_reason(run))
@@ -41,6 +55,8 @@ def clean_up(run: Run) -> Decision:
         return Decision(status=run.status, steps=steps, again=CLEANUP_POLL_SECONDS, released=True)
     if thaw := _thaw(run):
         return run.goes_on("CleaningUp", "thaws the guest", thaw, reason=_reason(run), again=CLEANUP_POLL_SECONDS)
+    if turn:
+        return run.goes_on("CleaningUp", turn.message, reason=_reason(run), again=CLEANUP_POLL_SECONDS)
     return _end(run)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from safehold.api.hooks import HookPhase
 from safehold.plan.backup.memory_facts import MemoryDumpRef, MemoryFacts, TenantObject
 from safehold.plan.backup.pull.facts import PullFacts
 from safehold.plan.job import JobFacts, PodFacts
@@ -184,6 +185,27 @@ class FreezeFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HookOutcome:
+    """How a hook's command ended."""
+
+    succeeded: bool
+    exit_code: int | None
+    """None when it did not end, or never ran."""
+    millis: int
+    message: str
+    """Why it did not succeed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookFacts:
+    """A hook that this controller began, and its outcome once it ended."""
+
+    phase: HookPhase
+    name: str
+    outcome: HookOutcome | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CloneFacts:
     """A claim of ours, made from a pair."""
 
@@ -273,6 +295,7 @@ class BackupFacts:
     """Of a run that wants a memory dump, until it has one."""
     pull: PullFacts | None = None
     """Read where the run may use KubeVirt's own backup."""
+    hooks: tuple[HookFacts, ...] = ()
     holds: tuple[HoldFacts, ...] = ()
     job: JobFacts | None = None
     leftovers: Leftovers = Leftovers()

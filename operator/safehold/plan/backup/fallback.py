@@ -8,6 +8,7 @@ from safehold.api.fallback import FallbackCapture, FallbackVolume
 from safehold.plan.backup.acceptance import accept, keep_machine
 from safehold.plan.backup.consistency import reached_unfrozen
 from safehold.plan.backup.facts import CaptureFacts, FallbackFacts, MachineFacts, SnapshotClassFacts, SnapshotFacts
+from safehold.plan.backup.hooks import after_cut
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import NewVolumeSnapshot, TakeVolumeSnapshots
 from safehold.plan.backup.trust import refuse_swapped
@@ -40,6 +41,8 @@ def follow_fallback(run: Run, machine: MachineFacts, fallback: FallbackCapture) 
         take = _take(run, fallback, missing)
         # The manifest that was kept for KubeVirt's snapshot is older than this cut.
         return run.goes_on("Snapshotting", "cuts the volumes without KubeVirt", keep_machine(run), take)
+    if snapshot.succeeded and (hook := after_cut(run)):
+        return hook
     if not snapshot.ready:
         return run.waits("Snapshotting", f"waits for the volume snapshots: {snapshot.error}".rstrip(": "))
     offline = fallback.offline and not (machine.running or machine.crashed)

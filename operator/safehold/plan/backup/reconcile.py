@@ -20,6 +20,7 @@ from safehold.plan.backup.capture import capture
 from safehold.plan.backup.ending import clean_up, let_go
 from safehold.plan.backup.facts import BackupFacts, MachineFacts
 from safehold.plan.backup.holds import prepare
+from safehold.plan.backup.hooks import planned
 from safehold.plan.backup.pull.capture import capture_by_pull, give_up_pull
 from safehold.plan.backup.pull.choice import first_choice, pulls, refuse_alone, refuse_pull, wants_pull, without_pull
 from safehold.plan.backup.pull.steps import StartPull
@@ -144,6 +145,7 @@ def _begin(run: Run) -> Decision:
         ),
         snapshot_name=None if by_pull else snapshot_name(run.backup.metadata.name, run.uid),
         pull=pull,
+        hooks=planned(run.backup.spec.hooks),
     )
 
 

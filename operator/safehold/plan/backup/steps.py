@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from safehold.api.hooks import Hook, HookPhase
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.plan.backup.facts import ContentPolicy, VolumeMode
 from safehold.plan.backup.memory_facts import MemoryStep
@@ -53,6 +54,18 @@ class TakeVolumeSnapshots:
     backup_uid: str
     snapshots: tuple[NewVolumeSnapshot, ...]
     labels: Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartHook:
+    """Begin an application hook; any other hook of the run is given up. Facts tell of its end."""
+
+    namespace: str
+    backup: str
+    """The VMBackup that is looked at again when the hook has ended."""
+    run: str
+    phase: HookPhase
+    hook: Hook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +191,7 @@ Step = (
     CaptureMachine
     | TakeSnapshot
     | TakeVolumeSnapshots
+    | StartHook
     | Thaw
     | HoldContent
     | CreatePair

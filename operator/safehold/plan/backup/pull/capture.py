@@ -5,10 +5,12 @@ Whatever goes wrong before a byte is moved, a snapshot takes its place, with the
 
 from datetime import timedelta
 
-from safehold.api.vmbackup import PullCapture, ReachedConsistency
+from safehold.api.vmbackup import PullCapture, ReachedConsistency, ReachedLevel
 from safehold.plan.backup.acceptance import accept, keep_machine
+from safehold.plan.backup.consistency import application_level
 from safehold.plan.backup.facts import FreezeFacts, MachineFacts
 from safehold.plan.backup.holds import volume_status
+from safehold.plan.backup.hooks import after_cut, before_cut, hooks_succeeded, planned
 from safehold.plan.backup.pull.base import base_of, full_reason
 from safehold.plan.backup.pull.choice import refuse_pull, without_pull
 from safehold.plan.backup.pull.facts import InstanceFacts, PullBackupFacts, PullFacts
@@ -45,6 +47,8 @@ def capture_by_pull(run: Run) -> Decision:
     if facts.backup.state == "Waiting":
         message = f"waits for KubeVirt's backup: {facts.backup.message}".rstrip(": ")
         return run.waits("Snapshotting", message, pull=_pull(run, uid=facts.backup.uid))
+    if hook := after_cut(run, pull=_pull(run, uid=facts.backup.uid)):
+        return hook
     return _judge(run, machine, facts, facts.backup)
 
 
@@ -67,8 +71,10 @@ def fall_back(run: Run, why: str) -> Decision:
     instead = without_pull(run.status, run.backup.spec, why, snapshot_name(run.backup.metadata.name, run.uid))
     if isinstance(instead, Refusal):
         return run.fails(instead)
+    # The snapshot is a cut of its own, and what is around it was undone after this one, or not yet done.
+    hooks = planned(run.backup.spec.hooks)
     message = f"takes a snapshot of the VM instead of KubeVirt's own backup: {why}"
-    return run.goes_on("Snapshotting", message, pull=instead.pull, snapshot_name=instead.snapshot_name)
+    return run.goes_on("Snapshotting", message, pull=instead.pull, snapshot_name=instead.snapshot_name, hooks=hooks)
 
 
 def _ask(run: Run, machine: MachineFacts, facts: PullFacts, instance: InstanceFacts) -> Decision:
@@ -80,6 +86,8 @@ def _ask(run: Run, machine: MachineFacts, facts: PullFacts, instance: InstanceFa
         return run.waits("Snapshotting", f"waits: {busy}")
     if facts.tracker is not None and facts.tracker.vm != machine.name:
         return fall_back(run, f"VirtualMachineBackupTracker {facts.tracker.name} is of another VM; delete it")
+    if hook := before_cut(run):
+        return hook
     disks = [disk.name for disk in machine.disks]
     full = full_reason(facts.tracker, instance_uid=instance.uid, disks=disks)
     pull = _pull(run, instance_uid=instance.uid, full_reason=full)
@@ -147,21 +155,25 @@ def _judge(run: Run, machine: MachineFacts, facts: PullFacts, backup: PullBackup
         run,
         captured,
         machine,
-        _consistency(backup, run.facts.freeze),
+        _consistency(backup, run.facts.freeze, hooks_succeeded(run.status.hooks)),
         capture_time=captured.cut_time,
         volumes=[volume_status(volume.name, volume.claim) for volume in captured.volumes if volume.claim],
         pull=_pull(run, uid=backup.uid, checkpoint=backup.checkpoint, base=base_of(backup, facts.tracker)),
     )
 
 
-def _consistency(backup: PullBackupFacts, freeze: FreezeFacts | None) -> ReachedConsistency:
+def _consistency(backup: PullBackupFacts, freeze: FreezeFacts | None, hooks: bool | None) -> ReachedConsistency:
     indications = [backup.quiesce_word] if backup.quiesce_word else []
     if not backup.quiesced:
         why = backup.quiesce_message or "KubeVirt does not say that the guest was frozen"
         return ReachedConsistency(reached="Crash", reason=why, indications=indications)
+    level: ReachedLevel = "Filesystem"
+    reason = "the guest agent froze the file systems while KubeVirt's backup began"
+    if hooks is not None:
+        level, reason = application_level(reason, hooks)
     return ReachedConsistency(
-        reached="Filesystem",
-        reason="the guest agent froze the file systems while KubeVirt's backup began",
+        reached=level,
+        reason=reason,
         frozen_millis=freeze.millis if freeze else None,
         frozen_observation=freeze.observation if freeze else None,
         indications=indications,
