@@ -11,7 +11,7 @@ from sandbox.apiserver.auth.impersonation import impersonated
 from sandbox.apiserver.auth.users import UserInfo
 from sandbox.apiserver.calls import Call
 from sandbox.apiserver.control_plane import ControlPlane
-from sandbox.apiserver.handlers import lists, pods, reviews, scales, watches, writes
+from sandbox.apiserver.handlers import commands, lists, pods, reviews, scales, watches, writes
 from sandbox.apiserver.handlers.information import Information
 from sandbox.apiserver.requests import RequestInfo, parse_request
 
@@ -43,6 +43,7 @@ class Application:
         self._subresources: dict[tuple[str, str], Handler] = {
             ("serviceaccounts", "token"): reviews.create_token,
             ("pods", "log"): pods.read_log,
+            ("pods", "exec"): commands.execute,
             ("pods", "binding"): pods.bind,
         }
 

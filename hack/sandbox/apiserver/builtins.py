@@ -63,7 +63,7 @@ _CORE = (
         categories=("all",),
         status=True,
         generation=True,
-        subresources={"log": ("get",), "binding": ("create",)},
+        subresources={"log": ("get",), "exec": ("get", "create"), "binding": ("create",)},
     ),
     _namespaced("ConfigMap", "configmaps", "cm"),
     _namespaced("Secret", "secrets"),

@@ -29,12 +29,12 @@ class RequestInfo:
     rest: str = ""
     """What follows the subresource in the path."""
 
-    def action(self) -> Action:
-        """What RBAC decides on."""
+    def action(self, verb: str = "") -> Action:
+        """What RBAC decides on; with another verb than the request's own, where it needs that right too."""
         if not self.is_resource:
             return Action(verb=self.verb, path=self.path)
         return Action(
-            verb=self.verb,
+            verb=verb or self.verb,
             group=self.group,
             resource=self.resource,
             subresource=self.subresource,

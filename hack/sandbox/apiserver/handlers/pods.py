@@ -19,8 +19,8 @@ async def read_log(call: Call) -> web.StreamResponse:
     """Stream a container's log from the kubelet of the pod's node."""
     resource, _ = call.target()
     pod = find(call, resource).document
-    container = _container(pod, call.http.query.get("container", ""))
-    url = _kubelet_url(call, pod) + f"/containerLogs/{call.info.namespace}/{call.info.name}/{container}"
+    container = container_of(pod, call.http.query.get("container", ""))
+    url = kubelet_url(call, pod) + f"/containerLogs/{call.info.namespace}/{call.info.name}/{container}"
     parameters = [(name, value) for name, value in call.http.query.items() if name != "container"]
     try:
         async with (
@@ -46,7 +46,8 @@ async def _relay(call: Call, upstream: aiohttp.ClientResponse) -> web.StreamResp
     return response
 
 
-def _container(pod: JsonObject, wanted: str) -> str:
+def container_of(pod: JsonObject, wanted: str) -> str:
+    """The container that is meant; without a name the pod's only one."""
     names = [each["name"] for each in pod["spec"]["containers"]]
     known = names + [each["name"] for each in pod["spec"].get("initContainers") or ()]
     pod_name = pod["metadata"]["name"]
@@ -59,7 +60,8 @@ def _container(pod: JsonObject, wanted: str) -> str:
     return wanted or str(names[0])
 
 
-def _kubelet_url(call: Call, pod: JsonObject) -> str:
+def kubelet_url(call: Call, pod: JsonObject) -> str:
+    """Where the kubelet of the pod's node answers."""
     name = pod["spec"].get("nodeName")
     if not name:
         raise statuses.bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
