@@ -31,7 +31,7 @@ def test_every_reason_is_explained() -> None:
         '| `timeZone` | string | `"UTC"` |',
         "| `handles[].snapshotHandle` |",
         "| **`s3.bucket`** | string |",
-        '| `consistency.level` | Crash \\| Filesystem | `"Crash"` |',
+        '| `consistency.level` | Crash \\| Filesystem \\| Application | `"Crash"` |',
         "- `spec`: spec is immutable: a VMRestore is one run; create another one",
     ],
 )

@@ -66,7 +66,9 @@ def test_defaults() -> None:
         "timeZone": "UTC",
         "suspend": False,
         "targetRef": {"kind": "BackupTarget", "name": "offsite"},
-        "consistency": {"level": "Crash", "onFailure": "Fail"},
+        "consistency": {"level": "Crash", "freezeTimeout": "60s"},
+        "memoryDump": False,
+        "changedBlocks": {"engines": ["CSI", "Scan"], "verifyEvery": "7d"},
         "hooks": {"pre": [], "post": []},
         "deletionPolicy": "Retain",
     }

@@ -7,9 +7,9 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from sandbox.kubelet import journal
@@ -50,6 +50,10 @@ class ContainerSpec:
     exposed: tuple[Path, ...]
     memory_limit_bytes: int | None
 
+    def running(self, command: Sequence[str]) -> ContainerSpec:
+        """The same with another command."""
+        return replace(self, command=tuple(command))
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -64,10 +68,21 @@ class Ending:
 class RunningContainer:
     """A started container."""
 
+    spec: ContainerSpec
     process: Process
     folder: Path
     log: Path
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def first_process(self) -> int | None:
+        """The machine's number of the container's process 1; None once it is gone."""
+        pid = self.process.pid
+        try:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        except OSError:
+            return None
+        return int(children[0]) if children else None
 
     def terminate(self) -> None:
         """Sends SIGTERM to the container's process."""
@@ -83,6 +98,18 @@ class RunningContainer:
 async def start_container(spec: ContainerSpec, folder: Path, log: Path) -> RunningContainer:
     """Starts the container's process; `folder` is its own. Raises StartError."""
     (folder / "root").mkdir(parents=True, exist_ok=True)
+    process = await launch(spec, folder)
+    assert process.stdin is not None
+    process.stdin.close()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    return RunningContainer(spec, process, folder, log)
+
+
+async def launch(spec: ContainerSpec, folder: Path, *, entered: int | None = None) -> Process:
+    """A process in a container of its own, or in the one whose first process is `entered`. Raises StartError.
+
+    Its stdin is open, though only an entered container's command reads from it.
+    """
     reading, writing = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
@@ -91,6 +118,7 @@ async def start_container(spec: ContainerSpec, folder: Path, log: Path) -> Runni
             "-S",
             str(_LAUNCHER),
             str(writing),
+            *([str(entered)] if entered else []),
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
@@ -103,8 +131,7 @@ async def start_container(spec: ContainerSpec, folder: Path, log: Path) -> Runni
     finally:
         os.close(writing)
     assert process.stdin is not None
-    process.stdin.write(json.dumps(_launcher_spec(spec, folder)).encode())
-    process.stdin.close()
+    process.stdin.write(json.dumps(_launcher_spec(spec, folder)).encode() + b"\n")
     try:
         complaint = await asyncio.to_thread(_read_to_end, reading)
     except asyncio.CancelledError:
@@ -114,8 +141,7 @@ async def start_container(spec: ContainerSpec, folder: Path, log: Path) -> Runni
     if complaint:
         await process.communicate()
         raise StartError(complaint.decode(errors="replace"))
-    log.parent.mkdir(parents=True, exist_ok=True)
-    return RunningContainer(process, folder, log)
+    return process
 
 
 async def finish_container(

@@ -1,8 +1,9 @@
 """Becomes a container: reads a JSON specification from stdin, builds its root, gives up its rights, executes it.
 
-Run by the kubelet as root with `python -I -S launcher.py REPORT_FD`. Nothing but the standard library is imported, as
-this process stays beside every container, to pass signals on. Closing REPORT_FD without a word means that the command
-runs; anything written to it is why it does not.
+Run by the kubelet as root with `python -I -S launcher.py REPORT_FD [PID]`: with the PID of a container's first process
+the command runs in that container instead of one of its own, as `kubectl exec` asks for. Nothing but the standard
+library is imported, as this process stays beside every container, to pass signals on. Closing REPORT_FD without a word
+means that the command runs; anything written to it is why it does not.
 """
 
 import ctypes
@@ -11,6 +12,7 @@ import os
 import signal
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +30,15 @@ def main() -> int:
     """Starts the container and returns its exit code: 128 + n if signal n ended it."""
     report = int(sys.argv[1])
     os.set_inheritable(report, False)
-    spec = json.load(sys.stdin)
+    entered = int(sys.argv[2]) if len(sys.argv) > 2 else None
+    spec = json.loads(sys.stdin.readline())
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL), "prctl")
-    _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWPID), "unshare")
+    root = _enter(entered) if entered else _build_root
+    if not entered:
+        _check(_libc.unshare(_CLONE_NEWNS | _CLONE_NEWPID), "unshare")
     child = os.fork()
     if child == 0:
-        _become_container(spec, report)
+        _become_container(spec, report, root)
     os.close(report)
     for number in _FORWARDED:
         signal.signal(number, lambda received, _: os.kill(child, received))
@@ -42,12 +47,25 @@ def main() -> int:
     return 128 - code if code < 0 else code
 
 
-def _become_container(spec: dict[str, Any], report: int) -> None:
+def _enter(pid: int) -> Callable[[dict[str, Any]], None]:
+    """Join the namespaces of a running container; the answer changes into its root, once the child is forked."""
+    root, *namespaces = (os.open(f"/proc/{pid}/{name}", os.O_RDONLY) for name in ("root", "ns/mnt", "ns/pid"))
+    for namespace in namespaces:
+        _check(_libc.setns(namespace, 0), "setns")
+
+    def change_root(_: dict[str, Any]) -> None:
+        os.fchdir(root)
+        os.chroot(".")
+
+    return change_root
+
+
+def _become_container(spec: dict[str, Any], report: int, build_root: Callable[[dict[str, Any]], None]) -> None:
     """The child: never returns."""
     try:
         for path in spec["cgroups"]:
             Path(path, "cgroup.procs").write_text("0")
-        _build_root(spec)
+        build_root(spec)
         _give_up_rights(spec)
         os.chdir(spec["working_directory"])
         _execute(spec["command"], spec["environment"])
@@ -90,6 +108,7 @@ def _build_root(spec: dict[str, Any]) -> None:
         _mount("none", root, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID)
     os.chroot(root)
     os.chdir("/")
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
 
 
 def _mount_volumes(root: Path, mounts: list[dict[str, Any]], exposed: list[str]) -> None:
@@ -139,8 +158,6 @@ def _give_up_rights(spec: dict[str, Any]) -> None:
         _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
     # Last, as every change of rights clears it. It ends the container with this launcher.
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL), "prctl")
-    stdin = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(stdin, 0)
 
 
 def _mount(source: str, target: Path, kind: str | None, flags: int, options: str = "") -> None:

@@ -11,9 +11,9 @@ from sandbox.cluster.client import Cluster
 from sandbox.kubelet.container_life import NodeSettings
 from sandbox.kubelet.job_controller import JobController
 from sandbox.kubelet.kubelet import Kubelet
-from sandbox.kubelet.log_server import serving_logs
 from sandbox.kubelet.node import keep_lease, register
 from sandbox.kubelet.scheduler import Scheduler
+from sandbox.kubelet.serving import serving
 from sandbox.kubelet.workloads import Workloads
 
 
@@ -24,7 +24,7 @@ async def running_node(
     """A node for the time of the context; entered once it is registered. Leaving it kills the containers."""
     async with Cluster.connect(kubeconfig, "sandbox-kubelet") as cluster:
         kubelet = Kubelet(cluster, settings)
-        async with serving_logs(settings.address, kubelet.find) as port, asyncio.TaskGroup() as tasks:
+        async with serving(settings.address, kubelet.find) as port, asyncio.TaskGroup() as tasks:
             parts = (
                 kubelet.run(),
                 keep_lease(cluster, settings.name),

@@ -8,7 +8,7 @@ from pydantic import Field
 from safehold.api.base import ApiModel, rules
 from safehold.api.durations import Duration, parse_duration
 
-ConsistencyLevel = Literal["Crash", "Filesystem"]
+ConsistencyLevel = Literal["Crash", "Filesystem", "Application"]
 """What a policy may demand."""
 OnFailure = Literal["Fallback", "Fail"]
 
@@ -27,6 +27,7 @@ class Consistency(ApiModel):
     """What is demanded.
 
     Crash: as after a power cut. Filesystem: the guest agent froze the file systems, or the VM was stopped.
+    Application: every hook succeeded as well.
     """
     on_failure: OnFailure | None = None
     """What happens when the guest cannot be frozen, or a capture is weaker than `level`.

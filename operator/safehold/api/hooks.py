@@ -31,6 +31,15 @@ _SELECTS_SOMETHING = rules(
 )
 
 
+APPLICATION_NEEDS_HOOKS = rules(
+    (
+        "self.consistency.level != 'Application' || size(self.hooks.pre) + size(self.hooks.post) > 0",
+        "consistency.level Application means that every hook succeeded, so hooks must be declared",
+    )
+)
+"""For a spec that has both."""
+
+
 class Hook(ApiModel):
     """A command, and the pods in which it runs. It may run more than once, so it must be harmless to repeat."""
 

@@ -2,12 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from safehold.api.base import ApiModel, Count, Resource, Status, Time, rules
 from safehold.api.changed_blocks import ChangedBlocks
 from safehold.api.consistency import Consistency
-from safehold.api.hooks import Hooks
+from safehold.api.hooks import APPLICATION_NEEDS_HOOKS, Hooks
 from safehold.api.references import LabelSelector, TargetRef
 
 DeletionPolicy = Literal["Retain", "Delete"]
@@ -24,6 +24,8 @@ _CLUSTER_TARGET_ONLY = rules(
 
 class BackupPolicySpec(ApiModel):
     """Which VMs of this namespace are backed up, when, and where to."""
+
+    model_config = ConfigDict(json_schema_extra=APPLICATION_NEEDS_HOOKS)
 
     schedule: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^\S(.*\S)?$")]
     """When, as a cron line of five fields: minute, hour, day of month, month, day of week."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from safehold.api.base import (
     MAX_VOLUMES,
@@ -26,7 +26,7 @@ from safehold.api.base import (
 from safehold.api.changed_blocks import ChangedBlocks
 from safehold.api.consistency import Consistency
 from safehold.api.fallback import FallbackCapture
-from safehold.api.hooks import MAX_HOOKS, HookResult, Hooks
+from safehold.api.hooks import APPLICATION_NEEDS_HOOKS, MAX_HOOKS, HookResult, Hooks
 from safehold.api.policy import DeletionPolicy
 from safehold.api.references import TargetKind, TargetRef
 
@@ -51,6 +51,8 @@ class VMRef(ApiModel):
 
 class VMBackupSpec(ApiModel):
     """What is backed up, and where to. Immutable, except `deletionPolicy`."""
+
+    model_config = ConfigDict(json_schema_extra=APPLICATION_NEEDS_HOOKS)
 
     vm: Annotated[VMRef, Field(json_schema_extra=_immutable("vm"))]
     """The VM to back up."""

@@ -5,6 +5,7 @@ real server's two ways only WebSockets are spoken; kubectl falls back to the oth
 """
 
 import asyncio
+from collections.abc import Iterator
 
 import aiohttp
 from aiohttp import web
@@ -30,7 +31,7 @@ async def execute(call: Call) -> web.StreamResponse:
     if call.http.headers.get("Upgrade", "").lower() != "websocket":
         raise statuses.bad_request("Upgrade request required")
     url = kubelet_url(call, pod) + f"/exec/{call.info.namespace}/{call.info.name}/{container}"
-    parameters = MultiDict((name, value) for name, value in call.http.query.items() if name != "container")
+    parameters = MultiDict(_for_kubelet(call))
     try:
         async with (
             aiohttp.ClientSession() as session,
@@ -41,6 +42,14 @@ async def execute(call: Call) -> web.StreamResponse:
         raise statuses.internal(f"unable to upgrade connection: {refused.message}") from refused
     except aiohttp.ClientConnectionError as failure:
         raise statuses.internal(f'error dialing backend: Get "{url}": {failure}') from failure
+
+
+def _for_kubelet(call: Call) -> Iterator[tuple[str, str]]:
+    """The kubelet's names of the streams are others than the API's."""
+    query = call.http.query
+    yield from (("command", word) for word in query.getall("command"))
+    streams = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
+    yield from ((name, "1") for given, name in streams.items() if query.get(given) in ("1", "true"))
 
 
 def _offered(call: Call) -> list[str]:

@@ -1,10 +1,9 @@
-"""The kubelet's HTTP side: container logs for the API server's log subresource."""
+"""Container logs, for the API server's log subresource."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from aiohttp import web
@@ -12,36 +11,10 @@ from aiohttp import web
 from sandbox.kubelet import journal
 from sandbox.kubelet.container_life import ContainerLife
 
-Finder = Callable[[str, str, str], ContainerLife | None]
-"""Finds a container by namespace, pod and container name."""
 
-_FIND: web.AppKey[Finder] = web.AppKey("find")
-
-
-@asynccontextmanager
-async def serving_logs(address: str, find: Finder) -> AsyncIterator[int]:
-    """Serves for the time of the context; gives the port, which the system chose."""
-    app = web.Application()
-    app[_FIND] = find
-    app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", _logs)
-    app.router.add_get("/healthz", _healthy)
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, address, 0)
-        await site.start()
-        yield int(runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
-
-
-async def _healthy(_: web.Request) -> web.Response:
-    return web.Response(text="ok")
-
-
-async def _logs(request: web.Request) -> web.StreamResponse:
+async def read_logs(request: web.Request, life: ContainerLife | None) -> web.StreamResponse:
+    """Answer with the log of a container."""
     names = request.match_info
-    life = request.app[_FIND](names["namespace"], names["pod"], names["container"])
     if life is None:
         return web.Response(status=404, text=f"container {names['container']} of pod {names['pod']} not found")
     wanted = request.query
