@@ -14,10 +14,11 @@ CHUNK = 131_072
 POINT = ("--restore-point", "latest", "--vm", "db", "--output", "json")
 
 
-def back_up_listed(shell: Shell, *lines: str, code: int = 0) -> dict[str, object]:
+def back_up_listed(shell: Shell, *lines: str, verify: bool = False, code: int = 0) -> dict[str, object]:
     """A backup of the shell's disk with these lines as the list."""
     (shell.folder / "changes").write_text("".join(lines))
-    arguments = ("disk", "--vm", "db", "--volume", "root", "--changed-extents", "changes", "--output", "json")
+    arguments = ["disk", "--vm", "db", "--volume", "root", "--changed-extents", "changes", "--output", "json"]
+    arguments += ["--verify"] if verify else []
     done = shell.volume("backup", *arguments, code=code)
     result = json.loads(done.stdout) if done.stdout else {"said": done.stderr}
     assert isinstance(result, dict)
@@ -89,6 +90,18 @@ def test_a_resized_disk_is_read_whole(shell: Shell) -> None:
     assert (told["engine"], told["bytesRead"]) == ("Scan", (shell.folder / "disk").stat().st_size)
     assert "the disk had 6000000 bytes and has 6000004" in str(told["engineReason"])
     assert restored(shell) == (shell.folder / "disk").read_bytes()
+
+
+def test_a_list_is_proved_where_asked(shell: Shell) -> None:
+    """--verify tells what the list forgot, and the point has it; without a list there is nothing to prove."""
+    shell.backup("disk")
+    line = write(shell, b"changed", 500_000)
+    write(shell, b"forgotten", 900_000)
+    told = back_up_listed(shell, line, verify=True)
+    assert (told["engine"], told["verified"], told["mismatchedBytes"]) == ("Listed", True, CHUNK)
+    assert restored(shell) == (shell.folder / "disk").read_bytes()
+    alone = shell.volume("backup", "disk", "--vm", "db", "--volume", "root", "--verify", code=2)
+    assert "add --changed-extents" in alone.stderr
 
 
 def test_a_delta_restore_looks_at_what_is_listed(shell: Shell) -> None:

@@ -47,6 +47,11 @@ def command() -> None:
     help="Read only what FILE names: all that changed since the VM's last point, in order, as lines of "
     '{"offset": BYTES, "length": BYTES}. A list that cannot be used is told, and all of DISK is read.',
 )
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="With --changed-extents: read all of DISK as well, tell what FILE kept silent about, and store what was read.",
+)
 @bandwidth_options
 @_OUTPUT
 def backup(
@@ -58,11 +63,14 @@ def backup(
     vm: str,
     volume: str,
     changed_extents: TextIO | None,
+    verify: bool,
     limit_upload: float | None,
     limit_download: float | None,
     output: str,
 ) -> None:
     """Store what changed of DISK since the last point, as a new restore point that is whole by itself."""
+    if verify and not changed_extents:
+        raise UsageError("--verify proves a list of changes, and there is none", remedy="add --changed-extents")
     started = monotonic()
     stop = stop_on_signals()
     domain = open_domain(
@@ -76,7 +84,7 @@ def backup(
     )
     run_id = str(uuid.uuid4())
     changes = _listed_changes(domain, vm, volume, changed_extents) if changed_extents else None
-    disks = [VolumeInput(name=volume, path=disk, checkpoint=run_id, changes=changes)]
+    disks = [VolumeInput(name=volume, path=disk, checkpoint=run_id, changes=changes, verify=verify)]
     request = BackupRequest(run_id=run_id, owner=_owner(vm), volumes=disks)
     with progress_bar("Backing up") as progress:
         manifest = back_up(domain, request, stop=stop, progress=progress)
@@ -147,6 +155,8 @@ def restore(
 
     A file gets its name, and a device its first sectors, only when it is whole.
     """
+    if changed_extents and not delta:
+        raise UsageError("--changed-extents says what to complete of a disk that is there", remedy="add --delta")
     started = monotonic()
     stop = stop_on_signals()
     domain = open_domain(
@@ -161,8 +171,6 @@ def restore(
     manifest = _find_point(domain, restore_point, vm)
     name = volume or _only_volume(manifest)
     stored = volume_of(manifest, name)
-    if changed_extents and not delta:
-        raise UsageError("--changed-extents says what to complete of a disk that is there", remedy="add --delta")
     only = _listed_chunks(stored, changed_extents, stop) if changed_extents else None
     with _counted("Restoring", stored.size_bytes) as count:
         if delta:
@@ -288,6 +296,8 @@ def _show_backup(manifest: Manifest, seconds: float, output: str) -> None:
         "bytesStored": statistics.bytes_stored,
         "seconds": round(seconds, 3),
     }
+    if volume.verified:
+        result |= {"verified": True, "mismatchedBytes": volume.mismatched_bytes}
     _show(result, f"Backed up {volume.name} of {manifest.owner.vm}", output)
 
 
