@@ -43,6 +43,15 @@ def file_path(volume: str, file: str) -> str:
     return f"/volumes/{volume}/{file}"
 
 
+TOKEN_FOLDER = "/run/safehold-tokens"  # noqa: S105 (a path, not a secret)
+"""Where the Job mounts projected tokens: one file for each CSI driver whose service the worker asks."""
+
+
+def token_path(driver: str) -> str:
+    """Where a Job sees the token for the SnapshotMetadata service of a CSI driver."""
+    return f"{TOKEN_FOLDER}/{driver}"
+
+
 class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

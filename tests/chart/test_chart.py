@@ -80,7 +80,21 @@ def test_worker_account_has_no_token_and_no_role() -> None:
         subject["name"] for found in objects() if found["kind"].endswith("Binding") for subject in found["subjects"]
     ]
     assert subjects
-    assert set(subjects) == {"safehold"}
+    assert set(subjects) == {"safehold", "safehold-changed-blocks"}
+
+
+def test_who_asks_for_changed_blocks_may_get_snapshots_here_and_nothing_else() -> None:
+    """The second account of workers may get VolumeSnapshots of the operator's namespace; no token is mounted by it."""
+    assert one("ServiceAccount", "safehold-changed-blocks")["automountServiceAccountToken"] is False
+    bindings = [
+        found["roleRef"]
+        for found in objects()
+        if found["kind"].endswith("Binding") and found["subjects"][0]["name"] == "safehold-changed-blocks"
+    ]
+    assert [(role["kind"], role["name"]) for role in bindings] == [("Role", "safehold-changed-blocks")]
+    assert one("Role", "safehold-changed-blocks")["rules"] == [
+        {"apiGroups": ["snapshot.storage.k8s.io"], "resources": ["volumesnapshots"], "verbs": ["get"]}
+    ]
 
 
 def test_tenants_write_no_status() -> None:

@@ -32,6 +32,7 @@ def pod(namespace: str) -> WorkerPod:
         image="safehold:1",
         command=(),
         service_account="worker",
+        changed_blocks_account="safehold-changed-blocks",
         cpu_request="500m",
         memory_request="256Mi",
         memory_limit="512Mi",

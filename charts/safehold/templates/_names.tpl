@@ -19,6 +19,10 @@ app.kubernetes.io/component: controller
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
+{{- define "safehold.changedBlocks" -}}
+{{ include "safehold.name" . }}-changed-blocks
+{{- end -}}
+
 {{- define "safehold.worker" -}}
 {{ include "safehold.name" . }}-worker
 {{- end }}

@@ -92,7 +92,7 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
     await _count_active_runs(cluster, backups.slots)
     with _metrics(settings.metrics_port, backups.metrics.registry):
         tasks = [asyncio.create_task(queue.run(), name=queue.name) for queue in operator.queues.values()]
-        tasks.append(asyncio.create_task(sweep_forever(operator), name="sweep"))
+        tasks.append(asyncio.create_task(sweep_forever(operator, backups.metrics), name="sweep"))
         tasks.append(asyncio.create_task(heartbeat.watch(cluster), name="heartbeat"))
         try:
             yield operator

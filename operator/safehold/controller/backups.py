@@ -20,8 +20,10 @@ from safehold.kube.status import apply_status
 from safehold.plan.backup.reconcile import after_refused_step, needs_slot, next_step, stage_of
 from safehold.plan.backup.run import BackupRules, Decision
 from safehold.plan.backup.steps import Step
+from safehold.plan.backup.verification import describe_lies, lies
 from safehold.plan.conditions import is_finished
 from safehold.plan.refusal import Refusal
+from safehold.reasons import Reason
 
 _PASSES = 50
 """Decisions in one reconcile; far more than a run has, so that a defect cannot spin."""
@@ -92,6 +94,7 @@ class BackupReconciler:
         if not await apply_status(self.operator.cluster, backup, backup.status, begun):
             return
         self.metrics.record(backup, decision)
+        await self._tell_lies(backup, status)
         if status.phase == backup.status.phase:
             return
         ready = next(condition for condition in status.conditions if condition.type == "Ready")
@@ -104,6 +107,16 @@ class BackupReconciler:
             now=self.operator.now(),
         )
 
+    async def _tell_lies(self, backup: VMBackup, status: VMBackupStatus) -> None:
+        """Once per run, when its report comes in."""
+        wrong = lies(status.volumes)
+        if not wrong or backup.status.restore_point:
+            return
+        self.metrics.record_lies(backup, wrong)
+        reason, message = Reason.CHANGED_BLOCKS_LIED, describe_lies(wrong)
+        now = self.operator.now()
+        await emit(self.operator.cluster, backup, reason=reason, message=message, warning=True, now=now)
+
 
 def backup_rules(settings: ControllerSettings, cluster_id: str) -> BackupRules:
     """What the settings say about decisions."""
@@ -115,4 +128,5 @@ def backup_rules(settings: ControllerSettings, cluster_id: str) -> BackupRules:
         clone_storage_class=settings.clone_storage_class,
         scratch_storage_class=settings.scratch_storage_class,
         pull_timeout=timedelta(seconds=settings.pull_timeout_seconds),
+        base_max_age=timedelta(seconds=settings.base_max_age_seconds),
     )

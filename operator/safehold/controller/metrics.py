@@ -1,10 +1,11 @@
 """What Prometheus can ask for at `/metrics`. Labels are namespaces and results, never VMs: their number is bounded."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from safehold.api.vmbackup import VMBackup
+from safehold.api.vmbackup import VMBackup, VolumeBackup
 from safehold.plan.backup.run import Decision
 
 _MINUTES = (5, 15, 60, 300, 900, 3600, 14400, 43200, 172800)
@@ -21,6 +22,8 @@ class Metrics:
     frozen: Histogram = field(init=False)
     moved: Counter = field(init=False)
     last_success: Gauge = field(init=False)
+    lied: Counter = field(init=False)
+    bases: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         labels, registry = ("namespace",), self.registry
@@ -37,6 +40,20 @@ class Metrics:
         self.last_success = Gauge(
             "safehold_last_success_timestamp_seconds", "End of the last good backup", labels, registry=registry
         )
+        self.lied = Counter(
+            "safehold_changed_blocks_lied",
+            "Volumes of which an engine had kept changes silent, as a verification found",
+            (*labels, "engine"),
+            registry=registry,
+        )
+        self.bases = Gauge(
+            "safehold_changed_blocks_bases", "Snapshots kept to ask what changed since", registry=registry
+        )
+
+    def record_lies(self, backup: VMBackup, wrong: Iterable[VolumeBackup]) -> None:
+        """Count volumes about which a run was told something wrong."""
+        for volume in wrong:
+            self.lied.labels(backup.metadata.namespace or "", volume.engine or "").inc()
 
     def record(self, backup: VMBackup, decision: Decision) -> None:
         """Count a run whose decision ended it."""

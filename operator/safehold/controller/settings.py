@@ -31,6 +31,8 @@ class ControllerSettings(BaseSettings):
     """Arguments before `worker VERB`, as a JSON list; the image's entry point is `python -m safehold`."""
     worker_service_account: str = "safehold-worker"
     """The ServiceAccount of worker pods. It needs no rights, and its token is not mounted."""
+    changed_blocks_service_account: str = "safehold-changed-blocks"
+    """The ServiceAccount of worker pods that ask a CSI driver for changed blocks: it may get VolumeSnapshots here."""
     worker_cpu_request: str = "500m"
     """CPU that a worker asks for; it may use all that its node has to spare."""
     worker_memory_request: str = "256Mi"
@@ -55,6 +57,11 @@ class ControllerSettings(BaseSettings):
     """When KubeVirt ends a backup of its own by itself. Until then it holds up drains and migrations of the VM."""
     scratch_storage_class: str | None = None
     """StorageClass of the scratch volumes that KubeVirt's own backups need; absent: that of the VM's first disk."""
+    base_max_age_seconds: int = Field(default=691200, ge=0)
+    """How long the last snapshot of a volume is kept to ask a CSI driver what changed since; 0: none is kept.
+
+    Eight days, so that a weekly backup finds one. At most one snapshot per volume is kept.
+    """
 
     allow_local_endpoints: bool = False
     """Whether object stores may be at loopback and link-local addresses: for the sandbox, never for tenants."""
@@ -79,6 +86,7 @@ class ControllerSettings(BaseSettings):
             image=self.worker_image,
             command=tuple(self.worker_command),
             service_account=self.worker_service_account,
+            changed_blocks_account=self.changed_blocks_service_account,
             cpu_request=self.worker_cpu_request,
             memory_request=self.worker_memory_request,
             memory_limit=self.worker_memory_limit,

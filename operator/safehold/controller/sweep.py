@@ -9,7 +9,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from safehold.controller.bases import sweep_bases
 from safehold.controller.memo import Operator
+from safehold.controller.metrics import Metrics
 from safehold.errors import SafeholdError
 from safehold.kube.backup.leftovers import owners_of_leftovers
 from safehold.kube.backup.removal import remove_leftovers
@@ -29,7 +31,7 @@ OWNERS = (BACKUP_TARGET, CLUSTER_BACKUP_TARGET, VM_BACKUP, VM_RESTORE)
 """Kinds whose objects have Jobs, Secrets and claims in the operator's namespace."""
 
 
-async def sweep_forever(operator: Operator) -> None:
+async def sweep_forever(operator: Operator, metrics: Metrics) -> None:
     """One round after another, until cancelled."""
     while True:
         try:
@@ -38,6 +40,7 @@ async def sweep_forever(operator: Operator) -> None:
             await sweep(
                 operator.cluster, operator_namespace=settings.operator_namespace, pulls=settings.kubevirt_engine
             )
+            await sweep_bases(operator, metrics)
         except SafeholdError as error:
             logger.warning("the sweep was interrupted: %s", error)
         except Exception:  # edge of the process: without a next round nothing would be swept until a restart

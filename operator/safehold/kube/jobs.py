@@ -9,11 +9,12 @@ from pydantic import BaseModel
 
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import JOB, POD, SECRET
-from safehold.run import EXIT_REFUSED, RUN_FILE, RUN_FOLDER, disk_path
+from safehold.run import EXIT_REFUSED, RUN_FILE, RUN_FOLDER, TOKEN_FOLDER, disk_path
 
 CONTAINER = "worker"
 QEMU_ID = 107
 """uid and gid of KubeVirt's disks: `disk.img` belongs to it, and devices are given to the pod's runAsUser."""
+TOKEN_SECONDS = 3600
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 
 _FAILURE_RULES: list[Manifest] = [
@@ -31,6 +32,8 @@ class WorkerPod:
     image: str
     command: tuple[str, ...]
     service_account: str
+    changed_blocks_account: str
+    """Of pods that ask a SnapshotMetadata service; they alone get a token, for that service only."""
     cpu_request: str
     memory_request: str
     memory_limit: str
@@ -65,6 +68,8 @@ class WorkerJob:
     volumes: tuple[MountedVolume, ...] = ()
     node_affinity: Manifest | None = None
     """A `nodeSelector` that the pod's node must fulfil: where the volumes can be reached."""
+    audiences: Mapping[str, str] = field(default_factory=dict)
+    """By CSI driver: whom the token is for with which the worker asks the driver's SnapshotMetadata service."""
 
 
 async def start_job(cluster: Cluster, pod: WorkerPod, job: WorkerJob) -> None:
@@ -116,7 +121,7 @@ def _job_manifest(pod: WorkerPod, job: WorkerJob) -> Manifest:
 def _pod_spec(pod: WorkerPod, job: WorkerJob) -> Manifest:
     spec: Manifest = {
         "restartPolicy": "Never",
-        "serviceAccountName": pod.service_account,
+        "serviceAccountName": pod.changed_blocks_account if job.audiences else pod.service_account,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": _pod_security(job.volumes),
@@ -124,6 +129,7 @@ def _pod_spec(pod: WorkerPod, job: WorkerJob) -> Manifest:
         "volumes": [
             {"name": "run", "secret": {"secretName": job.name, "defaultMode": 0o440}},
             {"name": "tmp", "emptyDir": {}},
+            *_tokens(job.audiences),
             *(
                 {"name": f"disk-{number}", "persistentVolumeClaim": {"claimName": volume.claim}}
                 for number, volume in enumerate(job.volumes)
@@ -133,6 +139,17 @@ def _pod_spec(pod: WorkerPod, job: WorkerJob) -> Manifest:
     if job.node_affinity:
         spec["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": job.node_affinity}}
     return spec
+
+
+def _tokens(audiences: Mapping[str, str]) -> list[Manifest]:
+    """Tokens that only the services accept, one file per driver; the kubelet renews them."""
+    if not audiences:
+        return []
+    sources = [
+        {"serviceAccountToken": {"audience": audience, "expirationSeconds": TOKEN_SECONDS, "path": driver}}
+        for driver, audience in sorted(audiences.items())
+    ]
+    return [{"name": "tokens", "projected": {"sources": sources, "defaultMode": 0o440}}]
 
 
 def _pod_security(volumes: tuple[MountedVolume, ...]) -> Manifest:
@@ -154,6 +171,8 @@ def _container(pod: WorkerPod, job: WorkerJob) -> Manifest:
         {"name": "run", "mountPath": RUN_FOLDER, "readOnly": True},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # the pod's own emptyDir: its root is read-only
     ]
+    if job.audiences:
+        mounts.append({"name": "tokens", "mountPath": TOKEN_FOLDER, "readOnly": True})
     devices: list[Manifest] = []
     for number, volume in enumerate(job.volumes):
         if volume.mode == "Block":

@@ -48,6 +48,11 @@ VOLUME_SNAPSHOT_CONTENT = Kind(
 VOLUME_SNAPSHOT_CLASS = Kind(
     "snapshot.storage.k8s.io", "v1", "volumesnapshotclasses", "VolumeSnapshotClass", namespaced=False
 )
+SNAPSHOT_METADATA_SERVICES = tuple(
+    Kind("cbt.storage.k8s.io", version, "snapshotmetadataservices", "SnapshotMetadataService", namespaced=False)
+    for version in ("v1beta1", "v1alpha1")
+)
+"""Alike in both versions; a sidecar of one serves no object of the other."""
 
 VM = Kind("kubevirt.io", "v1", "virtualmachines", "VirtualMachine")
 VMI = Kind("kubevirt.io", "v1", "virtualmachineinstances", "VirtualMachineInstance")

@@ -25,6 +25,9 @@ UNDO_OF = "safehold.dev/undo-of"
 """Label of a volume that a restore replaced and kept: the uid of that VMRestore."""
 RESTORED_BY = "safehold.dev/restored-by"
 """Label of what a restore created in its own namespace: the uid of that VMRestore."""
+BASE_OF = "safehold.dev/base-of"
+"""Label of a VolumeSnapshotContent of ours that outlived its run: the uid of the VM's claim that was cut."""
+VM_UID = "safehold.dev/vm-uid"
 MANAGER = "safehold"
 FINALIZER = "safehold.dev/finalizer"
 """On runs while they are active, and on VMBackups whose point goes with them."""
@@ -154,6 +157,11 @@ def owner_labels(
     if vm is not None:
         labels[VM] = label_value(vm)
     return labels
+
+
+def vm_label(vm: str) -> dict[str, str]:
+    """The label by which everything of a VM is found; a long name is shortened, so compare the name as well."""
+    return {VM: label_value(vm)}
 
 
 def backup_labels(policy_uid: str, policy: str, vm: str) -> dict[str, str]:

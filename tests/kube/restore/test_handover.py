@@ -36,6 +36,7 @@ POD = WorkerPod(
     image="safehold",
     command=(),
     service_account="worker",
+    changed_blocks_account="safehold-changed-blocks",
     cpu_request="1",
     memory_request="1Mi",
     memory_limit="1Mi",

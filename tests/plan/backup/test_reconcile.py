@@ -167,7 +167,8 @@ def test_without_a_slot_a_backup_waits_for_a_call() -> None:
 def test_the_manifest_is_read_right_before_the_cut() -> None:
     """The snapshot is taken with KubeVirt's deadline, after the VM's manifest was read."""
     world = at("Snapshotting")
-    first, second = decide(world, world.facts()).steps
+    label, first, second = decide(world, world.facts()).steps
+    assert label == steps.LabelBackup(namespace="shop", name="db-1", labels={"safehold.dev/vm": "db"})
     assert isinstance(first, steps.CaptureMachine)
     assert isinstance(second, steps.TakeSnapshot)
     assert second.deadline_seconds == 60

@@ -10,6 +10,7 @@ from tests.plan.backup.objects import START, target
 from safehold.api import VMBackup
 from safehold.api.hooks import HookPhase
 from safehold.plan.backup import steps
+from safehold.plan.backup.changes_facts import BaseFacts, ChangesFacts, MetadataService
 from safehold.plan.backup.cleanup import ORIGINAL_POLICY
 from safehold.plan.backup.facts import (
     BackupFacts,
@@ -31,13 +32,13 @@ from safehold.plan.backup.facts import (
 )
 from safehold.plan.backup.reconcile import stage_of
 from safehold.plan.job import JobFacts
-from safehold.plan.names import OWNER_UID
-from safehold.run import RunReport, VolumeReport
+from safehold.plan.names import BASE_OF, OWNER_UID, pair_name
+from safehold.run import Engine, RunReport, VolumeReport
 
 
 def held_name(volume: "Volume", held: dict[str, Any]) -> str:
     """Name of the original or of our own content of a volume."""
-    return f"content-{volume.name}" if held is volume.original else f"pair-{volume.name}"
+    return f"content-{volume.name}" if held is volume.original else pair_name("backup-uid", volume.name)
 
 
 def content(volume: "Volume", held: dict[str, Any] | None, namespace: str, snapshot: str) -> ContentFacts | None:
@@ -46,7 +47,7 @@ def content(volume: "Volume", held: dict[str, Any] | None, namespace: str, snaps
         return None
     ours = held is volume.pair_content
     return ContentFacts(
-        name=snapshot if ours and not snapshot.startswith("pair-") else held_name(volume, held),
+        name=held_name(volume, held),
         uid=f"uid-{held_name(volume, held)}",
         resource_version="1",
         driver="csi.example",
@@ -79,6 +80,8 @@ class Volume:
     pair_content: dict[str, Any] | None = None
     pair_snapshot: bool = False
     clone: bool = False
+    old_base: bool = False
+    """Whether an earlier run's pair is kept."""
 
 
 @dataclass
@@ -95,6 +98,11 @@ class World:
     job: int | None = None
     job_started: int = 0
     namespace_ending: bool = False
+    service: bool = False
+    """Whether the CSI driver tells changed blocks."""
+    mismatched_bytes: dict[str, int] = field(default_factory=dict)
+    """By volume: what the worker will say about its verification."""
+    labels: dict[str, str] = field(default_factory=dict)
     released: bool = False
     nodes: dict[str, str] = field(default_factory=dict)
     """By volume: the node that it is bound to."""
@@ -122,7 +130,31 @@ class World:
             snapshot=self.snapshot_facts(),
             machine_captured=self.machine_secret,
             job=job,
+            changes=self.changes() if stage == "Preparing" else ChangesFacts(),
             holds=tuple(self.hold(volume) for volume in self.volumes if self.backup.status.handles),
+        )
+
+    def changes(self) -> ChangesFacts:
+        """Who can be asked, and since when."""
+        service = MetadataService(address="metadata:50051", audience="csi.example", authority="PEM")
+        return ChangesFacts(services={"csi.example": service} if self.service else {}, bases=self.old_bases())
+
+    def old_bases(self) -> tuple[BaseFacts, ...]:
+        """What earlier runs kept."""
+        return tuple(
+            BaseFacts(
+                name=f"base-{volume.name}",
+                uid=f"base-uid-{volume.name}",
+                claim_uid=f"claim-{volume.name}",
+                vm_uid="vm-uid",
+                policy_uid=None,
+                driver="csi.example",
+                handle=f"earlier-{volume.name}",
+                created=START - timedelta(days=1),
+                has_snapshot=True,
+            )
+            for volume in self.volumes
+            if volume.old_base
         )
 
     def machine(self) -> MachineFacts:
@@ -225,7 +257,17 @@ class World:
             return None
         if self.job < 3:
             return JobFacts(name="job", uid="job-uid")
-        volumes = [VolumeReport(name=volume.name, bytes_total=1 << 30, bytes_stored=5) for volume in self.volumes]
+        volumes = [
+            VolumeReport(
+                name=volume.name,
+                bytes_total=1 << 30,
+                bytes_stored=5,
+                engine=Engine.CSI if self.service else Engine.SCAN,
+                verified=volume.name in self.mismatched_bytes,
+                mismatched_bytes=self.mismatched_bytes.get(volume.name, 0),
+            )
+            for volume in self.volumes
+        ]
         report = RunReport(
             run_id=self.backup.metadata.uid,
             verb="backup",
@@ -240,8 +282,9 @@ class World:
     def leftovers(self) -> Leftovers:
         """Everything that carries the run's labels."""
         marked = [volume for volume in self.volumes if volume.original and OWNER_UID in volume.original["labels"]]
-        named = {volume.name: f"pair-{volume.name}" for volume in self.volumes}
-        pairs = [content(v, v.pair_content, "safehold", named[v.name]) for v in self.volumes]
+        named = {volume.name: pair_name("backup-uid", volume.name) for volume in self.volumes}
+        mine = [v for v in self.volumes if not (v.pair_content and BASE_OF in v.pair_content["labels"])]
+        pairs = [content(v, v.pair_content, "safehold", named[v.name]) for v in mine]
         ref = VMSnapshotRef(namespace="shop", name="snap", uid="snap-uid", deleted_at=None)
         return Leftovers(
             jobs=("job",) if self.job is not None else (),
@@ -250,7 +293,8 @@ class World:
                 for v in self.volumes
                 if v.clone
             ),
-            pair_snapshots=tuple(self.pair_snapshot(v, v.name) for v in self.volumes if v.pair_snapshot),
+            pair_snapshots=tuple(self.pair_snapshot(v, named[v.name]) for v in mine if v.pair_snapshot),
+            old_bases=self.old_bases() if self.backup.status.restore_point else (),
             pair_contents=tuple(pair for pair in pairs if pair),
             originals=tuple(self.original(volume) for volume in marked),
             vm_snapshots=(ref,) if self.snapshot is not None else (),
@@ -268,12 +312,28 @@ class World:
     def carry_out(self, step: steps.Step) -> None:
         """Do one step, as the API server and the controllers behind it would."""
         match step:
+            case steps.LabelBackup():
+                self.labels |= step.labels
             case steps.CaptureMachine():
                 self.machine_secret = True
             case steps.TakeSnapshot():
                 self.take_snapshot()
             case steps.Thaw() | steps.StartHook():
                 self.reach_into_guest(step)
+            case steps.HoldContent() | steps.CreatePair() | steps.CreateClone():
+                self.prepare(step)
+            case steps.StartBackup():
+                assert all(volume.clone for volume in self.volumes)
+                self.job, self.job_started = self.job or 0, self.job_started + 1
+            case steps.KeepBase() | steps.SetPolicy() | steps.Delete():
+                self.clean_up(step)
+            case _:
+                pytest.fail(f"not a step of a backup in this world: {step}")
+        self.check()
+
+    def prepare(self, step: steps.HoldContent | steps.CreatePair | steps.CreateClone) -> None:
+        """Make a snapshot readable."""
+        match step:
             case steps.HoldContent(content=name):
                 assert self.backup.status.handles, "a handle must be recorded before the first write"
                 held = next(volume.original for volume in self.volumes if name == f"content-{volume.name}")
@@ -282,21 +342,21 @@ class World:
             case steps.CreatePair(handle=handle):
                 volume = next(volume for volume in self.volumes if volume.name == handle.volume)
                 assert volume.original is None or volume.original["policy"] == "Retain"
-                annotations = dict(step.annotations)
-                volume.pair_content = volume.pair_content or {"policy": "Retain", "annotations": annotations}
+                fresh = {"policy": "Retain", "annotations": dict(step.annotations), "labels": {}}
+                volume.pair_content = volume.pair_content or fresh
                 volume.pair_snapshot = True
             case steps.CreateClone(pair=pair):
-                next(v for v in self.volumes if self.pair_name(v) == pair).clone = True
-            case steps.StartBackup():
-                assert all(volume.clone for volume in self.volumes)
-                self.job, self.job_started = self.job or 0, self.job_started + 1
+                next(v for v in self.volumes if self.recorded_pair(v) == pair).clone = True
+
+    def clean_up(self, step: steps.KeepBase | steps.SetPolicy | steps.Delete) -> None:
+        """Keep, hand back, or delete."""
+        match step:
+            case steps.KeepBase():
+                self.keep_base(step)
             case steps.SetPolicy():
                 self.set_policy(step)
             case steps.Delete():
                 self.delete(step)
-            case _:
-                pytest.fail(f"not a step of a backup in this world: {step}")
-        self.check()
 
     def reach_into_guest(self, step: steps.Thaw | steps.StartHook) -> None:
         """What the operator itself does to the application: it thaws, or begins a hook and gives up any other."""
@@ -328,9 +388,13 @@ class World:
         """KubeVirt's snapshot goes, and its VolumeSnapshots with it."""
         self.snapshot, self.frozen = None, False
         for volume in self.volumes:
-            volume.snapshot_uid = None
-            if volume.original and volume.original["policy"] == "Delete":
-                volume.original, volume.physical = None, False
+            self.delete_volume_snapshot(volume)
+
+    def delete_volume_snapshot(self, volume: Volume) -> None:
+        """One of KubeVirt's VolumeSnapshots goes."""
+        volume.snapshot_uid = None
+        if volume.original and volume.original["policy"] == "Delete":
+            volume.original, volume.physical = None, False
 
     def set_policy(self, step: steps.SetPolicy) -> None:
         """Give a content its policy."""
@@ -340,6 +404,13 @@ class World:
                     held["policy"] = step.policy
                     if step.release:
                         held.update(labels={}, annotations={})
+
+    def keep_base(self, step: steps.KeepBase) -> None:
+        """Our content becomes the owner."""
+        volume = next(v for v in self.volumes if pair_name("backup-uid", v.name) == step.content)
+        assert volume.original is None, "the original must be gone before ours may delete"
+        assert volume.pair_content is not None
+        volume.pair_content.update(policy="Delete", labels=dict(step.labels))
 
     def delete(self, step: steps.Delete) -> None:
         """Delete one object."""
@@ -352,6 +423,10 @@ class World:
                 self.delete_snapshot()
             case "Claim":
                 next(v for v in self.volumes if step.uid == f"clone-{v.name}").clone = False
+            case "VolumeSnapshot" if step.namespace is not None:
+                self.delete_volume_snapshot(next(v for v in self.volumes if step.uid == v.snapshot_uid))
+            case "VolumeSnapshot" if step.name.startswith("base-"):
+                next(v for v in self.volumes if step.name == f"base-{v.name}").old_base = False
             case "VolumeSnapshot":
                 volume = next(v for v in self.volumes if step.uid == f"pair-{v.name}")
                 volume.pair_snapshot = False
@@ -366,10 +441,10 @@ class World:
             if name == f"content-{volume.name}" and volume.original:
                 volume.physical = volume.physical and volume.original["policy"] == "Retain"
                 volume.original = None
-            elif name == f"pair-{volume.name}":
+            elif name == pair_name("backup-uid", volume.name):
                 volume.pair_content = None
 
-    def pair_name(self, volume: Volume) -> str:
+    def recorded_pair(self, volume: Volume) -> str:
         """Name of our pair for a volume."""
         return next(handle.pair_name for handle in self.backup.status.handles if handle.volume == volume.name)
 

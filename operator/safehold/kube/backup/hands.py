@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from safehold.errors import SafeholdError
+from safehold.kube.backup.changed_blocks import keep_base
 from safehold.kube.backup.fallback import take_volume_snapshots
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.hooks import HookRuns
@@ -17,6 +18,7 @@ from safehold.kube.client import Cluster, Manifest
 from safehold.kube.jobs import MountedVolume, WorkerJob, WorkerPod, adopt_secret, start_job
 from safehold.kube.kinds import (
     VM,
+    VM_BACKUP,
     VM_SNAPSHOT,
 )
 from safehold.kube.target.resolution import read_secrets
@@ -35,6 +37,8 @@ from safehold.plan.backup.steps import (
     CreatePair,
     Delete,
     HoldContent,
+    KeepBase,
+    LabelBackup,
     RebindPair,
     SetPolicy,
     StartBackup,
@@ -62,9 +66,9 @@ class BackupHands:
     async def carry_out(self, step: Step) -> None:
         """Do one step; an error says that it must be decided anew."""
         match step:
-            case CaptureMachine() | TakeSnapshot() | TakeVolumeSnapshots() | Thaw():
+            case CaptureMachine() | TakeSnapshot() | TakeVolumeSnapshots() | Thaw() | LabelBackup():
                 await self._capture(step)
-            case HoldContent() | CreatePair() | RebindPair() | CreateClone():
+            case HoldContent() | CreatePair() | RebindPair() | CreateClone() | KeepBase():
                 await self._prepare(step)
             case StartBackup() | StartForget() | AdoptSecret():
                 await self._work(step)
@@ -81,8 +85,11 @@ class BackupHands:
             case _:
                 assert_never(step)
 
-    async def _capture(self, step: CaptureMachine | TakeSnapshot | TakeVolumeSnapshots | Thaw) -> None:
+    async def _capture(self, step: CaptureMachine | TakeSnapshot | TakeVolumeSnapshots | Thaw | LabelBackup) -> None:
         match step:
+            case LabelBackup():
+                patch = {"metadata": {"labels": dict(step.labels)}}
+                await self.cluster.merge_patch(VM_BACKUP, step.name, step.namespace, patch)
             case CaptureMachine():
                 await keep_machine(
                     self.cluster,
@@ -102,7 +109,7 @@ class BackupHands:
             case Thaw():
                 await thaw(self.cluster, step.namespace, step.vm)
 
-    async def _prepare(self, step: HoldContent | CreatePair | RebindPair | CreateClone) -> None:
+    async def _prepare(self, step: HoldContent | CreatePair | RebindPair | CreateClone | KeepBase) -> None:
         match step:
             case HoldContent():
                 await hold_content(self.cluster, step)
@@ -112,6 +119,8 @@ class BackupHands:
                 await rebind_pair(self.cluster, step)
             case CreateClone():
                 await create_clone(self.cluster, step, namespace=self.pod.namespace)
+            case KeepBase():
+                await keep_base(self.cluster, step)
 
     async def _work(self, step: StartBackup | StartForget | AdoptSecret) -> None:
         match step:
@@ -125,6 +134,7 @@ class BackupHands:
                     files={**await self._files(step.target), **await self._pull_token(step)},
                     volumes=tuple(_mounted(step)),
                     node_affinity=dict(step.node_affinity) if step.node_affinity else None,
+                    audiences=step.audiences,
                 )
                 await start_job(self.cluster, self.pod, job)
             case StartForget():

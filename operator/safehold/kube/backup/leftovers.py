@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from safehold.api.vmbackup import SnapshotHandle
+from safehold.kube.backup.changed_blocks import list_bases
 from safehold.kube.backup.claims import clone_facts
 from safehold.kube.backup.memory import dumps_of
 from safehold.kube.backup.pull.observer import list_pull_backups
@@ -20,10 +21,11 @@ from safehold.kube.kinds import (
     VOLUME_SNAPSHOT_CONTENT,
     Kind,
 )
+from safehold.plan.backup.changes_facts import BaseFacts
 from safehold.plan.backup.cleanup import ORIGINAL_POLICY
 from safehold.plan.backup.facts import ContentFacts, ContentPolicy, Leftovers, OriginalFacts, VMSnapshotRef
 from safehold.plan.backup.memory_facts import TenantObject
-from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_UID, children_of
+from safehold.plan.names import BASE_OF, MANAGED_BY, MANAGER, OWNER_KIND, OWNER_UID, children_of
 
 
 async def observe_leftovers(
@@ -34,10 +36,12 @@ async def observe_leftovers(
     namespace: str | None,
     handles: Iterable[SnapshotHandle] = (),
     pulls: bool = False,
+    claim_uids: Iterable[str] = (),
 ) -> Leftovers:
     """Everything of the run with this uid. VirtualMachineSnapshots are looked for in `namespace`, or in all.
 
-    `handles` also finds held contents whose labels somebody took away. `pulls`: also backups of KubeVirt's own.
+    `handles` also finds held contents whose labels somebody took away, `claim_uids` the bases that earlier runs kept.
+    The run's own bases are none of its leftovers. `pulls`: also backups of KubeVirt's own.
     """
     mine = children_of(uid)
 
@@ -45,12 +49,15 @@ async def observe_leftovers(
         return await cluster.list(kind, where, labels=mine)
 
     contents = [content_facts(found) for found in await list_mine(VOLUME_SNAPSHOT_CONTENT, None)]
+    bases = {content.name for content in contents if BASE_OF in content.labels}
+    contents = [content for content in contents if content.name not in bases]
     pairs = [content for content in contents if content.snapshot_namespace == operator_namespace]
     held = {content.name: content for content in contents if content.snapshot_namespace != operator_namespace}
     policies: dict[str, ContentPolicy] = {handle.content: handle.original_deletion_policy for handle in handles}
     for handle in handles:
         content = await read_content(cluster, handle.content) if handle.content not in held else None
-        if content is not None and content.uid == handle.content_uid and content.policy != policies[content.name]:
+        known = content is not None and content.uid == handle.content_uid
+        if content is not None and known and (handle.kept_as_base or content.policy != policies[content.name]):
             held[content.name] = content
     snapshots = await list_mine(VM_SNAPSHOT, namespace)
     claims = _outside(operator_namespace, await list_mine(CLAIM, namespace))
@@ -59,7 +66,11 @@ async def observe_leftovers(
         jobs=tuple(_names(await list_mine(JOB))),
         pods=tuple(pod_facts(found) for found in await list_mine(POD)),
         clones=tuple(clone_facts(found) for found in await list_mine(CLAIM)),
-        pair_snapshots=tuple(volume_snapshot_facts(found) for found in await list_mine(VOLUME_SNAPSHOT)),
+        pair_snapshots=tuple(
+            volume_snapshot_facts(found)
+            for found in await list_mine(VOLUME_SNAPSHOT)
+            if found["metadata"]["name"] not in bases
+        ),
         pair_contents=tuple(pairs),
         originals=tuple(
             [await _original(cluster, content, policies) for content in held.values() if not content.deleting]
@@ -69,6 +80,7 @@ async def observe_leftovers(
         tenant_snapshots=_outside(operator_namespace, await list_mine(VOLUME_SNAPSHOT, namespace)),
         tenant_claims=claims,
         pull_backups=_outside(operator_namespace, pulled),
+        old_bases=await _old_bases(cluster, claim_uids, bases, operator_namespace=operator_namespace),
         secrets=tuple(_names(await list_mine(SECRET))),
     )
 
@@ -83,7 +95,20 @@ async def owners_of_leftovers(cluster: Cluster, *, operator_namespace: str, pull
         found += await cluster.list(kind, labels={**ours, OWNER_KIND: "VMBackup"})
     if pulls:
         found += await list_pull_backups(cluster, None, {**ours, OWNER_KIND: "VMBackup"})
-    return {owner for item in found if (owner := item["metadata"]["labels"].get(OWNER_UID))}
+    bases = {item["metadata"]["name"] for item in found if BASE_OF in item["metadata"]["labels"]}
+    return {
+        owner
+        for item in found
+        if (owner := item["metadata"]["labels"].get(OWNER_UID)) and item["metadata"]["name"] not in bases
+    }
+
+
+async def _old_bases(
+    cluster: Cluster, claim_uids: Iterable[str], own: set[str], *, operator_namespace: str
+) -> tuple[BaseFacts, ...]:
+    claims = set(claim_uids)
+    found = await list_bases(cluster, claims, operator_namespace=operator_namespace) if claims else ()
+    return tuple(base for base in found if base.name not in own)
 
 
 async def _original(cluster: Cluster, content: ContentFacts, policies: dict[str, ContentPolicy]) -> OriginalFacts:

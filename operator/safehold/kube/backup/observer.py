@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from safehold.api.vmbackup import SnapshotHandle, VMBackup
+from safehold.kube.backup.changed_blocks import observe_changes
 from safehold.kube.backup.claims import observe_clone
 from safehold.kube.backup.fallback import observe_fallback, observe_own_capture
 from safehold.kube.backup.freezes import FreezeWatches
@@ -17,6 +18,7 @@ from safehold.kube.job_facts import observe_job
 from safehold.kube.kinds import NAMESPACE
 from safehold.kube.target.resolution import read_secrets, resolve_target
 from safehold.kube.virtualmachines import observe_machine
+from safehold.plan.backup.changes_facts import ChangesFacts
 from safehold.plan.backup.ending import wants_forgetting
 from safehold.plan.backup.facts import BackupFacts, HoldFacts, MachineFacts, SnapshotFacts
 from safehold.plan.backup.pull.choice import pulls, wants_pull
@@ -94,12 +96,18 @@ class BackupObserver:
         if pulls(backup):
             return await self._with_pull(backup, replace(facts, machine=await self._machine(backup)))
         snapshot = await self._snapshot(backup)
+        holds = await self._holds(backup)
         return replace(
             facts,
             snapshot=await with_memory(self.cluster, snapshot, backup),
             memory=await observe_memory(self.cluster, backup),
-            holds=await self._holds(backup),
+            holds=holds,
+            changes=await self._changes(backup) if holds and all(hold.clone for hold in holds) else facts.changes,
         )
+
+    async def _changes(self, backup: VMBackup) -> ChangesFacts:
+        """Asked only when everything else is there, since the worker is started next."""
+        return await observe_changes(self.cluster, backup, operator_namespace=self.operator_namespace)
 
     async def _ending(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
         self.freezes.forget(backup.metadata.uid)
@@ -110,6 +118,7 @@ class BackupObserver:
             namespace=backup.metadata.namespace,
             handles=backup.status.handles,
             pulls=self.pull_enabled and backup.status.pull is not None,
+            claim_uids=[volume.claim_uid for volume in backup.status.volumes] if backup.status.restore_point else (),
         )
         if self.pull_enabled:
             facts = replace(facts, pull=await observe_tracker(self.cluster, backup))

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 from safehold.errors import NotServedError
+from safehold.kube.backup.changed_blocks import list_bases
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import (
     BACKUP_TARGET,
@@ -28,8 +29,9 @@ OWNERS: tuple[Kind, ...] = (BACKUP_TARGET, CLUSTER_BACKUP_TARGET, VM_BACKUP, VM_
 
 
 async def list_orphans(cluster: Cluster, *, operator_namespace: str, now: datetime) -> tuple[Orphan, ...]:
-    """The objects of our making that nobody needs any more."""
-    children = [child async for child in _children(cluster, operator_namespace)]
+    """The objects of our making that nobody needs any more. Bases outlive their runs: the controller ends them."""
+    bases = {base.name for base in await list_bases(cluster, operator_namespace=operator_namespace)}
+    children = [child async for child in _children(cluster, operator_namespace) if child.name not in bases]
     # In this order: an object that is listed first belongs to an owner that was created before.
     owners = [_owner(found) for kind in OWNERS for found in await _list(cluster, kind)]
     return find_orphans(children, owners, now)

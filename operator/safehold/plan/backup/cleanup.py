@@ -4,6 +4,8 @@ The order is the proven one: a snapshot under a claim that is being made cannot 
 snapshot stays behind. At any moment at most one content may delete a handle.
 """
 
+from collections.abc import Collection, Iterable
+
 from safehold.plan.backup.facts import ContentFacts, Leftovers, OriginalFacts
 from safehold.plan.backup.memory_facts import RemoveMemoryDump
 from safehold.plan.backup.steps import Delete, SetPolicy
@@ -17,8 +19,11 @@ ORIGINAL_CONTENT = "safehold.dev/original-content"
 """On our own content: the name of the held one."""
 
 
-def cleanup(found: Leftovers) -> tuple[CleanupStep, ...]:
-    """The next steps; none when nothing is left. Each stage waits until the one before it is gone."""
+def cleanup(found: Leftovers, kept: Collection[str] = ()) -> tuple[CleanupStep, ...]:
+    """The next steps; none when nothing is left. Each stage waits until the one before it is gone.
+
+    `kept` are names of pairs that become bases: they and their originals are left to `safehold.plan.backup.bases`.
+    """
     if found.jobs or found.pods:
         return tuple(Delete(kind="Job", name=name) for name in found.jobs)
     if found.pull_backups:
@@ -29,22 +34,26 @@ def cleanup(found: Leftovers) -> tuple[CleanupStep, ...]:
         )
     if found.clones:
         return tuple(Delete(kind="Claim", name=clone.name, uid=clone.uid) for clone in found.clones)
-    if found.pair_snapshots:
+    snapshots = [snapshot for snapshot in found.pair_snapshots if snapshot.name not in kept]
+    contents = [content for content in found.pair_contents if content.name not in kept]
+    if snapshots:
         last_owners = tuple(
             SetPolicy(content=content.name, uid=content.uid, policy="Delete")
-            for content in found.pair_contents
+            for content in contents
             if _is_last_owner(content, found) and content.policy != "Delete"
         )
-        snapshots = (
-            Delete(kind="VolumeSnapshot", name=snapshot.name, uid=snapshot.uid) for snapshot in found.pair_snapshots
-        )
-        return (*last_owners, *snapshots)
-    if found.pair_contents:
-        return tuple(
-            Delete(kind="VolumeSnapshotContent", name=content.name, uid=content.uid) for content in found.pair_contents
-        )
+        gone = (Delete(kind="VolumeSnapshot", name=snapshot.name, uid=snapshot.uid) for snapshot in snapshots)
+        return (*last_owners, *gone)
+    if contents:
+        return tuple(Delete(kind="VolumeSnapshotContent", name=content.name, uid=content.uid) for content in contents)
+    under_bases = _originals_of(content for content in found.pair_contents if content.name in kept)
     return (
-        *(step for original in found.originals for step in _let_go(original)),
+        *(
+            step
+            for original in found.originals
+            if original.content.name not in under_bases
+            for step in _let_go(original)
+        ),
         *(
             Delete(kind="VirtualMachineSnapshot", name=snapshot.name, namespace=snapshot.namespace, uid=snapshot.uid)
             for snapshot in found.vm_snapshots
@@ -70,6 +79,10 @@ def _memory(found: Leftovers) -> list[CleanupStep]:
         for claim in found.tenant_claims
         if (claim.namespace, claim.name) not in attached and not found.tenant_snapshots
     ]
+
+
+def _originals_of(pairs: Iterable[ContentFacts]) -> set[str]:
+    return {pair.annotations.get(ORIGINAL_CONTENT, "") for pair in pairs}
 
 
 def _is_last_owner(content: ContentFacts, found: Leftovers) -> bool:

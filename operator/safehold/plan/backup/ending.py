@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from safehold.api.base import Condition
 from safehold.api.vmbackup import VMBackup
+from safehold.plan.backup.bases import drop_old, is_being_kept, keep_steps, kept_pairs
 from safehold.plan.backup.capture import THAW_LIMIT
 from safehold.plan.backup.cleanup import cleanup
 from safehold.plan.backup.facts import ContentFacts, Leftovers
@@ -44,8 +45,13 @@ def _clean_up(run: Run, turn: HookTurn | None) -> Decision:
     if commit := commit_checkpoint(run):
         message = "records for the next run what the restore point holds"
         return run.goes_on("CleaningUp", message, commit, reason=_reason(run))
-    steps = cleanup(run.facts.leftovers)
-    if steps or run.facts.leftovers.pods or _ending_snapshots(run):
+    found, kept = run.facts.leftovers, kept_pairs(run, SNAPSHOT_PATIENCE)
+    steps = cleanup(found, kept)
+    if not (found.jobs or found.pods or found.clones):
+        steps += keep_steps(run, kept)
+    if not steps and not is_being_kept(found, kept):
+        steps = drop_old(run)
+    if steps or found.pods or is_being_kept(found, kept) or _ending_snapshots(run):
         lost = refuse_lost_node(run.facts.leftovers.pods, run.now)
         message = f"{_outcome(run)} (still there: {lost.message if lost else _remaining(run.facts.leftovers)})"
         going = run.goes_on("CleaningUp", message, *steps, reason=_reason(run), again=CLEANUP_POLL_SECONDS)
@@ -153,6 +159,7 @@ def _remaining(found: Leftovers) -> str:
         ("VolumeSnapshot", [snapshot.name for snapshot in found.tenant_snapshots]),
         ("PersistentVolumeClaim", [claim.name for claim in found.tenant_claims]),
         ("Secret", found.secrets),
+        ("base of an earlier run", [base.name for base in found.old_bases]),
     )
     return next(f"{kind} {', '.join(names[:3])}" for kind, names in stages if names)
 

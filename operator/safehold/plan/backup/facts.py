@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from safehold.api.hooks import HookPhase
+from safehold.plan.backup.changes_facts import BaseFacts, ChangesFacts
 from safehold.plan.backup.memory_facts import MemoryDumpRef, MemoryFacts, TenantObject
 from safehold.plan.backup.pull.facts import PullFacts
 from safehold.plan.job import JobFacts, PodFacts
@@ -261,6 +262,8 @@ class Leftovers:
     pair_contents: tuple[ContentFacts, ...] = ()
     originals: tuple[OriginalFacts, ...] = ()
     vm_snapshots: tuple[VMSnapshotRef, ...] = ()
+    old_bases: tuple[BaseFacts, ...] = ()
+    """Of the run's claims, kept by earlier runs: of no use once this run's point is complete."""
     memory_dumps: tuple[MemoryDumpRef, ...] = ()
     tenant_snapshots: tuple[TenantObject, ...] = ()
     """Our VolumeSnapshots in the VM's namespace."""
@@ -297,6 +300,7 @@ class BackupFacts:
     """Read where the run may use KubeVirt's own backup."""
     hooks: tuple[HookFacts, ...] = ()
     holds: tuple[HoldFacts, ...] = ()
+    changes: ChangesFacts = field(default_factory=ChangesFacts)
     job: JobFacts | None = None
     leftovers: Leftovers = Leftovers()
     forget: JobFacts | None = None

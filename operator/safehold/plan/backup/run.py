@@ -26,6 +26,8 @@ class BackupRules:
     clone_storage_class: str | None = None
     scratch_storage_class: str | None = None
     pull_timeout: timedelta = timedelta(hours=6)
+    base_max_age: timedelta = timedelta(days=8)
+    """How long a snapshot is kept to ask what changed since; nothing: none is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,6 +126,24 @@ class PullToken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeepBase:
+    """Make our content the owner of its handle: it outlives the run, and deletes the physical snapshot when it goes."""
+
+    content: str
+    uid: str
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelBackup:
+    """Let the VMBackup be found by its VM; those of policies have the label from the beginning."""
+
+    namespace: str
+    name: str
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartBackup:
     """Start the worker. `run.machine` is empty here: the kept manifests are filled in when the Secret is written."""
 
@@ -135,6 +153,8 @@ class StartBackup:
     claims: Mapping[str, str]
     """Volume name to the name of its claim, of those that are mounted."""
     node_affinity: Mapping[str, object] | None
+    audiences: Mapping[str, str]
+    """By CSI driver: whom its token is for."""
     target: TargetFacts
     labels: Labels
     pull_token: PullToken | None = None
@@ -197,6 +217,8 @@ Step = (
     | CreatePair
     | RebindPair
     | CreateClone
+    | KeepBase
+    | LabelBackup
     | StartBackup
     | StartForget
     | AdoptSecret

@@ -1,13 +1,17 @@
 """The worker: start it on our claims, follow it, and believe its report as far as it was asked."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from safehold.api.base import Progress
 from safehold.api.vmbackup import VolumeBackup
+from safehold.plan.backup.engines import EngineChoice, choose_engine, keeps_base
 from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, ClaimFacts
 from safehold.plan.backup.memory_facts import MEMORY_VOLUME
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import AdoptSecret, StartBackup
+from safehold.plan.backup.verification import with_known, with_trust, with_verdict
 from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.names import job_name, machine_secret_name
 from safehold.plan.placement import common_nodes
@@ -36,20 +40,62 @@ def start_worker(run: Run, captured: CaptureFacts) -> Decision:
     nodes = common_nodes({volume.name: volume.claim.node_affinity for volume in captured.volumes if volume.claim})
     if isinstance(nodes, Refusal):
         return run.fails(nodes)
+    choices = _engines(run, captured)
+    if isinstance(choices, Refusal):
+        return run.fails(choices)
     name = job_name("backup", run.backup.metadata.name, run.uid)
     start = StartBackup(
         job=name,
         machine_secret=machine_secret_name(run.backup.metadata.name, run.uid),
-        run=_worker_run(run, captured, target),
+        run=_worker_run(run, captured, choices, target),
         claims={handle.volume: handle.claim_name for handle in run.status.handles},
         node_affinity=nodes,
+        audiences=_audiences(run, choices.values()),
         target=target,
         labels=run.labels,
     )
-    return run.goes_on("Transferring", "starts the worker", start, job_name=name)
+    return run.goes_on("Transferring", "starts the worker", start, job_name=name, **_recorded(run, choices))
 
 
-def _worker_run(run: Run, captured: CaptureFacts, target: TargetFacts) -> BackupRun:
+def _engines(run: Run, captured: CaptureFacts) -> dict[str, EngineChoice] | Refusal:
+    """By volume. The memory is always read whole: it is another one each time."""
+    choices: dict[str, EngineChoice] = {}
+    for volume in captured.volumes:
+        if volume.claim is None or volume.name == MEMORY_VOLUME:
+            continue
+        choice = choose_engine(run, volume, volume.claim)
+        if isinstance(choice, Refusal):
+            return choice
+        choices[volume.name] = choice
+    return choices
+
+
+def _audiences(run: Run, choices: Iterable[EngineChoice]) -> dict[str, str]:
+    drivers = {choice.changes.driver for choice in choices if choice.changes}
+    return {driver: run.facts.changes.services[driver].audience for driver in sorted(drivers)}
+
+
+def _recorded(run: Run, choices: Mapping[str, EngineChoice]) -> dict[str, Any]:
+    """What must be known about bases and trust when the worker has ended, and after a restart of the controller."""
+    handles = [
+        handle.model_copy(
+            update={
+                "kept_as_base": handle.volume in choices
+                and keeps_base(run, choices[handle.volume], handle.original_deletion_policy)
+            }
+        )
+        for handle in run.status.handles
+    ]
+    volumes = [
+        with_known(run, volume, choices[volume.name]) if volume.name in choices else volume
+        for volume in run.status.volumes
+    ]
+    return {"handles": handles, "volumes": volumes}
+
+
+def _worker_run(
+    run: Run, captured: CaptureFacts, choices: Mapping[str, EngineChoice], target: TargetFacts
+) -> BackupRun:
     status = run.status
     assert status.consistency is not None
     assert status.capture_time is not None
@@ -72,12 +118,16 @@ def _worker_run(run: Run, captured: CaptureFacts, target: TargetFacts) -> Backup
             frozen_observation=status.consistency.frozen_observation,
             snapshot_uid="" if status.fallback else status.snapshot_uid or "",
         ),
-        volumes=[_worker_volume(run, volume, volume.claim) for volume in captured.volumes if volume.claim],
+        volumes=[
+            _worker_volume(run, volume, volume.claim, choices.get(volume.name, EngineChoice()))
+            for volume in captured.volumes
+            if volume.claim
+        ],
         machine=[],
     )
 
 
-def _worker_volume(run: Run, volume: CapturedVolume, claim: ClaimFacts) -> VolumeToBackUp:
+def _worker_volume(run: Run, volume: CapturedVolume, claim: ClaimFacts, choice: EngineChoice) -> VolumeToBackUp:
     dump = run.status.memory_dump if volume.name == MEMORY_VOLUME else None
     return VolumeToBackUp(
         name=volume.name,
@@ -99,6 +149,11 @@ def _worker_volume(run: Run, volume: CapturedVolume, claim: ClaimFacts) -> Volum
             "accessModes": list(claim.access_modes),
             "capacity": claim.capacity_bytes,
         },
+        checkpoint=choice.checkpoint,
+        changes=choice.changes,
+        scan_reason=choice.scan_reason,
+        may_scan=choice.may_scan,
+        verify=choice.verify,
     )
 
 
@@ -137,10 +192,10 @@ def _finish(run: Run, job: JobFacts) -> Decision:
         return run.fails(report)
     if not report.restore_point:
         return run.fails(Refusal(Reason.REPORT_REJECTED, f"the report of Job {job.name} names no restore point"))
-    volumes = _reported(run.status.volumes, report)
+    volumes = _reported(run, report)
     totals, dump = total_counts(volumes), run.status.memory_dump
     size = totals.bytes_total or 0
-    return run.goes_on(
+    finished = run.goes_on(
         "CleaningUp",
         "the restore point is complete; removes snapshots and volumes of the run",
         restore_point=report.restore_point,
@@ -151,13 +206,15 @@ def _finish(run: Run, job: JobFacts) -> Decision:
         progress=measure_progress(size, size, elapsed=run.since(run.status.capture_time)),
         **totals.model_dump(by_alias=False),
     )
+    conditions = with_trust(run, finished.status.conditions, volumes)
+    return replace(finished, status=finished.status.model_copy(update={"conditions": conditions}))
 
 
-def _reported(volumes: Iterable[VolumeBackup], report: RunReport) -> list[VolumeBackup]:
+def _reported(run: Run, report: RunReport) -> list[VolumeBackup]:
     """The volumes with what the worker says about each."""
     reports = {volume.name: volume for volume in report.volumes}
     return [
-        volume.model_copy(
+        with_verdict(run, volume, found).model_copy(
             update={
                 "engine": found.engine.value,
                 "engine_reason": found.engine_reason[:1024] or None,
@@ -165,7 +222,7 @@ def _reported(volumes: Iterable[VolumeBackup], report: RunReport) -> list[Volume
                 **found.model_dump(include={field for field in type(found).model_fields if field.startswith("bytes_")}),
             }
         )
-        for volume in volumes
+        for volume in run.status.volumes
         if (found := reports.get(volume.name))
     ]
 
