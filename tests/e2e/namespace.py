@@ -178,13 +178,23 @@ class Tenant:
         except TimeoutError:
             raise AssertionError(f"left in the cluster: {await self.leftovers()}") from None
 
+    async def bases(self) -> dict[str, Object]:
+        """The snapshots that are kept to ask what changed since, by the uid of the claim; one for each at most."""
+        labels = f"safehold.dev/owner-namespace={self.name},safehold.dev/base-of"
+        found = await self.world.cluster.list(VOLUME_SNAPSHOT_CONTENT, labels=labels)
+        bases = {item["metadata"]["labels"]["safehold.dev/base-of"]: item for item in found}
+        assert len(bases) == len(found)
+        return bases
+
     async def leftovers(self) -> list[str]:
-        """What runs for this namespace have left anywhere, and snapshots of its volumes that nobody asked for."""
+        """What runs for this namespace have left anywhere beside bases, and snapshots that nobody asked for."""
         labels = f"safehold.dev/owner-namespace={self.name}"
+        bases = {base["metadata"]["name"] for base in (await self.bases()).values()}
         names = [
             f"{kind.kind} {item['metadata']['name']}"
             for kind in _OWNED
             for item in await self.world.cluster.list(kind, labels=labels)
+            if item["metadata"]["name"] not in bases
         ]
         names += [
             f"VolumeSnapshotContent {item['metadata']['name']}"
