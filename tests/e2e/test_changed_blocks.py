@@ -83,7 +83,7 @@ async def test_a_restored_or_grown_volume_is_read_again(tenant: Tenant) -> None:
 
     claim = await tenant.claim_of("orders", "data")
     patch = {"spec": {"resources": {"requests": {"storage": "24Mi"}}}}
-    await tenant.world.cluster.merge_patch(PERSISTENT_VOLUME_CLAIM, claim, patch, tenant.name)
+    await tenant.world.cluster.patch(PERSISTENT_VOLUME_CLAIM, claim, patch, tenant.name)
     await tenant.world.until(
         PERSISTENT_VOLUME_CLAIM,
         claim,
@@ -110,15 +110,15 @@ async def test_a_service_that_cannot_be_trusted_costs_a_scan(tenant: Tenant) -> 
             ("certificate", {"caCert": authority}, "not the one that its object vouches for"),
             ("nobody", {"address": "127.0.0.1:9"}, "gave no whole answer"),
         ):
-            await world.cluster.merge_patch(SNAPSHOT_METADATA_SERVICE, DRIVER, {"spec": change})
+            await world.cluster.patch(SNAPSHOT_METADATA_SERVICE, DRIVER, {"spec": change})
             found = await tenant.backed_up(name, "orders")
             assert_ready(found)
             assert volume_of(found)["engine"] == "Scan"
             assert said in volume_of(found)["engineReason"], volume_of(found)
             assert volume_of(found)["bytesTotal"] == 16 << 20
-            await world.cluster.merge_patch(SNAPSHOT_METADATA_SERVICE, DRIVER, {"spec": service["spec"]})
+            await world.cluster.patch(SNAPSHOT_METADATA_SERVICE, DRIVER, {"spec": service["spec"]})
     finally:
-        await world.cluster.merge_patch(SNAPSHOT_METADATA_SERVICE, DRIVER, {"spec": service["spec"]})
+        await world.cluster.patch(SNAPSHOT_METADATA_SERVICE, DRIVER, {"spec": service["spec"]})
     again = await tenant.backed_up("again", "orders")
     assert volume_of(again)["engine"] == "CSI", volume_of(again)
 

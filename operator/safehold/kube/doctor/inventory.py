@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 from safehold.errors import NotServedError
-from safehold.kube.backup.changed_blocks import list_bases
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import (
     BACKUP_TARGET,
@@ -21,7 +20,7 @@ from safehold.kube.kinds import (
     Kind,
 )
 from safehold.plan.doctor.orphans import Child, Orphan, Owner, find_orphans
-from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, OWNER_UID
+from safehold.plan.names import BASE_OF, MANAGED_BY, MANAGER, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, OWNER_UID
 
 IN_OPERATOR_NAMESPACE: tuple[Kind, ...] = (JOB, SECRET)
 EVERYWHERE: tuple[Kind, ...] = (CLAIM, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, VM_SNAPSHOT, VM_PULL_BACKUP)
@@ -30,7 +29,8 @@ OWNERS: tuple[Kind, ...] = (BACKUP_TARGET, CLUSTER_BACKUP_TARGET, VM_BACKUP, VM_
 
 async def list_orphans(cluster: Cluster, *, operator_namespace: str, now: datetime) -> tuple[Orphan, ...]:
     """The objects of our making that nobody needs any more. Bases outlive their runs: the controller ends them."""
-    bases = {base.name for base in await list_bases(cluster, operator_namespace=operator_namespace)}
+    contents = await _list(cluster, VOLUME_SNAPSHOT_CONTENT, labels={MANAGED_BY: MANAGER})
+    bases = {found["metadata"]["name"] for found in contents if BASE_OF in found["metadata"]["labels"]}
     children = [child async for child in _children(cluster, operator_namespace) if child.name not in bases]
     # In this order: an object that is listed first belongs to an owner that was created before.
     owners = [_owner(found) for kind in OWNERS for found in await _list(cluster, kind)]

@@ -12,7 +12,7 @@ from safehold.plan.backup.facts import ContentFacts, Leftovers
 from safehold.plan.backup.hooks import HookTurn, take_turn
 from safehold.plan.backup.pull.ending import commit_checkpoint
 from safehold.plan.backup.run import Decision, Run
-from safehold.plan.backup.steps import Delete, StartForget, Thaw
+from safehold.plan.backup.steps import Delete, StartForget, Step, Thaw
 from safehold.plan.conditions import CONSISTENT, STALLED
 from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.names import job_name
@@ -46,7 +46,7 @@ def _clean_up(run: Run, turn: HookTurn | None) -> Decision:
         message = "records for the next run what the restore point holds"
         return run.goes_on("CleaningUp", message, commit, reason=_reason(run))
     found, kept = run.facts.leftovers, kept_pairs(run, SNAPSHOT_PATIENCE)
-    steps = cleanup(found, kept)
+    steps: tuple[Step, ...] = cleanup(found, kept)
     if not (found.jobs or found.pods or found.clones):
         steps += keep_steps(run, kept)
     if not steps and not is_being_kept(found, kept):
