@@ -25,6 +25,8 @@ _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
 _MOST_CONNECTIONS = 8
 """As many as there are threads that read; each costs KubeVirt a connection of its own to QEMU."""
+_PIECE_BYTES = 128 << 10
+"""What a cut connection can cost of what had come already."""
 _PASSING = frozenset({429, 502, 503, 504})
 _MEANINGS = {
     400: "it does not understand the range",
@@ -102,7 +104,7 @@ class PullConnection:
 
     def _data(self, offset: int, length: int) -> Iterator[bytes]:
         with self._answer(self._endpoint.data_url, offset=offset, length=length) as answer:
-            while length and (piece := answer.read(length)):
+            while length and (piece := answer.read(min(length, _PIECE_BYTES))):
                 length -= len(piece)
                 yield piece
             if answer.read(1):  # reading to the end also leaves the connection fit for the next request
