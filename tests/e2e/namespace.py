@@ -23,6 +23,7 @@ from sandbox.cluster.kinds import (
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
 )
+from sandbox.cluster.kinds import VM_BACKUP as KUBEVIRT_BACKUP
 from sandbox.csi.driver import volume_path
 from sandbox.demo.kubectl import Kubectl
 
@@ -33,7 +34,15 @@ SIZE = "16Mi"
 MODES = {"data": "Block", "files": "Filesystem"}
 """The volumes of a VM, and their modes."""
 _RBAC = "rbac.authorization.k8s.io"
-_OWNED = (JOB, SECRET, PERSISTENT_VOLUME_CLAIM, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, VM_SNAPSHOT)
+_OWNED = (
+    JOB,
+    SECRET,
+    PERSISTENT_VOLUME_CLAIM,
+    VOLUME_SNAPSHOT,
+    VOLUME_SNAPSHOT_CONTENT,
+    VM_SNAPSHOT,
+    KUBEVIRT_BACKUP,
+)
 
 
 @dataclass(frozen=True)
