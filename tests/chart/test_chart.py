@@ -131,3 +131,24 @@ def test_kind_manifests_parse() -> None:
     for name in ("s3.yaml", "cluster.yaml"):
         for document in yaml.safe_load_all((ROOT / "hack" / "kind" / name).read_text()):
             assert document["kind"]
+
+
+def test_kubevirt_engine_has_its_rights_only_where_it_is_enabled() -> None:
+    """Without the value neither the controller's setting nor its role knows KubeVirt's backups."""
+
+    def granted(values: dict[str, Any]) -> dict[str, list[str]]:
+        rules = one("ClusterRole", "safehold", values)["rules"]
+        groups = ("backup.kubevirt.io", "export.kubevirt.io")
+        return {rule["resources"][0]: rule["verbs"] for rule in rules if rule["apiGroups"][0] in groups}
+
+    assert granted({}) == {}
+    assert granted({"engines": {"kubevirt": True}}) == {
+        "virtualmachinebackups": ["list", "create", "delete"],
+        "virtualmachinebackuptrackers": ["get", "list", "create", "patch"],
+        "virtualmachineexports": ["get"],
+    }
+    for enabled in (False, True):
+        deployment = one("Deployment", "safehold", {"engines": {"kubevirt": enabled}})
+        environment = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+        told = {entry["name"]: entry.get("value") for entry in environment}
+        assert told["SAFEHOLD_KUBEVIRT_ENGINE"] == str(enabled).lower()
