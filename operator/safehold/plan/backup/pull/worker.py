@@ -50,5 +50,4 @@ def _pulled(volume: VolumeToBackUp, pull: PullCapture, backup: PullBackupFacts) 
         token_file=PULL_TOKEN_FILE,
         base=pull.base,
     )
-    # Without a map the whole disk is read through the same backup: there is no second capture to fall back on.
-    return volume.model_copy(update={"path": None, "changes": changes, "checkpoint": pull.checkpoint, "may_scan": True})
+    return volume.model_copy(update={"path": None, "changes": changes, "checkpoint": pull.checkpoint})
