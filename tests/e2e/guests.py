@@ -125,7 +125,15 @@ class Guests:
     @asynccontextmanager
     async def fault(self, vm: str, fault: str) -> AsyncIterator[None]:
         """While the guest's agent has this fault (see sandbox.kubevirt.names.FAULT)."""
+        log = self.world.sandbox.log_of("kubevirt")
+        told = f"faults of {NAMESPACE}/{vm} are now: {fault}"
+        before = log.read_text().count(told)
         await self._annotate(vm, fault)
+
+        async def pending() -> list[str]:
+            return [] if log.read_text().count(told) > before else [fault]
+
+        await _until_none(pending, "faults that the guest does not have yet")
         yield
         await self._annotate(vm, None)
         await self.agent(vm)
