@@ -69,6 +69,11 @@ class _TargetSpec(ApiModel):
     Namespace: each namespace has keys of its own. Target: all namespaces share one domain; it saves space where many
     VMs come from one image, and lets tenants infer which blocks others store too.
     """
+    max_frozen_vms: Annotated[int, Field(ge=1, le=1000, json_schema_extra={"format": "int32"})] | None = None
+    """How many VMs that back up to this target may stand still between freeze and thaw at once; absent: no limit.
+
+    Others wait before their snapshot. It spares storage that is slow when many volumes are cut at the same time.
+    """
     access_mode: TargetAccessMode = "ReadWrite"
     """ReadOnly: restores only; no backup is written and nothing is deleted."""
 

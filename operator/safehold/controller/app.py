@@ -17,9 +17,10 @@ from prometheus_client import CollectorRegistry, start_http_server
 from safehold.controller import policies, restores, targets, watches
 from safehold.controller.backups import BackupReconciler, backup_rules
 from safehold.controller.complaints import complain
+from safehold.controller.freezing import FreezeSlots, hold_freezes
 from safehold.controller.kopf_storage import NoDiffBase, NoProgress
 from safehold.controller.memo import Operator
-from safehold.controller.queue import Reconcile, WorkQueue
+from safehold.controller.queue import Key, Reconcile, WorkQueue
 from safehold.controller.settings import ControllerSettings
 from safehold.controller.slots import RunSlots
 from safehold.controller.sweep import sweep_forever
@@ -89,7 +90,7 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
     for plural, reconcile in reconciles.items():
         tell = partial(complain, operator, plural)
         operator.queues[plural] = WorkQueue(plural, reconcile, on_pass=heartbeat.beat, complain=tell)
-    await _count_active_runs(cluster, backups.slots)
+    await _count_active_runs(cluster, backups)
     with _metrics(settings.metrics_port, backups.metrics.registry):
         tasks = [asyncio.create_task(queue.run(), name=queue.name) for queue in operator.queues.values()]
         tasks.append(asyncio.create_task(sweep_forever(operator, backups.metrics), name="sweep"))
@@ -110,6 +111,10 @@ def _backups(operator: Operator) -> BackupReconciler:
         OperatorAccount(namespace=settings.operator_namespace, name=settings.service_account),
         wake=partial(operator.look_at, VM_BACKUP.plural),
     )
+
+    def look_again(key: Key) -> None:
+        operator.look_at(VM_BACKUP.plural, *key)
+
     return BackupReconciler(
         operator=operator,
         observer=BackupObserver(
@@ -121,17 +126,20 @@ def _backups(operator: Operator) -> BackupReconciler:
             hooks=hooks,
         ),
         hands=BackupHands(cluster=operator.cluster, pod=settings.worker_pod(), freezes=freezes, hooks=hooks),
-        slots=RunSlots(settings.max_active_runs, lambda key: operator.look_at(VM_BACKUP.plural, *key)),
+        slots=RunSlots(settings.max_active_runs, look_again),
+        freezing=FreezeSlots(look_again),
         rules=backup_rules(settings, operator.cluster_id),
     )
 
 
-async def _count_active_runs(cluster: Cluster, slots: RunSlots) -> None:
+async def _count_active_runs(cluster: Cluster, reconciler: BackupReconciler) -> None:
     """Runs that an earlier controller began keep their slots, before anything new is begun."""
-    for found in await cluster.list(VM_BACKUP):
+    backups = await cluster.list(VM_BACKUP)
+    for found in backups:
         status = found.get("status") or {}
         if status.get("startTime") and not status.get("completionTime"):
-            slots.take((found["metadata"]["namespace"], found["metadata"]["name"]), active=True)
+            reconciler.slots.take((found["metadata"]["namespace"], found["metadata"]["name"]), active=True)
+    await hold_freezes(cluster, backups, reconciler.freezing)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from safehold.api.vmbackup import VMBackup, VMBackupStatus
 from safehold.controller.complaints import under_complaint
+from safehold.controller.freezing import FreezeSlots
 from safehold.controller.memo import Operator
 from safehold.controller.metrics import Metrics
 from safehold.controller.queue import Key
@@ -17,12 +18,16 @@ from safehold.kube.events import emit
 from safehold.kube.finalizers import remove_finalizer
 from safehold.kube.kinds import VM_BACKUP
 from safehold.kube.status import apply_status
-from safehold.plan.backup.reconcile import after_refused_step, needs_slot, next_step, stage_of
+from safehold.plan.backup.facts import BackupFacts
+from safehold.plan.backup.freezing import freeze_claim
+from safehold.plan.backup.reconcile import after_refused_step, needs_slot, next_step
 from safehold.plan.backup.run import BackupRules, Decision
+from safehold.plan.backup.stages import stage_of
 from safehold.plan.backup.steps import Step
 from safehold.plan.backup.verification import describe_lies, lies
 from safehold.plan.conditions import is_finished
 from safehold.plan.refusal import Refusal
+from safehold.plan.target.use import TargetFacts
 from safehold.reasons import Reason
 
 _PASSES = 50
@@ -37,6 +42,7 @@ class BackupReconciler:
     observer: BackupObserver
     hands: BackupHands
     slots: RunSlots
+    freezing: FreezeSlots
     rules: BackupRules
     metrics: Metrics = field(default_factory=Metrics)
 
@@ -47,6 +53,7 @@ class BackupReconciler:
             # One that was let go may still be there for a moment; looking at it again would begin to forget again.
             if found is None or found["metadata"]["uid"] in self.operator.released:
                 self.slots.give(key)
+                self.freezing.give(key)
                 return None
             backup = VMBackup.model_validate(found)
             if backup.metadata.uid in self.operator.released and is_finished(backup.status.conditions):
@@ -64,6 +71,7 @@ class BackupReconciler:
             facts = replace(facts, slot=self.slots.take(key, active=active))
         else:
             self.slots.give(key)
+        facts = replace(facts, may_freeze=self._may_freeze(key, backup, facts))
         decision = next_step(backup, facts, self.rules, now)
         begun = under_complaint(backup.status, decision.status) if decision.steps else decision.status
         await self._apply(backup, begun, decision)
@@ -82,6 +90,14 @@ class BackupReconciler:
         if is_finished(decision.status.conditions):
             self.slots.give(key)
         return decision
+
+    def _may_freeze(self, key: Key, backup: VMBackup, facts: BackupFacts) -> bool:
+        recorded = backup.status.target
+        if recorded is None:
+            return True
+        limit = facts.target.max_frozen_vms if isinstance(facts.target, TargetFacts) else None
+        claim = freeze_claim(backup, facts)
+        return self.freezing.settle(key, claim, target_uid=recorded.uid, limit=limit)
 
     async def _give_up(self, backup: VMBackup, decision: Decision, step: Step, error: SafeholdError) -> Decision:
         refusal = Refusal(error.reason, str(error))

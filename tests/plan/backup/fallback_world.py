@@ -19,7 +19,7 @@ from safehold.plan.backup.facts import (
     VolumeSnapshotFacts,
 )
 from safehold.plan.backup.memory_facts import TenantObject
-from safehold.plan.backup.reconcile import stage_of
+from safehold.plan.backup.stages import stage_of
 
 DEADLINE = "snapshot deadline exceeded"
 CLASS = SnapshotClassFacts(name="fast", driver="csi.example", default=False)

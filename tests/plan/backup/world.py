@@ -30,7 +30,7 @@ from safehold.plan.backup.facts import (
     VMSnapshotRef,
     VolumeSnapshotFacts,
 )
-from safehold.plan.backup.reconcile import stage_of
+from safehold.plan.backup.stages import stage_of
 from safehold.plan.job import JobFacts
 from safehold.plan.names import BASE_OF, OWNER_UID, pair_name
 from safehold.run import Engine, RunReport, VolumeReport

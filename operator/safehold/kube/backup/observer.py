@@ -22,7 +22,7 @@ from safehold.plan.backup.changes_facts import ChangesFacts
 from safehold.plan.backup.ending import wants_forgetting
 from safehold.plan.backup.facts import BackupFacts, HoldFacts, MachineFacts, SnapshotFacts
 from safehold.plan.backup.pull.choice import pulls, wants_pull
-from safehold.plan.backup.reconcile import stage_of
+from safehold.plan.backup.stages import stage_of
 from safehold.plan.names import job_name, machine_secret_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.endpoint import EndpointRules
@@ -80,6 +80,8 @@ class BackupObserver:
             machine_bytes=size or 0,
             hooks=self.hooks.facts(uid),
         )
+        if snapshot is None:
+            facts = await self._with_target(backup, facts)
         facts = await self._with_pull(backup, facts)
         pulled = facts.pull.backup if facts.pull else None
         ready = snapshot.ready if snapshot else pulled is not None and pulled.state == "Ready"

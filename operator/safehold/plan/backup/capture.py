@@ -6,6 +6,7 @@ from safehold.plan.backup.acceptance import accept, keep_machine
 from safehold.plan.backup.consistency import reached
 from safehold.plan.backup.facts import MachineFacts, SnapshotFacts
 from safehold.plan.backup.fallback import begin_fallback, follow_fallback
+from safehold.plan.backup.freezing import obstacle
 from safehold.plan.backup.hooks import after_cut, before_cut, hooks_succeeded
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import LabelBackup, TakeSnapshot, Thaw
@@ -76,8 +77,11 @@ def _take(run: Run, machine: MachineFacts) -> Decision:
     if run.status.snapshot_uid:
         message = "the VirtualMachineSnapshot was deleted by somebody before it could be read; back the VM up again"
         return run.fails(Refusal(Reason.SNAPSHOT_FAILED, message))
-    if obstacle := _obstacle(machine):
-        return _wait_for(run, obstacle)
+    if hindrance := obstacle(machine):
+        return _wait_for(run, hindrance)
+    if not run.facts.may_freeze:
+        message = "waits until fewer guests are frozen for this target at once, as its maxFrozenVMs says"
+        return run.waits("Snapshotting", message)
     if hook := before_cut(run):
         return hook
     take = TakeSnapshot(
@@ -94,19 +98,10 @@ def _take(run: Run, machine: MachineFacts) -> Decision:
     return run.goes_on("Snapshotting", "takes the snapshot", label, keep_machine(run), take)
 
 
-def _obstacle(machine: MachineFacts) -> str | None:
-    """What would use up KubeVirt's time for the snapshot, which counts from its creation."""
-    if machine.snapshot_in_progress:
-        return f"VirtualMachineSnapshot {machine.snapshot_in_progress} of the VM, which is in progress"
-    if machine.migrating:
-        return "the VM's live migration: KubeVirt freezes no guest meanwhile"
-    return None
-
-
-def _wait_for(run: Run, obstacle: str) -> Decision:
+def _wait_for(run: Run, hindrance: str) -> Decision:
     if run.since(run.status.start_time) > run.rules.prepare_timeout:
-        return run.fails(Refusal(Reason.TIMED_OUT, f"waited in vain for {obstacle}"))
-    return run.waits("Snapshotting", f"waits for {obstacle}")
+        return run.fails(Refusal(Reason.TIMED_OUT, f"waited in vain for {hindrance}"))
+    return run.waits("Snapshotting", f"waits for {hindrance}")
 
 
 def _refuse_identity(run: Run, snapshot: SnapshotFacts) -> Refusal | None:

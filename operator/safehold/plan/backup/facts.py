@@ -285,6 +285,8 @@ class BackupFacts:
     """Why the target's Secrets cannot be used."""
     slot: bool = True
     """Whether the run may be active now."""
+    may_freeze: bool = True
+    """Whether its guest may be frozen now: its target may limit how many are at once."""
     machine: MachineFacts | None = None
     snapshot: SnapshotFacts | None = None
     """KubeVirt's, or once a fallback is recorded our own ones, in the same shape."""

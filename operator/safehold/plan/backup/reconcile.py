@@ -11,7 +11,6 @@
 """
 
 from datetime import datetime
-from typing import Literal
 
 from safehold.api.base import Failure
 from safehold.api.vmbackup import BackupTargetIdentity, VMBackup, VMBackupStatus
@@ -26,26 +25,13 @@ from safehold.plan.backup.pull.choice import first_choice, pulls, refuse_alone, 
 from safehold.plan.backup.pull.steps import StartPull
 from safehold.plan.backup.pull.worker import prepare_pull
 from safehold.plan.backup.run import BackupRules, Decision, Run
+from safehold.plan.backup.stages import stage_of
 from safehold.plan.backup.steps import Step
 from safehold.plan.job import refuse_lost_node
 from safehold.plan.names import snapshot_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.use import TargetFacts, refuse_writing
 from safehold.reasons import Reason
-
-Stage = Literal["Beginning", "Capturing", "Preparing", "Ending", "Finished"]
-
-
-def stage_of(backup: VMBackup) -> Stage:
-    """How far the status says that the run is; it decides which facts are needed."""
-    status = backup.status
-    if status.completion_time is not None:
-        return "Finished"
-    if status.failure or status.restore_point:
-        return "Ending"
-    if status.start_time is None:
-        return "Beginning"
-    return "Preparing" if status.consistency else "Capturing"
 
 
 def next_step(backup: VMBackup, facts: BackupFacts, rules: BackupRules, now: datetime) -> Decision:

@@ -29,6 +29,7 @@ class TargetFacts:
     sharing: KeyDomain
     access_mode: TargetAccessMode
     repository_id: str | None
+    max_frozen_vms: int | None = None
 
     def key_domain(self, namespace_uid: str) -> str:
         """The key domain of a namespace's points, as `safehold.run` spells it."""
@@ -61,6 +62,7 @@ def describe(target: AnyTarget, operator_namespace: str, rules: EndpointRules) -
         sharing=target.spec.key_domain,
         access_mode=target.spec.access_mode,
         repository_id=target.status.repository_id,
+        max_frozen_vms=target.spec.max_frozen_vms,
     )
 
 
