@@ -22,7 +22,8 @@ from tests.plan.backup.pull.objects import (
 
 from safehold.plan.backup.pull.facts import PullFacts
 from safehold.plan.backup.pull.steps import StartPull
-from safehold.plan.backup.reconcile import after_refused_step, stage_of
+from safehold.plan.backup.reconcile import after_refused_step
+from safehold.plan.backup.stages import stage_of
 from safehold.plan.backup.steps import CaptureMachine, Delete, TakeSnapshot
 from safehold.plan.names import pull_name
 from safehold.plan.refusal import Refusal
