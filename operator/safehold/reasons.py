@@ -79,7 +79,7 @@ class Reason(StrEnum):
     SNAPSHOT_NOT_TRUSTED = "SnapshotNotTrusted"
     """The snapshot's objects do not name each other, or are not of this VM: someone changed them."""
     CONSISTENCY_NOT_REACHED = "ConsistencyNotReached"
-    """The capture is weaker than `consistency.level` and `onFailure` is Fail."""
+    """The capture is weaker than `consistency.level`. With `onFailure: Fallback` there is a point all the same."""
     NOT_RUNNING = "NotRunning"
     """The VM does not run, so it has no memory that could be dumped."""
     MEMORY_DUMP_FAILED = "MemoryDumpFailed"
