@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from safehold.api import Failure, VMBackup
-from safehold.api.vmbackup import ReachedConsistency, VMBackupStatus
+from safehold.api.vmbackup import ReachedConsistency, VMBackupStatus, VolumeBackup
 from safehold.controller.metrics import Metrics
 from safehold.plan.backup.run import Decision
 
@@ -67,3 +67,17 @@ def test_no_label_names_a_vm() -> None:
     metrics.record(backup(), ended())
     labels = {label for family in metrics.registry.collect() for sample in family.samples for label in sample.labels}
     assert labels <= {"namespace", "result", "kind", "le"}
+
+
+def test_lies_are_counted_by_their_engine() -> None:
+    """Each volume about which a run was told something wrong, whoever told it."""
+    metrics = Metrics()
+    wrong = [volume(engine="CSI", mismatched_bytes=7), volume(engine="CSI", mismatched_bytes=1)]
+    metrics.record_lies(backup(), wrong)
+    assert value(metrics, "safehold_changed_blocks_lied_total", engine="CSI") == 2
+
+
+def volume(**changes: Any) -> VolumeBackup:
+    """One volume of a status."""
+    known = {"name": "data", "mode": "Block", "claim_name": "c", "claim_uid": "u", "capacity_bytes": 1}
+    return VolumeBackup.model_validate({**known, **changes})

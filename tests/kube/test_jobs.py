@@ -19,7 +19,7 @@ from safehold.kube.jobs import (
     start_job,
 )
 from safehold.kube.kinds import JOB, POD, SECRET, SERVICE_ACCOUNT
-from safehold.run import EXIT_REFUSED, KEY_FILE, RUN_FILE, RepositoryPlace, TargetRun
+from safehold.run import EXIT_REFUSED, KEY_FILE, RUN_FILE, RepositoryPlace, TargetRun, token_path
 
 KEY = b"the repository key"
 RUN = TargetRun(run_id="run-1", repository=RepositoryPlace(bucket="b"), access_mode="ReadWrite")
@@ -68,6 +68,25 @@ async def test_the_run_and_the_key_are_in_a_secret_of_the_job(cluster: Cluster, 
     assert [owner["uid"] for owner in secret["metadata"]["ownerReferences"]] == [found["metadata"]["uid"]]
     assert base64.b64encode(KEY).decode() not in json.dumps(found)
     assert "run-1" not in json.dumps(found["spec"])
+
+
+async def test_a_worker_that_asks_for_changed_blocks_gets_a_token_for_each_service(
+    cluster: Cluster, namespace: str
+) -> None:
+    """Its account is another one, and the tokens are for the services' audiences alone; the API's is not mounted."""
+    audiences = {"csi.example": "for-example", "csi.other": "for-other"}
+    spec = (await started(cluster, namespace, audiences=audiences))["spec"]["template"]["spec"]
+    assert (spec["serviceAccountName"], spec["automountServiceAccountToken"]) == ("safehold-changed-blocks", False)
+    (tokens,) = (volume["projected"]["sources"] for volume in spec["volumes"] if volume["name"] == "tokens")
+    assert [source["serviceAccountToken"] for source in tokens] == [
+        {"audience": "for-example", "expirationSeconds": 3600, "path": "csi.example"},
+        {"audience": "for-other", "expirationSeconds": 3600, "path": "csi.other"},
+    ]
+    mounts = {mount["name"]: mount for mount in spec["containers"][0]["volumeMounts"]}
+    assert (mounts["tokens"]["mountPath"] + "/csi.other", mounts["tokens"]["readOnly"]) == (
+        token_path("csi.other"),
+        True,
+    )
 
 
 async def test_a_worker_has_no_token_and_no_privilege(cluster: Cluster, namespace: str) -> None:

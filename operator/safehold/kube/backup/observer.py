@@ -96,7 +96,8 @@ class BackupObserver:
             return replace(facts, job=job, holds=() if moving else await self._holds(backup))
         facts = await self._with_target(backup, facts)
         if pulls(backup):
-            return await self._with_pull(backup, replace(facts, machine=await self._machine(backup)))
+            facts = replace(facts, machine=await self._machine(backup), changes=await self._changes(backup))
+            return await self._with_pull(backup, facts)
         snapshot = await self._snapshot(backup)
         holds = await self._holds(backup)
         return replace(

@@ -6,6 +6,7 @@ from datetime import timedelta
 from safehold.api.changed_blocks import ChangedBlocks
 from safehold.plan.backup.changes_facts import BaseFacts, Verification
 from safehold.plan.backup.facts import CapturedVolume, ClaimFacts
+from safehold.plan.backup.pull.choice import pulls
 from safehold.plan.backup.run import Run
 from safehold.plan.names import pair_name
 from safehold.plan.refusal import Refusal
@@ -17,8 +18,10 @@ _NEVER_LOOKED = Verification(verified=None, distrusted=False)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineChoice:
-    """How one volume is read. Without `changes` it is scanned, for `scan_reason`."""
+    """How one volume is read. One of which nobody is asked is scanned, for `scan_reason`."""
 
+    asked: bool = False
+    """Whether an engine is asked what changed: the driver that `changes` name, or KubeVirt in a backup of its own."""
     changes: CsiChanges | None = None
     checkpoint: str | None = None
     """What the snapshot is called as a base: recorded in the point whichever engine ran."""
@@ -29,6 +32,8 @@ class EngineChoice:
 
 def choose_engine(run: Run, volume: CapturedVolume, claim: ClaimFacts) -> EngineChoice | Refusal:
     """The first engine of the spec that fits the volume; a refusal that names every obstacle if none does."""
+    if pulls(run.backup):
+        return EngineChoice(asked=True, verify=is_verification_due(run, claim.uid))
     wanted = run.backup.spec.changed_blocks
     obstacles: list[str] = []
     for engine in wanted.engines:
@@ -101,6 +106,7 @@ def _csi(run: Run, volume: CapturedVolume, claim: ClaimFacts) -> EngineChoice:
         base=base.handle if base else None,
     )
     return EngineChoice(
+        asked=True,
         changes=changes,
         checkpoint=next(handle.snapshot_handle for handle in run.status.handles if handle.volume == volume.name),
         may_scan="Scan" in run.backup.spec.changed_blocks.engines,

@@ -15,7 +15,7 @@ CHANGED_BLOCKS_TRUSTED = "ChangedBlocksTrusted"
 
 def with_known(run: Run, volume: VolumeBackup, choice: EngineChoice) -> VolumeBackup:
     """The volume with what earlier runs found out; a volume that is asked about for the first time begins its term."""
-    if choice.changes is None:
+    if not choice.asked:
         return volume
     known = verification_of(run, volume.claim_uid)
     since = known.verified or run.status.capture_time
