@@ -17,6 +17,7 @@ from sandbox.demo import chart
 
 CONTROLLER = f"system:serviceaccount:{OPERATOR}:safehold"
 _TAKEN_BACK = "a restore that fails takes it back only if it has created it, at its very end"
+_ONLY_OF_GUESTS = "in a VM's namespace only for memory and for captures without KubeVirt, which need real guests"
 UNUSED = {
     "instancetype.kubevirt.io/*:delete": _TAKEN_BACK,
     "apps/controllerrevisions:delete": _TAKEN_BACK,
@@ -25,6 +26,8 @@ UNUSED = {
     "subresources.kubevirt.io/virtualmachineinstances/unfreeze:update": "guests that are only disks never freeze",
     "subresources.kubevirt.io/virtualmachines/start:update": "the tests' VMs have the run strategy Always",
     "snapshot.storage.k8s.io/volumesnapshotclasses:list": "guests that are only disks can always be frozen",
+    "snapshot.storage.k8s.io/volumesnapshots:create": _ONLY_OF_GUESTS,
+    "snapshot.storage.k8s.io/volumesnapshots:delete": _ONLY_OF_GUESTS,
     "/configmaps:delete": _TAKEN_BACK,
     "/serviceaccounts:delete": _TAKEN_BACK,
     "kubevirt.io/virtualmachines:delete": _TAKEN_BACK,

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.plan.backup.course import advance, decide
 from tests.plan.backup.fallback_world import CLASS, DEADLINE, FallbackWorld, demanding
+from tests.plan.backup.killed_runs import deleted, nothing_is_left, run
 from tests.plan.backup.objects import START
-from tests.plan.backup.test_flow import deleted, nothing_is_left, run
 from tests.plan.backup.world import World
 
 from safehold.api.vmbackup import VMBackupStatus

@@ -1,71 +1,12 @@
 """A whole backup against a model of the cluster, killed before any write, while a tenant deletes things."""
 
-from collections.abc import Callable
-from contextlib import suppress
-
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.plan.backup.objects import RULES, new_backup
-from tests.plan.backup.world import Volume, World
+from tests.plan.backup.killed_runs import deleted, nothing_is_left, reconcile, run
+from tests.plan.backup.objects import new_backup
+from tests.plan.backup.world import World
 
-from safehold.api import VMBackup
-from safehold.plan.backup.reconcile import next_step
-from safehold.plan.backup.run import Decision
-from safehold.plan.conditions import READY, is_finished, is_true
-
-Die = Callable[[], bool]
-
-
-class Killed(Exception):  # noqa: N818  # not an error: the controller's process ends
-    """The controller dies here."""
-
-
-def reconcile(world: World, die: Die) -> None:
-    """What the controller does for one event; `die` says before each write whether the process ends there."""
-    for _ in range(50):
-        decision: Decision = next_step(world.backup, world.facts(), RULES, world.now)
-        if decision.status != world.backup.status:
-            if die():
-                raise Killed
-            world.backup = world.backup.model_copy(update={"status": decision.status})
-        for step in decision.steps:
-            if die():
-                raise Killed
-            world.carry_out(step)
-        world.released = world.released or decision.released
-        if decision.again != 0:
-            return
-    pytest.fail("a reconcile does not come to rest")
-
-
-def run(world: World, deaths: frozenset[int] = frozenset(), tenant: Callable[[World, int], None] | None = None) -> None:
-    """Reconcile until the run is over; the process dies before the writes with these numbers."""
-    writes = iter(range(10_000))
-    for look in range(200):
-        with suppress(Killed):
-            reconcile(world, lambda: next(writes) in deaths)
-        if is_finished(world.backup.status.conditions) and (
-            world.released or world.backup.metadata.deletion_timestamp is None
-        ):
-            return
-        if tenant:
-            tenant(world, look)
-        world.look()
-    pytest.fail("the run does not end")
-
-
-def nothing_is_left(world: World) -> None:
-    """No object of the run, no held content, no frozen guest, no physical snapshot."""
-    assert (world.snapshot, world.job, world.machine_secret, world.frozen) == (None, None, False, False)
-    for volume in world.volumes:
-        assert volume == Volume(volume.name)
-
-
-def deleted(world: World) -> VMBackup:
-    """The VMBackup, as it is once a person has deleted it."""
-    metadata = world.backup.metadata.model_copy(update={"deletion_timestamp": world.now})
-    return world.backup.model_copy(update={"metadata": metadata})
+from safehold.plan.conditions import READY, is_true
 
 
 def test_a_backup_runs_to_a_restore_point_and_leaves_nothing() -> None:

@@ -36,6 +36,7 @@ from safehold.plan.backup.steps import (
     CreateClone,
     CreatePair,
     Delete,
+    GiveUpVolume,
     HoldContent,
     KeepBase,
     LabelBackup,
@@ -78,7 +79,7 @@ class BackupHands:
                 await commit_checkpoint(self.cluster, step)
             case StartHook():
                 self.hooks.start(step)
-            case Delete() | SetPolicy() | RemoveMemoryDump():
+            case Delete() | SetPolicy() | GiveUpVolume() | RemoveMemoryDump():
                 await take_away(self.cluster, step, operator_namespace=self.pod.namespace)
             case CreateDumpClaim() | RequestMemoryDump() | SnapshotDumpClaim():
                 await carry_out_memory_step(self.cluster, step)

@@ -1,6 +1,6 @@
 """What runs left in the cluster, found by the labels that everything of a run carries."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from safehold.api.vmbackup import SnapshotHandle
@@ -17,13 +17,21 @@ from safehold.kube.kinds import (
     POD,
     SECRET,
     VM_SNAPSHOT,
+    VOLUME,
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
     Kind,
 )
 from safehold.plan.backup.changes_facts import BaseFacts
 from safehold.plan.backup.cleanup import ORIGINAL_POLICY
-from safehold.plan.backup.facts import ContentFacts, ContentPolicy, Leftovers, OriginalFacts, VMSnapshotRef
+from safehold.plan.backup.facts import (
+    ContentFacts,
+    ContentPolicy,
+    Leftovers,
+    OriginalFacts,
+    RetainedVolume,
+    VMSnapshotRef,
+)
 from safehold.plan.backup.memory_facts import TenantObject
 from safehold.plan.names import BASE_OF, MANAGED_BY, MANAGER, OWNER_KIND, OWNER_UID, children_of
 
@@ -60,12 +68,14 @@ async def observe_leftovers(
         if content is not None and known and (handle.kept_as_base or content.policy != policies[content.name]):
             held[content.name] = content
     snapshots = await list_mine(VM_SNAPSHOT, namespace)
-    claims = _outside(operator_namespace, await list_mine(CLAIM, namespace))
+    clones, elsewhere = await list_mine(CLAIM), await list_mine(CLAIM, namespace)
+    claims = _outside(operator_namespace, elsewhere)
     pulled = await list_pull_backups(cluster, namespace, mine) if pulls else []
     return Leftovers(
         jobs=tuple(_names(await list_mine(JOB))),
         pods=tuple(pod_facts(found) for found in await list_mine(POD)),
-        clones=tuple(clone_facts(found) for found in await list_mine(CLAIM)),
+        clones=tuple(clone_facts(found) for found in clones),
+        retained_volumes=await _retained(cluster, {item["metadata"]["uid"]: item for item in (*clones, *elsewhere)}),
         pair_snapshots=tuple(
             volume_snapshot_facts(found)
             for found in await list_mine(VOLUME_SNAPSHOT)
@@ -116,6 +126,19 @@ async def _original(cluster: Cluster, content: ContentFacts, policies: dict[str,
     lives = snapshot is not None and snapshot.uid == content.snapshot_uid and not snapshot.deleting
     marked: ContentPolicy = "Retain" if content.annotations.get(ORIGINAL_POLICY) == "Retain" else "Delete"
     return OriginalFacts(content=content, policy=policies.get(content.name, marked), snapshot_lives=lives)
+
+
+async def _retained(cluster: Cluster, claims: Mapping[str, Manifest]) -> tuple[RetainedVolume, ...]:
+    """Of the volumes under claims of ours, by the claims' uids, those that would stay. A volume names its claim."""
+    found: list[RetainedVolume] = []
+    for uid, claim in claims.items():
+        name = claim["spec"].get("volumeName")
+        volume = await cluster.get(VOLUME, name) if name else None
+        if volume is None or (volume["spec"].get("claimRef") or {}).get("uid") != uid:
+            continue
+        if volume["spec"].get("persistentVolumeReclaimPolicy") != "Delete":
+            found.append(RetainedVolume(name=name, uid=volume["metadata"]["uid"]))
+    return tuple(found)
 
 
 def _outside(operator_namespace: str, found: list[Manifest]) -> tuple[TenantObject, ...]:

@@ -12,12 +12,13 @@ from safehold.kube.kinds import (
     SECRET,
     VM_PULL_BACKUP,
     VM_SNAPSHOT,
+    VOLUME,
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
     Kind,
 )
 from safehold.plan.backup.cleanup import CleanupStep, cleanup
-from safehold.plan.backup.steps import Delete, SetPolicy
+from safehold.plan.backup.steps import Delete, GiveUpVolume, SetPolicy
 
 _KINDS: dict[str, Kind] = {
     "Job": JOB,
@@ -42,6 +43,9 @@ async def take_away(cluster: Cluster, step: CleanupStep, *, operator_namespace: 
             await cluster.delete(kind, step.name, namespace, uid=step.uid)
         case SetPolicy():
             await set_policy(cluster, step)
+        case GiveUpVolume():
+            patch = {"metadata": {"uid": step.uid}, "spec": {"persistentVolumeReclaimPolicy": "Delete"}}
+            await cluster.merge_patch(VOLUME, step.name, None, patch)
         case _:
             await carry_out_memory_step(cluster, step)
 

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable
 
 from safehold.plan.backup.facts import ContentFacts, Leftovers, OriginalFacts
 from safehold.plan.backup.memory_facts import RemoveMemoryDump
-from safehold.plan.backup.steps import Delete, SetPolicy
+from safehold.plan.backup.steps import Delete, GiveUpVolume, SetPolicy
 
-CleanupStep = Delete | SetPolicy | RemoveMemoryDump
+CleanupStep = Delete | SetPolicy | GiveUpVolume | RemoveMemoryDump
 """All that a clean-up may do."""
 
 ORIGINAL_POLICY = "safehold.dev/original-deletion-policy"
@@ -32,6 +32,9 @@ def cleanup(found: Leftovers, kept: Collection[str] = ()) -> tuple[CleanupStep, 
             Delete(kind="VirtualMachineBackup", name=backup.name, namespace=backup.namespace, uid=backup.uid)
             for backup in found.pull_backups
         )
+    if found.retained_volumes:
+        # Before the claims: once they are gone, nothing tells any more whose these volumes are.
+        return tuple(GiveUpVolume(name=volume.name, uid=volume.uid) for volume in found.retained_volumes)
     if found.clones:
         return tuple(Delete(kind="Claim", name=clone.name, uid=clone.uid) for clone in found.clones)
     snapshots = [snapshot for snapshot in found.pair_snapshots if snapshot.name not in kept]

@@ -151,6 +151,7 @@ def _remaining(found: Leftovers) -> str:
         ("Pod", [pod.name for pod in found.pods]),
         ("Job", found.jobs),
         ("VirtualMachineBackup", [backup.name for backup in found.pull_backups]),
+        ("PersistentVolume", [volume.name for volume in found.retained_volumes]),
         ("PersistentVolumeClaim", [clone.name for clone in found.clones]),
         ("VolumeSnapshot", [snapshot.name for snapshot in found.pair_snapshots]),
         ("VolumeSnapshotContent", [content.name for content in (*found.pair_contents, *_held(found))]),

@@ -252,12 +252,21 @@ class VMSnapshotRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetainedVolume:
+    """A PersistentVolume under a claim of ours that would outlive it: its StorageClass, or a restore, says Retain."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Leftovers:
     """Everything in the cluster that carries the labels of one run, or that its record names."""
 
     jobs: tuple[str, ...] = ()
     pods: tuple[PodFacts, ...] = ()
     clones: tuple[CloneFacts, ...] = ()
+    retained_volumes: tuple[RetainedVolume, ...] = ()
     pair_snapshots: tuple[VolumeSnapshotFacts, ...] = ()
     pair_contents: tuple[ContentFacts, ...] = ()
     originals: tuple[OriginalFacts, ...] = ()

@@ -198,6 +198,14 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUpVolume:
+    """Let a PersistentVolume go with its claim, which is ours: set its reclaim policy to Delete."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetPolicy:
     """Set a content's deletionPolicy; `release` also takes the marks of HoldContent away."""
 
@@ -224,6 +232,7 @@ Step = (
     | AdoptSecret
     | Delete
     | SetPolicy
+    | GiveUpVolume
     | MemoryStep
     | PullStep
 )
