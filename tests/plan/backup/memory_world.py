@@ -19,7 +19,7 @@ from safehold.plan.backup.memory_facts import (
     SnapshotDumpClaim,
     TenantObject,
 )
-from safehold.plan.backup.reconcile import stage_of
+from safehold.plan.backup.stages import stage_of
 
 _PHASES = {"Associating": "InProgress", "InProgress": "Completed", "Dissociating": ""}
 """What a look later has become of each phase."""

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.plan.backup.killed_runs import deleted, nothing_is_left, run
 from tests.plan.backup.objects import RULES, START, new_backup
-from tests.plan.backup.test_flow import deleted, nothing_is_left, run
 from tests.plan.backup.world import World
 
 from safehold.plan.backup import steps
@@ -116,7 +116,7 @@ def test_without_a_service_or_with_no_age_nothing_is_kept(failing: str, monkeypa
     """A driver that tells nothing, or the setting 0, leaves no snapshot behind; older bases go with the new point."""
     if failing == "age":
         rules = replace(RULES, base_max_age=timedelta())
-        monkeypatch.setattr("tests.plan.backup.test_flow.RULES", rules)
+        monkeypatch.setattr("tests.plan.backup.killed_runs.RULES", rules)
     world = with_service()
     world.service = failing != "service"
     run(world)

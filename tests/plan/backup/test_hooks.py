@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.plan.backup.course import advance, decide
+from tests.plan.backup.killed_runs import Killed, deleted, nothing_is_left, reconcile
 from tests.plan.backup.objects import new_backup
-from tests.plan.backup.test_flow import Killed, deleted, nothing_is_left, reconcile
 from tests.plan.backup.world import World
 
 from safehold.api import VMBackup

@@ -1,6 +1,6 @@
 """What runs left in the cluster, found by the labels that everything of a run carries."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from safehold.api.vmbackup import SnapshotHandle
@@ -42,7 +42,7 @@ async def observe_leftovers(
     *,
     operator_namespace: str,
     namespace: str | None,
-    handles: Iterable[SnapshotHandle] = (),
+    handles: Sequence[SnapshotHandle] = (),
     pulls: bool = False,
     claim_uids: Iterable[str] = (),
 ) -> Leftovers:
@@ -60,13 +60,6 @@ async def observe_leftovers(
     bases = {content.name for content in contents if BASE_OF in content.labels}
     contents = [content for content in contents if content.name not in bases]
     pairs = [content for content in contents if content.snapshot_namespace == operator_namespace]
-    held = {content.name: content for content in contents if content.snapshot_namespace != operator_namespace}
-    policies: dict[str, ContentPolicy] = {handle.content: handle.original_deletion_policy for handle in handles}
-    for handle in handles:
-        content = await read_content(cluster, handle.content) if handle.content not in held else None
-        known = content is not None and content.uid == handle.content_uid
-        if content is not None and known and (handle.kept_as_base or content.policy != policies[content.name]):
-            held[content.name] = content
     snapshots = await list_mine(VM_SNAPSHOT, namespace)
     clones, elsewhere = await list_mine(CLAIM), await list_mine(CLAIM, namespace)
     claims = _outside(operator_namespace, elsewhere)
@@ -82,9 +75,7 @@ async def observe_leftovers(
             if found["metadata"]["name"] not in bases
         ),
         pair_contents=tuple(pairs),
-        originals=tuple(
-            [await _original(cluster, content, policies) for content in held.values() if not content.deleting]
-        ),
+        originals=await _originals(cluster, contents, handles, operator_namespace=operator_namespace),
         vm_snapshots=tuple(_snapshot_ref(found) for found in snapshots),
         memory_dumps=await dumps_of(cluster, claims),
         tenant_snapshots=_outside(operator_namespace, await list_mine(VOLUME_SNAPSHOT, namespace)),
@@ -119,6 +110,20 @@ async def _old_bases(
     claims = set(claim_uids)
     found = await list_bases(cluster, claims, operator_namespace=operator_namespace) if claims else ()
     return tuple(base for base in found if base.name not in own)
+
+
+async def _originals(
+    cluster: Cluster, contents: Iterable[ContentFacts], handles: Sequence[SnapshotHandle], *, operator_namespace: str
+) -> tuple[OriginalFacts, ...]:
+    """Of the run's contents those that it holds; also recorded ones whose labels somebody took away."""
+    held = {content.name: content for content in contents if content.snapshot_namespace != operator_namespace}
+    policies: dict[str, ContentPolicy] = {handle.content: handle.original_deletion_policy for handle in handles}
+    for handle in handles:
+        content = await read_content(cluster, handle.content) if handle.content not in held else None
+        known = content is not None and content.uid == handle.content_uid
+        if content is not None and known and (handle.kept_as_base or content.policy != policies[content.name]):
+            held[content.name] = content
+    return tuple([await _original(cluster, content, policies) for content in held.values() if not content.deleting])
 
 
 async def _original(cluster: Cluster, content: ContentFacts, policies: dict[str, ContentPolicy]) -> OriginalFacts:

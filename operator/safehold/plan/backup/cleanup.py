@@ -26,6 +26,11 @@ def cleanup(found: Leftovers, kept: Collection[str] = ()) -> tuple[CleanupStep, 
     """
     if found.jobs or found.pods:
         return tuple(Delete(kind="Job", name=name) for name in found.jobs)
+    return _copies(found) or _pairs(found, kept) or _captures(found, kept)
+
+
+def _copies(found: Leftovers) -> tuple[CleanupStep, ...]:
+    """What the worker read from."""
     if found.pull_backups:
         # KubeVirt lets go of the scratch claim before its backup is gone, and uses it until then.
         return tuple(
@@ -35,20 +40,25 @@ def cleanup(found: Leftovers, kept: Collection[str] = ()) -> tuple[CleanupStep, 
     if found.retained_volumes:
         # Before the claims: once they are gone, nothing tells any more whose these volumes are.
         return tuple(GiveUpVolume(name=volume.name, uid=volume.uid) for volume in found.retained_volumes)
-    if found.clones:
-        return tuple(Delete(kind="Claim", name=clone.name, uid=clone.uid) for clone in found.clones)
+    return tuple(Delete(kind="Claim", name=clone.name, uid=clone.uid) for clone in found.clones)
+
+
+def _pairs(found: Leftovers, kept: Collection[str]) -> tuple[CleanupStep, ...]:
     snapshots = [snapshot for snapshot in found.pair_snapshots if snapshot.name not in kept]
     contents = [content for content in found.pair_contents if content.name not in kept]
-    if snapshots:
-        last_owners = tuple(
-            SetPolicy(content=content.name, uid=content.uid, policy="Delete")
-            for content in contents
-            if _is_last_owner(content, found) and content.policy != "Delete"
-        )
-        gone = (Delete(kind="VolumeSnapshot", name=snapshot.name, uid=snapshot.uid) for snapshot in snapshots)
-        return (*last_owners, *gone)
-    if contents:
+    if not snapshots:
         return tuple(Delete(kind="VolumeSnapshotContent", name=content.name, uid=content.uid) for content in contents)
+    last_owners = tuple(
+        SetPolicy(content=content.name, uid=content.uid, policy="Delete")
+        for content in contents
+        if _is_last_owner(content, found) and content.policy != "Delete"
+    )
+    gone = (Delete(kind="VolumeSnapshot", name=snapshot.name, uid=snapshot.uid) for snapshot in snapshots)
+    return (*last_owners, *gone)
+
+
+def _captures(found: Leftovers, kept: Collection[str]) -> tuple[CleanupStep, ...]:
+    """What the run made in the VM's namespace, and its Secrets."""
     under_bases = _originals_of(content for content in found.pair_contents if content.name in kept)
     return (
         *(
