@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
+from tests.plan.backup.killed_runs import run
 from tests.plan.backup.objects import START, new_backup
-from tests.plan.backup.test_flow import run
 from tests.plan.backup.world import World
 
 from safehold.plan.backup.verification import CHANGED_BLOCKS_TRUSTED, lies
