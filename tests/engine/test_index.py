@@ -155,6 +155,33 @@ def test_neighbouring_blocks_are_read_with_one_request(
     assert store.calls - before == 2  # front, blocks
 
 
+def test_blocks_that_come_along_are_kept(
+    laboratory: Laboratory, faulty: type[FaultyStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies between two blocks that were wanted is not read again; if it is damaged, only who wants it is told."""
+    monkeypatch.setattr("safehold.engine.index.segment_reading._FIRST_READ_BYTES", 1024)
+    chunk_ids = sorted(some_ids(60))
+    named = written(laboratory, pack_of(chunk_ids))
+    store = faulty(laboratory.store)
+    index = laboratory.domain(store).index
+    index.follow(named)
+    ends = {chunk_ids[0], chunk_ids[-1]}
+    assert len(index.locate(ends)) == 2
+    before = store.calls
+    assert len(index.locate(chunk_ids)) == 60
+    assert store.calls == before
+
+    (name,) = laboratory.objects("index/")
+    whole = laboratory.store.objects[name]
+    middle = len(whole) // 3
+    laboratory.store.objects[name] = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    index = laboratory.domain().index
+    index.follow(named)
+    assert len(index.locate(ends)) == 2
+    with pytest.raises(IntegrityError, match=name):
+        index.locate(chunk_ids)
+
+
 def test_a_missing_chunk_is_named(laboratory: Laboratory) -> None:
     """A segment that is gone is found when a map needs it."""
     manifest = laboratory.back_up(laboratory.disk(secrets.token_bytes(2000)))

@@ -2,8 +2,9 @@
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from sys import byteorder
@@ -155,7 +156,7 @@ class Segment:
             held = [self._source.blocks.get((self.name, number)) for number in numbers]
             blocks = [block for block in held if block is not None]
             if len(blocks) < len(numbers):
-                blocks = [block for _, block in self._fetch(list(numbers))]
+                blocks = [self._open_block(number, sealed) for number, sealed in self._fetch(numbers)]
             for block in blocks:
                 for at in range(0, len(block), ROW_BYTES):
                     yield block[at : at + ROW_BYTES]
@@ -237,19 +238,25 @@ class Segment:
         return groups
 
     def _fetch_and_keep(self, numbers: list[int]) -> list[tuple[int, bytes]]:
-        blocks = list(self._fetch(numbers))
-        for number, block in blocks:
-            self._source.blocks.put((self.name, number), block)
+        """Also keeps what lies between them and has come along: ids are random, so it is asked for as likely as any."""
+        blocks = []
+        for number, sealed in self._fetch(range(numbers[0], numbers[-1] + 1)):
+            is_wanted = number in numbers
+            with nullcontext() if is_wanted else suppress(IntegrityError):
+                block = self._open_block(number, sealed)
+                self._source.blocks.put((self.name, number), block)
+                if is_wanted:
+                    blocks.append((number, block))
         return blocks
 
-    def _fetch(self, numbers: list[int]) -> Iterator[tuple[int, bytes]]:
+    def _fetch(self, numbers: Sequence[int]) -> Iterator[tuple[int, memoryview]]:
         start = self.layout.block(numbers[0])[0]
         last_at, last_bytes = self.layout.block(numbers[-1])
         wanted = last_at + last_bytes - start
         data = memoryview(_whole(self._source.store.get_range(self.name, start, wanted), wanted, self.entry))
         for number in numbers:
             at, size = self.layout.block(number)
-            yield number, self._open_block(number, data[at - start : at - start + size])
+            yield number, data[at - start : at - start + size]
 
     def _open_block(self, number: int, sealed: memoryview) -> bytes:
         return self._sealed.open_frame(number + 1, sealed)
