@@ -239,7 +239,9 @@ class Guests:
         await self.writes(vm)
 
     async def _leftovers(self) -> list[str]:
-        return [*await self.tenant.leftovers(), *(f"the driver's {cut}" for cut in self._cuts() - self.abandoned)]
+        bases = {base["spec"]["source"]["snapshotHandle"] for base in (await self.tenant.bases()).values()}
+        cuts = self._cuts() - self.abandoned - bases
+        return [*await self.tenant.leftovers(), *(f"the driver's {cut}" for cut in cuts)]
 
     def _cuts(self) -> set[str]:
         return {entry.name for entry in (self.world.sandbox.state / "csi" / "snapshots").iterdir()}
