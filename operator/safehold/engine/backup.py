@@ -148,9 +148,13 @@ class _Run:
 
     def keep_node(self, node: bytes, previous: MapReader | MapPaths | None) -> bytes:
         """Name a node of the map, and pack it if it is new."""
+        index = self._domain.index
         node_id = chunk_id(node, self._node_key)
-        unchanged = previous is not None and previous.has_node(node_id)
-        if not unchanged and node_id != ZERO_ID and self._domain.index.claim([node_id]):
+        if node_id == ZERO_ID or (previous is not None and previous.has_node(node_id)):
+            return node_id
+        # On a path to a changed chunk hardly a node is one that somebody has: asking the index takes longer than it.
+        claim = index.claim_new if isinstance(previous, MapPaths) else index.claim
+        if claim([node_id]):
             self._stored += self._packs.add_node(Frame.of(FrameKind.NODES, [(node_id, len(node))], node))
         return node_id
 

@@ -21,6 +21,8 @@ class MapPaths:
         self._touched = touched
         self._near: dict[bytes, bytes] = {}
         self._behind: dict[bytes, bytes] = {}
+        self._latest: dict[int, tuple[int, bytes]] = {}
+        """Each level's node that was looked at last: neighbours are asked for one after the other."""
 
     def leaves(self) -> Iterator[Leaf]:
         """The touched leaves in order, but those of zeros."""
@@ -71,6 +73,14 @@ class MapPaths:
 
     def _node(self, level: int, number: int) -> bytes:
         """A node's content; empty if it is one of zeros."""
+        known_number, known = self._latest.get(level, (-1, b""))
+        if known_number == number:
+            return known
+        content = self._content(level, number)
+        self._latest[level] = number, content
+        return content
+
+    def _content(self, level: int, number: int) -> bytes:
         node_id = self._id_of(level, number)
         if node_id == ZERO_ID:
             return b""

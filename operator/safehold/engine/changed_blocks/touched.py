@@ -2,11 +2,17 @@
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
 
 from safehold.engine.volumes import Extent
 
+
+def _runs_of_bits(byte: int) -> list[tuple[int, int]]:
+    edges = [bit for bit in range(9) if (byte >> bit & 1) != (byte << 1 >> bit & 1)]
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
 _RUNS_OF_BYTES = re.compile(rb"\xff+|[^\x00\xff]", re.DOTALL)
+_RUNS_OF_BITS = [_runs_of_bits(byte) for byte in range(256)]
 _FULL = memoryview(b"\xff" * 65536)
 
 
@@ -66,12 +72,5 @@ class TouchedChunks:
             if match.end() - match.start() > 1 or self._bits[match.start()] == 0xFF:
                 yield first, min(match.end() * 8, self.slots)
                 continue
-            byte = self._bits[match.start()]
-            edges = [bit for bit in range(9) if _bit(byte, bit) != _bit(byte, bit - 1)]
-            for start, end in pairwise(edges):
-                if _bit(byte, start):
-                    yield first + start, first + end
-
-
-def _bit(byte: int, number: int) -> bool:
-    return 0 <= number < 8 and bool(byte >> number & 1)
+            for start, end in _RUNS_OF_BITS[self._bits[match.start()]]:
+                yield first + start, first + end

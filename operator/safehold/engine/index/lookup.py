@@ -72,7 +72,11 @@ class Index:
     def claim(self, chunk_ids: Iterable[bytes]) -> set[bytes]:
         """Those of the ids that the caller has to pack: nobody has them, and nobody else in this run claimed them."""
         wanted = set(chunk_ids)
-        wanted -= self.known(wanted)
+        return self.claim_new(wanted - self.known(wanted))
+
+    def claim_new(self, chunk_ids: Iterable[bytes]) -> set[bytes]:
+        """Those of the ids that nobody else in this run claimed: for what the repository will hardly have already."""
+        wanted = set(chunk_ids)
         with self._claiming:
             wanted -= self._in_packs
             self._in_packs |= wanted
