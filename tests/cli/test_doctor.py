@@ -31,7 +31,7 @@ from safehold.kube.kinds import (
     VOLUME_SNAPSHOT_CONTENT,
 )
 from safehold.plan.backup.cleanup import ORIGINAL_POLICY
-from safehold.plan.names import owner_labels
+from safehold.plan.names import BASE_OF, VM_UID, owner_labels
 from sandbox.apiserver import running_api_server
 from sandbox.cluster.client import Cluster as SandboxCluster
 from sandbox.cluster.definitions import install_definitions
@@ -238,6 +238,29 @@ async def test_orphans_are_listed_removed_when_told_and_nothing_else_is(clinic: 
     assert await cluster.get(VOLUME_SNAPSHOT_CONTENT, "lost") is None, "only our hold kept it when its snapshot went"
 
 
+async def test_bases_are_counted_and_those_of_vms_that_are_gone_named(clinic: Clinic) -> None:
+    """They outlive their runs on purpose, so they are no orphans; without a controller nobody would end them."""
+    cluster = clinic.cluster
+    vm = await cluster.read(VM, "db", SHOP)
+    for name, vm_uid in (("kept", vm["metadata"]["uid"]), ("lost", "uid-of-another")):
+        labels = {**owner_labels("VMBackup", "gone", name="gone"), BASE_OF: "claim", VM_UID: vm_uid}
+        content: Manifest = {
+            "metadata": {"name": name, "labels": labels},
+            "spec": {
+                "driver": "csi.example",
+                "deletionPolicy": "Delete",
+                "source": {"snapshotHandle": f"handle-{name}"},
+                "volumeSnapshotRef": {"namespace": OPERATOR, "name": name},
+            },
+        }
+        await cluster.create(VOLUME_SNAPSHOT_CONTENT, content)
+        level, message = clinic.level("bases")
+        assert level == ("ok" if name == "kept" else "warn"), message
+    assert "2 snapshots are kept" in message
+    assert "1 of VMs that are gone" in message
+    assert clinic.visit()["orphans"] == []
+
+
 async def _children_of(cluster: Cluster, name: str, labels: dict[str, str]) -> None:
     await cluster.create(SECRET, {"metadata": {"name": name, "namespace": OPERATOR, "labels": labels}})
     source = {"apiGroup": "kubevirt.io", "kind": "VirtualMachine", "name": "db"}
@@ -271,6 +294,7 @@ async def test_a_cluster_without_anything_fails_check_by_check(tmp_path: Path) -
         "targets",
         "guests",
         "held snapshots",
+        "bases",
     }
     assert all(each["remedy"] for each in document["checks"] if each["level"] == "fail")
 

@@ -10,9 +10,11 @@ from safehold.plan.backup.facts import (
     ContentPolicy,
     Leftovers,
     OriginalFacts,
+    RetainedVolume,
     VMSnapshotRef,
     VolumeSnapshotFacts,
 )
+from safehold.plan.backup.memory_facts import MemoryDumpRef, TenantObject
 from safehold.plan.backup.steps import Delete, SetPolicy
 from safehold.plan.job import PodFacts
 
@@ -54,36 +56,51 @@ PAIR_SNAPSHOT = VolumeSnapshotFacts(
 EVERYTHING = Leftovers(
     jobs=("job",),
     pods=(PodFacts(name="pod"),),
+    retained_volumes=(RetainedVolume(name="pv", uid="pv-uid"),),
     clones=(CloneFacts(name="clone", uid="clone-uid", bound=True, deleting=False),),
     pair_snapshots=(PAIR_SNAPSHOT,),
     pair_contents=(content("pair"),),
     originals=(original(),),
+    memory_dumps=(MemoryDumpRef(namespace="shop", vm="db", claim="dump"),),
+    tenant_snapshots=(TenantObject(namespace="shop", name="dump", uid="dump-vs"),),
+    tenant_claims=(TenantObject(namespace="shop", name="dump", uid="dump-claim"),),
     vm_snapshots=(VMSnapshotRef(namespace="shop", name="snap", uid="snap-uid", deleted_at=None),),
     secrets=("secret",),
 )
 
 
 def test_each_stage_waits_for_the_one_before() -> None:
-    """Job and pods, claims, snapshots of the pair, its contents; then the original, KubeVirt's snapshot and Secrets."""
+    """Job and pods, volumes and claims, the pair, then the original and all in the VM's namespace, and Secrets.
+
+    The claim of a memory dump goes last: KubeVirt has to let it go, and its snapshot must be gone.
+    """
     stages = [
         {},
         {"jobs": ()},
         {"pods": ()},
+        {"retained_volumes": ()},
         {"clones": ()},
         {"pair_snapshots": ()},
         {"pair_contents": ()},
+        {"originals": (), "vm_snapshots": (), "secrets": ()},
+        {"memory_dumps": ()},
+        {"tenant_snapshots": ()},
     ]
     found, kinds = EVERYTHING, []
     for gone in stages:
         found = replace(found, **gone)
-        kinds.append([step.kind if isinstance(step, Delete) else "SetPolicy" for step in cleanup(found)])
+        kinds.append([step.kind if isinstance(step, Delete) else type(step).__name__ for step in cleanup(found)])
     assert kinds == [
         ["Job"],
         [],  # the Job is gone, its pod still holds the claim
+        ["GiveUpVolume"],
         ["Claim"],
         ["VolumeSnapshot"],
         ["VolumeSnapshotContent"],
-        ["SetPolicy", "VirtualMachineSnapshot", "Secret"],
+        ["SetPolicy", "VirtualMachineSnapshot", "VolumeSnapshot", "RemoveMemoryDump", "Secret"],
+        ["VolumeSnapshot", "RemoveMemoryDump"],
+        ["VolumeSnapshot"],
+        ["Claim"],
     ]
 
 

@@ -17,6 +17,7 @@ from safehold.kube.doctor.installation import (
 from safehold.kube.doctor.inventory import list_orphans
 from safehold.kube.doctor.rights import check_rights
 from safehold.kube.doctor.storage import (
+    check_bases,
     check_changed_blocks,
     check_held_contents,
     check_storage_classes,
@@ -48,6 +49,7 @@ async def check_cluster(cluster: Cluster, *, operator_namespace: str, service_ac
         "targets": check_targets(cluster),
         "guests": check_guests(cluster),
         "held snapshots": check_held_contents(cluster, orphans),
+        "bases": check_bases(cluster, operator_namespace=operator_namespace, now=now),
         "undo volumes": check_undo_volumes(cluster),
     }
     verdicts = [verdict for name, check in checks.items() async for verdict in _verdicts(name, check)]

@@ -1,8 +1,10 @@
 """Whether the storage that VMs use can be backed up, and what Safehold keeps on it."""
 
 from collections import defaultdict
+from datetime import datetime
 
 from safehold.errors import NotServedError
+from safehold.kube.backup.changed_blocks import list_bases
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import (
     CLAIM,
@@ -79,6 +81,24 @@ async def check_undo_volumes(cluster: Cluster) -> list[Verdict]:
     message = f"{len(kept)} replaced volumes are kept, {total >> 30} GiB"
     remedy = f"when no restore will be undone: kubectl get pv -l {UNDO_OF}, then delete them and their disks"
     return [Verdict(check="undo volumes", level="warn", message=message, remedy=remedy)]
+
+
+async def check_bases(cluster: Cluster, *, operator_namespace: str, now: datetime) -> list[Verdict]:
+    """The snapshots that runs kept for changed blocks, with the age of the oldest, and those of VMs that are gone."""
+    bases = await list_bases(cluster, operator_namespace=operator_namespace)
+    if not bases:
+        return [Verdict(check="bases", level="ok", message="no snapshot is kept to ask for changed blocks")]
+    living = {vm["metadata"]["uid"] for vm in await cluster.list(VM)}
+    lost = sorted(base.name for base in bases if base.vm_uid not in living)
+    oldest = max(now - base.created for base in bases)
+    message = f"{len(bases)} snapshots are kept to ask for changed blocks, the oldest for {oldest.days} days"
+    if not lost:
+        return [Verdict(check="bases", level="ok", message=message)]
+    remedy = (
+        "the controller removes them within minutes; without one: "
+        f"kubectl delete volumesnapshots -n {operator_namespace} {' '.join(lost)}"
+    )
+    return [Verdict(check="bases", level="warn", message=f"{message}; {len(lost)} of VMs that are gone", remedy=remedy)]
 
 
 async def _users(cluster: Cluster) -> dict[str, list[str]]:
