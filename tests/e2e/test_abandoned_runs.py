@@ -68,10 +68,11 @@ async def _abandon(tenant: Tenant, kind: Kind, name: str) -> None:
     await tenant.world.until_gone(kind, name, tenant.name)
 
 
-async def _appears(world: World, kind: Kind, namespace: str, seconds: float = 60) -> None:
+async def _appears(tenant: Tenant, kind: Kind, namespace: str, seconds: float = 60) -> None:
+    """Wait for the first object of a kind that a run of the tenant makes."""
     async with asyncio.timeout(seconds):
-        labels = "app.kubernetes.io/managed-by=safehold,safehold.dev/owner-uid"
-        while not await world.cluster.list(kind, namespace, labels=labels):  # noqa: ASYNC110 (the first of many lists)
+        labels = f"app.kubernetes.io/managed-by=safehold,safehold.dev/owner-namespace={tenant.name}"
+        while not await tenant.world.cluster.list(kind, namespace, labels=labels):  # noqa: ASYNC110 (the first of many lists)
             await asyncio.sleep(0.05)
 
 
@@ -111,7 +112,7 @@ async def test_what_an_abandoned_backup_left_is_found_and_removed(world: World, 
         await tenant.machine("orders", storage_class=RETAINING)
         before = await _inventory(world)
         await tenant.apply(tenant.backup("lost", "orders"))
-        await _appears(world, kind, OPERATOR if in_operator else tenant.name)
+        await _appears(tenant, kind, OPERATOR if in_operator else tenant.name)
         async with world.controller_stopped():
             await _abandon(tenant, VM_BACKUP, "lost")
             orphans = (await _doctor(world))["orphans"]
@@ -136,7 +137,7 @@ async def test_what_an_abandoned_restore_left_is_found_and_removed(tenant: Tenan
     await tenant.left_nothing()
     before = await _inventory(world)
     await tenant.apply(tenant.restore("lost", {"backup": "point"}, "copy"))
-    await _appears(world, JOB, OPERATOR)
+    await _appears(tenant, JOB, OPERATOR)
     async with world.controller_stopped():
         await _abandon(tenant, VM_RESTORE, "lost")
         orphans = (await _doctor(world))["orphans"]
