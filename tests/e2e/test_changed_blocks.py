@@ -3,11 +3,13 @@
 import base64
 from typing import Any
 
+from tests.e2e.kinds import VM_BACKUP
 from tests.e2e.namespace import Tenant
 from tests.e2e.verdicts import assert_ready, assert_refused
 
 from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import (
+    EVENT,
     PERSISTENT_VOLUME_CLAIM,
     SNAPSHOT_METADATA_SERVICE,
     VIRTUAL_MACHINE,
@@ -15,6 +17,7 @@ from sandbox.cluster.kinds import (
     VOLUME_SNAPSHOT_CONTENT,
 )
 from sandbox.csi.names import DRIVER
+from sandbox.demo.kubectl import condition
 
 CHUNK = 128 * 1024
 
@@ -31,7 +34,7 @@ async def test_the_second_backup_reads_what_changed(tenant: Tenant) -> None:
     first = await tenant.backed_up("first", "orders")
     assert_ready(first)
     assert volume_of(first)["engine"] == "CSI", volume_of(first)
-    assert volume_of(first)["bytesRead"] < volume_of(first)["bytesTotal"] / 4
+    assert volume_of(first)["bytesRead"] < volume_of(first)["bytesTotal"] / 4, volume_of(first)
     assert (volume_of(first, "files")["engine"], "Block volumes only" in volume_of(first, "files")["engineReason"]) == (
         "Scan",
         True,
@@ -140,3 +143,44 @@ async def test_the_base_goes_with_its_vm(tenant: Tenant) -> None:
         await tenant.world.cluster.delete(VIRTUAL_MACHINE, "orders", tenant.name)
         await tenant.world.until_gone(VIRTUAL_MACHINE, "orders", tenant.name)
     await tenant.world.until_gone(VOLUME_SNAPSHOT_CONTENT, base["metadata"]["name"], seconds=90)
+
+
+async def test_a_lie_is_found_repaired_and_told(tenant: Tenant) -> None:
+    """A driver that keeps a change silent is found out by the verification: the point is right, and trust is gone."""
+    world = tenant.world
+    await tenant.machine("orders")
+    await tenant.write("orders", "data", b"first" * 1000, offset=1 << 20)
+    await tenant.backed_up("first", "orders")
+    await _verified_long_ago(tenant, "first")
+    await tenant.write("orders", "data", b"silent" * 1000, offset=4 << 20)
+    (base,) = (await tenant.bases()).values()
+    # The driver compares two snapshots: with the change in the older one too, it sees none.
+    snapshot = world.sandbox.state / "csi" / "snapshots" / base["spec"]["source"]["snapshotHandle"]
+    with snapshot.open("r+b") as disk:
+        disk.seek(4 << 20)
+        disk.write(b"silent" * 1000)
+    digests = await tenant.digests("orders")
+    second = await tenant.backed_up("second", "orders")
+    assert_ready(second)
+    assert (volume_of(second)["mismatchedBytes"], volume_of(second)["distrusted"]) == (CHUNK, True)
+    trusted = condition(second, "ChangedBlocksTrusted")
+    assert (trusted["status"], trusted["reason"]) == ("False", "ChangedBlocksLied")
+    events = [event["reason"] for event in await world.cluster.list(EVENT, tenant.name)]
+    assert "ChangedBlocksLied" in events
+
+    third = await tenant.backed_up("third", "orders")
+    assert condition(third, "ChangedBlocksTrusted")["status"] == "True"
+    assert not volume_of(third).get("distrusted")
+    await tenant.write("orders", "data", b"lost" * 100_000)
+    assert_ready(await tenant.restored("back", {"backup": "second"}))
+    await tenant.runs("orders")
+    assert await tenant.digests("orders") == digests
+
+
+async def _verified_long_ago(tenant: Tenant, backup: str) -> None:
+    """Let the volume's verification be due."""
+    found = await tenant.world.cluster.get(VM_BACKUP, backup, tenant.name)
+    assert found is not None
+    volumes = [{**volume, "verifiedTime": "2020-01-01T00:00:00Z"} for volume in found["status"]["volumes"]]
+    patch = {"status": {"volumes": volumes}}
+    await tenant.world.cluster.patch(VM_BACKUP, backup, patch, tenant.name, subresource="status")
