@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from safehold.engine.changed_blocks.extent_list import ExtentList
-from safehold.engine.manifest import StoredVolume
+from safehold.engine.manifest import Manifest, StoredVolume
 from safehold.engine.volumes import Extent
-from safehold.errors import ChangedBlocksError
+from safehold.errors import ChangedBlocksError, InterruptedRunError, SafeholdError
 
 if TYPE_CHECKING:
     from tests.engine.changed_blocks.conftest import ChangingVM, Told
+    from tests.engine.conftest import FaultyStore, Laboratory, StopAfter
 
 CHUNK = 512
 Noise = Callable[[int], bytes]
@@ -261,3 +263,49 @@ def disk_of(cells: list[int], size: int) -> bytes:
         for value in set(cells) - {0}
     }
     return b"".join(contents[value] for value in cells)[:size]
+
+
+def told_run(laboratory: Laboratory, disk: Path, **options: Any) -> Manifest:
+    """A run that is told the changes at 0 and at chunk 40."""
+    lines = [f'{{"offset": {offset}, "length": 1}}\n' for offset in (0, 40 * CHUNK)]
+    return laboratory.back_up(disk, run_id="told", changes=ExtentList(lines, "one"), checkpoint="two", **options)
+
+
+@pytest.mark.parametrize("after_effect", [False, True], ids=["before", "after"])
+def test_a_told_run_survives_a_death_at_every_call(
+    laboratory: Laboratory,
+    noise: Noise,
+    faulty: type[FaultyStore],
+    after_effect: bool,
+) -> None:
+    """Whenever the store is gone, no point is wrong, and the run that is repeated makes the one that was meant."""
+    before = noise(60 * CHUNK)
+    first = laboratory.back_up(laboratory.disk(before), checkpoint="one")
+    after = changed_at(before, 0, 40 * CHUNK)
+    disk = laboratory.disk(after)
+    objects, modified = dict(laboratory.store.objects), dict(laboratory.store.modified)
+    for call in itertools.count(1):
+        laboratory.store.objects, laboratory.store.modified = dict(objects), dict(modified)
+        store = faulty(laboratory.store, fail_at=call, after_effect=after_effect)
+        try:
+            told_run(laboratory, disk, store=store)
+        except SafeholdError:
+            assert laboratory.restored(first) == before
+            assert laboratory.restored(told_run(laboratory, disk)) == after
+        else:
+            break
+    assert call > 5
+
+
+@pytest.mark.parametrize("looks", [0, 1, 2])
+def test_a_told_run_that_is_stopped_goes_on(
+    laboratory: Laboratory, noise: Noise, stop_after: type[StopAfter], looks: int
+) -> None:
+    """Stopped while it collects the answer or reads, it leaves no point; the next attempt makes it."""
+    before = noise(60 * CHUNK)
+    laboratory.back_up(laboratory.disk(before), checkpoint="one")
+    after = changed_at(before, 0, 40 * CHUNK)
+    disk = laboratory.disk(after)
+    with pytest.raises(InterruptedRunError):
+        told_run(laboratory, disk, stop=stop_after(looks))
+    assert laboratory.restored(told_run(laboratory, disk)) == after
