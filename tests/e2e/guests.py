@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,10 +45,12 @@ class Guests:
         """State folder of the sandbox's KubeVirt."""
         return self.world.sandbox.state / "kubevirt"
 
-    async def boot(self, name: str, *modes: str, tracked: bool = False) -> None:
+    async def boot(
+        self, name: str, *modes: str, tracked: bool = False, size: str = _DISK, sources: Sequence[Object] = ()
+    ) -> None:
         """A VM with a disk of each volume mode; returns when its agent answers.
 
-        `tracked`: KubeVirt tracks its changed blocks.
+        `tracked`: KubeVirt tracks its changed blocks. `sources` are snapshots from which the disks are made, in turn.
         """
         volumes = {f"disk{number}": mode for number, mode in enumerate(modes)}
         claims = [
@@ -60,10 +62,11 @@ class Guests:
                     "storageClassName": "sandbox",
                     "volumeMode": mode,
                     "accessModes": ["ReadWriteOnce"],
-                    "resources": {"requests": {"storage": _DISK}},
+                    "resources": {"requests": {"storage": size}},
+                    **({"dataSource": sources[number]} if sources else {}),
                 },
             )
-            for volume, mode in volumes.items()
+            for number, (volume, mode) in enumerate(volumes.items())
         ]
         disks = [{"name": volume, "disk": {"bus": "virtio"}} for volume in volumes]
         instance = {

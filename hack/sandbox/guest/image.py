@@ -17,6 +17,8 @@ from sandbox.guest.initramfs import Initramfs
 _log = logging.getLogger(__name__)
 _ROOT = Path(__file__).parent / "root"
 """The files that are the guest's own: init, the writer, the checks, the freeze hook."""
+_RECIPES = Path(__file__).parents[3] / "docs" / "recipes" / "fsfreeze-hook.d"
+"""The hooks that docs/application-hooks.md recommends, so that tests try these and no others."""
 _OS_RELEASE = b'ID=sandbox\nNAME="Safehold sandbox guest"\nPRETTY_NAME="Safehold sandbox guest"\n'
 _HOST_PROGRAMS = {
     "bin/busybox": ("busybox", "busybox-static"),
@@ -76,12 +78,13 @@ def _build(scratch: Path, wanted: dict[str, str], programs: dict[str, Path]) -> 
         for path, program in programs.items():
             archive.program(path, program)
         archive.program("sbin/qemu-ga", tree / "usr/sbin/qemu-ga")
+        archive.file("etc/qemu/fsfreeze-hook", (tree / "etc/qemu/fsfreeze-hook").read_bytes(), executable=True)
         taken = {Path(path).name for path in archive.paths}
         for applet in _applets(programs["bin/busybox"]):
             # Busybox has a small mke2fs and shutdown of its own; the real ones must win.
             if applet not in taken:
                 archive.link(f"bin/{applet}", "busybox")
-        for folder in ("proc", "sys", "dev", "run", "tmp", "data", "var/run", "etc"):
+        for folder in ("proc", "sys", "dev", "run", "tmp", "data", "var/run", "var/log", "etc"):
             archive.folder(folder)
         archive.file("etc/os-release", _OS_RELEASE)
         archive.finish()
@@ -89,7 +92,8 @@ def _build(scratch: Path, wanted: dict[str, str], programs: dict[str, Path]) -> 
 
 
 def _own_files() -> Iterator[tuple[str, Path]]:
-    return ((str(path.relative_to(_ROOT)), path) for path in sorted(_ROOT.rglob("*")) if path.is_file())
+    yield from ((str(path.relative_to(_ROOT)), path) for path in sorted(_ROOT.rglob("*")) if path.is_file())
+    yield from ((f"etc/qemu/fsfreeze-hook.d/{path.name}", path) for path in sorted(_RECIPES.iterdir()))
 
 
 def _applets(busybox: Path) -> list[str]:
