@@ -45,9 +45,7 @@ class Guests:
         """State folder of the sandbox's KubeVirt."""
         return self.world.sandbox.state / "kubevirt"
 
-    async def boot(
-        self, name: str, *modes: str, tracked: bool = False, size: str = _DISK, sources: Sequence[Object] = ()
-    ) -> None:
+    async def boot(self, name: str, *modes: str, tracked: bool = False, sources: Sequence[Object] = ()) -> None:
         """A VM with a disk of each volume mode; returns when its agent answers.
 
         `tracked`: KubeVirt tracks its changed blocks. `sources` are snapshots from which the disks are made, in turn.
@@ -62,7 +60,7 @@ class Guests:
                     "storageClassName": "sandbox",
                     "volumeMode": mode,
                     "accessModes": ["ReadWriteOnce"],
-                    "resources": {"requests": {"storage": size}},
+                    "resources": {"requests": {"storage": _DISK}},
                     **({"dataSource": sources[number]} if sources else {}),
                 },
             )

@@ -1,6 +1,7 @@
 """A database that takes writes throughout is backed up, restored, and proven from inside the restored guest."""
 
 import os
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -11,19 +12,20 @@ from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import VOLUME_SNAPSHOT
 from sandbox.guest.inside import guest_exec
 
-VM = "bank"
+VM = "orders"
 ROUNDS = int(os.environ.get("ROUNDS", "100"))
 """Of the long test."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def bank(guests: Guests) -> str:
+async def bank(guests: Guests) -> AsyncIterator[str]:
     """A guest with a bank on two disks."""
-    await guests.boot(VM, "Block", "Filesystem", size="256Mi")
     await open_bank(guests, VM)
-    return VM
+    yield VM
+    await guest_exec(guests.state, NAMESPACE, VM, "bank close")
 
 
+@pytest.mark.timeout(600)
 async def test_a_busy_database_on_two_disks_is_consistent_in_its_copy(guests: Guests, bank: str) -> None:
     """With the recipe for SQLite in the guest, a point has both databases at the same transfer, and all of it."""
     backup = await assert_backup_restores(guests, bank, 0)
@@ -33,6 +35,7 @@ async def test_a_busy_database_on_two_disks_is_consistent_in_its_copy(guests: Gu
     await goes_on(guests, bank, 1)
 
 
+@pytest.mark.timeout(600)
 async def test_a_torn_copy_is_noticed(guests: Guests, bank: str) -> None:
     """Disks that are cut one after the other, without a freeze, have different transfers: the proof can fail."""
     tenant, world = guests.tenant, guests.world
@@ -47,7 +50,7 @@ async def test_a_torn_copy_is_noticed(guests: Guests, bank: str) -> None:
     sources = [
         {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": f"torn-disk{n}"} for n in (0, 1)
     ]
-    await guests.boot("torn", "Block", "Filesystem", size="256Mi", sources=sources)
+    await guests.boot("torn", "Block", "Filesystem", sources=sources)
     found = await books(guests, "torn")
     assert found.transfers + 5 <= found.otherTransfers
     assert any("transfers on one disk" in fault for fault in found.faults)
