@@ -152,3 +152,5 @@ def test_kubevirt_engine_has_its_rights_only_where_it_is_enabled() -> None:
         environment = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
         told = {entry["name"]: entry.get("value") for entry in environment}
         assert told["SAFEHOLD_KUBEVIRT_ENGINE"] == str(enabled).lower()
+        egress = one("NetworkPolicy", "safehold-worker", {"engines": {"kubevirt": enabled}})["spec"]["egress"]
+        assert (8443 in [port["port"] for port in egress[0]["ports"]]) is enabled

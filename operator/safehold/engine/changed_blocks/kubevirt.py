@@ -43,17 +43,14 @@ class PulledChanges:
 class PulledDisk:
     """A disk at the backup's point in time, which stays as it is while the guest goes on writing.
 
-    Its bytes do not depend on what the map says about them; only its size is found in the map, as KubeVirt tells it
-    nowhere else, and is measured where the map cannot be believed.
+    Its bytes do not depend on what the map says about them. KubeVirt tells the size nowhere but by the map's end, so it
+    is taken from there once the disk itself confirms it, and is measured where it does not.
     """
 
     def __init__(self, changes: PulledChanges) -> None:
         self._connection = PullConnection(changes.endpoint, patience_seconds=changes.patience_seconds)
         self._url = changes.endpoint.data_url
-        try:
-            self.size_bytes = PullMap(self._connection, is_delta=changes.base is not None).size_bytes()
-        except ChangedBlocksError:
-            self.size_bytes = self._measured()
+        self.size_bytes = self._mapped_size(is_delta=changes.base is not None) or self._measured_size()
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +72,18 @@ class PulledDisk:
                 )
             offset += len(buffer)
 
-    def _measured(self) -> int:
+    def _mapped_size(self, *, is_delta: bool) -> int | None:
+        """Where the map ends, if the disk ends there too: a map that was cut must not cut the disk.
+
+        Of two bytes that are asked for from the last one on, one comes: what is asked beyond the end is left out.
+        """
+        try:
+            size = PullMap(self._connection, is_delta=is_delta).size_bytes()
+        except ChangedBlocksError:
+            return None
+        return size if self._connection.read_into(memoryview(bytearray(2)), size - 1) == 1 else None
+
+    def _measured_size(self) -> int:
         """The first offset at which the server says, in a whole answer, that no byte is.
 
         An error is no such answer, so a disk never becomes shorter by one.
