@@ -32,9 +32,9 @@ class EngineChoice:
 
 def choose_engine(run: Run, volume: CapturedVolume, claim: ClaimFacts) -> EngineChoice | Refusal:
     """The first engine of the spec that fits the volume; a refusal that names every obstacle if none does."""
-    if pulls(run.backup):
-        return EngineChoice(asked=True, verify=is_verification_due(run, claim.uid))
     wanted = run.backup.spec.changed_blocks
+    if pulls(run.backup):
+        return EngineChoice(asked=True, may_scan="Scan" in wanted.engines, verify=is_verification_due(run, claim.uid))
     obstacles: list[str] = []
     for engine in wanted.engines:
         if engine == "Scan":

@@ -18,11 +18,22 @@ from safehold.reasons import Reason
 from safehold.run import PULL_TOKEN_FILE, KubeVirtChanges
 
 
-def accepted() -> tuple[VMBackup, PullFacts]:
+def accepted(*engines: str) -> tuple[VMBackup, PullFacts]:
     """A run whose capture was accepted, and what is there of it."""
-    backup = begun()
+    backup = begun(*engines)
     pull = replace(READY, backup=served(name_of(backup)))
     return after(backup, decide(backup, facts(pull))), pull
+
+
+@pytest.mark.parametrize(("engines", "may_scan"), [(("KubeVirt", "Scan"), True), (("KubeVirt", "CSI"), False)])
+def test_disk_is_scanned_through_the_backup_only_where_scans_are_allowed(
+    engines: tuple[str, ...], may_scan: bool
+) -> None:
+    """A map that cannot be believed fails the run of a policy that names no Scan."""
+    backup, pull = accepted(*engines)
+    (start,) = decide(backup, facts(pull)).steps
+    assert isinstance(start, StartBackup)
+    assert {volume.may_scan for volume in start.run.volumes} == {may_scan}
 
 
 def test_worker_pulls_and_mounts_nothing() -> None:
