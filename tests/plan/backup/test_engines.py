@@ -91,9 +91,10 @@ def test_a_volume_that_fits_no_engine_is_refused_with_every_obstacle() -> None:
 
 
 def test_a_backup_of_kubevirts_own_asks_kubevirt() -> None:
-    """Whatever comes behind it in the list: the capture decided already."""
-    choice = choose(a_run(["KubeVirt"], pull=PullCapture(name="pull")), mode="Filesystem")
-    assert choice == EngineChoice(asked=True)
+    """Whatever comes behind it in the list: the capture decided already, and only a Scan in the list allows one."""
+    for engines, may_scan in ((["KubeVirt"], False), (["KubeVirt", "CSI", "Scan"], True)):
+        choice = choose(a_run(engines, pull=PullCapture(name="pull")), mode="Filesystem")
+        assert choice == EngineChoice(asked=True, may_scan=may_scan)
 
 
 DUE: list[tuple[str, Verification | None, bool]] = [
