@@ -54,8 +54,12 @@ class JobFacts:
     """Whether the run's Secret has the Job as its owner, so that it goes when the Job goes."""
 
 
-def read_report(job: JobFacts, *, run_id: str, verb: str, volumes: Iterable[str] = ()) -> RunReport | Refusal:
+def read_report(
+    job: JobFacts, *, run_id: str, verb: str, volumes: Iterable[str] = (), optional: Iterable[str] = ()
+) -> RunReport | Refusal:
     """The report of a Job that ended; refused when it is not of this run, of other volumes, or says failure.
+
+    `optional` are further volumes that it may leave out.
 
     A worker's word is only taken for what it was asked to do: its log and message can be written by whoever is in it.
     """
@@ -71,7 +75,8 @@ def read_report(job: JobFacts, *, run_id: str, verb: str, volumes: Iterable[str]
         return Refusal(Reason.REPORT_REJECTED, message)
     if not report.succeeded or job.outcome != "Complete":
         return Refusal(_known_reason(report.reason), report.message[:1024])
-    asked, answered = sorted(volumes), sorted(volume.name for volume in report.volumes)
+    free = set(optional)
+    asked, answered = sorted(volumes), sorted(volume.name for volume in report.volumes if volume.name not in free)
     if asked != answered:
         message = f"the report of Job {job.name} is of volumes {answered}, asked for were {asked}"
         return Refusal(Reason.REPORT_REJECTED, message[:1024])

@@ -12,6 +12,7 @@ from safehold.run import BackupRun, CsiChanges, Engine, KubeVirtChanges, RunRepo
 from safehold.worker.changes import csi_source, kubevirt_source
 from safehold.worker.folder import RunFolder
 from safehold.worker.lines import ProgressLines
+from safehold.worker.tenant_files import readable_volumes
 
 
 def back_up_run(folder: RunFolder, stop: threading.Event) -> RunReport:
@@ -22,7 +23,7 @@ def back_up_run(folder: RunFolder, stop: threading.Event) -> RunReport:
     request = BackupRequest(
         run_id=run.run_id,
         owner=Owner(**run.owner.model_dump()),
-        volumes=[_input(volume, folder.path) for volume in run.volumes],
+        volumes=[_input(volume, folder.path) for volume in readable_volumes(run.volumes)],
         capture=Capture(**run.capture.model_dump()),
         machine=run.machine,
     )

@@ -25,8 +25,11 @@ from safehold.plan.backup.memory_facts import (
     SnapshotDumpClaim,
 )
 from safehold.plan.backup.run import Decision, Run
+from safehold.plan.backup.worker import follow_worker
+from safehold.plan.job import JobFacts
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
+from safehold.run import RunReport, VolumeReport
 
 CLAIM = "safehold-memory-db-1"
 OURS = DumpClaim(uid="claim-uid", ours=True, deleting=False)
@@ -188,6 +191,35 @@ def test_a_snapshot_of_the_dump_that_is_lost_later_costs_the_dump_only() -> None
     )
     decision = give_up(looked.with_status(status), Refusal(Reason.SNAPSHOT_FAILED, "deleted"))
     assert [each.name for each in decision.status.volumes] == ["data"]
+
+
+@pytest.mark.parametrize(("stored", "phase"), [(True, "Stored"), (False, "Failed")])
+def test_the_workers_report_says_whether_the_dump_was_stored(stored: bool, phase: str) -> None:
+    """A file that the worker could not read costs the dump only: the point of the disks counts."""
+    volume = {"mode": "Filesystem", "claimName": "c", "claimUID": "u", "capacityBytes": 1}
+    looked = run(None, BEGUN.model_copy(update={"phase": "Captured", "file_name": "db.memory.dump"}))
+    status = looked.status.model_validate(
+        {
+            **looked.status.model_dump(by_alias=True),
+            "volumes": [{"name": "data", **volume}, {"name": MEMORY_VOLUME, "role": "MemoryDump", **volume}],
+        }
+    )
+    names = ["data", MEMORY_VOLUME] if stored else ["data"]
+    report = RunReport(
+        run_id=looked.uid,
+        verb="backup",
+        succeeded=True,
+        reason="Succeeded",
+        message="",
+        restore_point="point-1",
+        volumes=[VolumeReport(name=name, bytes_total=1) for name in names],
+    )
+    job = JobFacts(name="job", uid="job-uid", outcome="Complete", termination_message=report.model_dump_json())
+    decision = follow_worker(looked.with_status(status), job)
+    assert decision.status.restore_point == "point-1"
+    assert decision.status.failure is None
+    assert changed(decision).phase == phase
+    assert [each.name for each in decision.status.volumes] == names
 
 
 @given(st.integers(min_value=0, max_value=1 << 45))

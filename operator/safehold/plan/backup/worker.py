@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from safehold.api.base import Progress
-from safehold.api.vmbackup import VolumeBackup
+from safehold.api.vmbackup import MemoryDump, VolumeBackup
 from safehold.plan.backup.engines import EngineChoice, choose_engine, keeps_base
 from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, ClaimFacts
 from safehold.plan.backup.memory_facts import MEMORY_VOLUME
@@ -186,14 +186,15 @@ def _progress_message(progress: Progress) -> str:
 
 
 def _finish(run: Run, job: JobFacts) -> Decision:
-    names = [volume.name for volume in run.status.volumes]
-    report = read_report(job, run_id=run.uid, verb="backup", volumes=names)
+    disks = [volume.name for volume in run.status.volumes if volume.role == "Disk"]
+    dumps = [volume.name for volume in run.status.volumes if volume.role == "MemoryDump"]
+    report = read_report(job, run_id=run.uid, verb="backup", volumes=disks, optional=dumps)
     if isinstance(report, Refusal):
         return run.fails(report)
     if not report.restore_point:
         return run.fails(Refusal(Reason.REPORT_REJECTED, f"the report of Job {job.name} names no restore point"))
     volumes = _reported(run, report)
-    totals, dump = total_counts(volumes), run.status.memory_dump
+    totals = total_counts(volumes)
     size = totals.bytes_total or 0
     finished = run.goes_on(
         "CleaningUp",
@@ -201,13 +202,24 @@ def _finish(run: Run, job: JobFacts) -> Decision:
         restore_point=report.restore_point,
         parent=report.parent,
         engine=volumes[0].engine if volumes else None,
-        memory_dump=dump.model_copy(update={"phase": "Stored"}) if dump and dump.phase == "Captured" else dump,
+        memory_dump=_stored_dump(run, report),
         volumes=volumes,
         progress=measure_progress(size, size, elapsed=run.since(run.status.capture_time)),
         **totals.model_dump(by_alias=False),
     )
     conditions = with_trust(run, finished.status.conditions, volumes)
     return replace(finished, status=finished.status.model_copy(update={"conditions": conditions}))
+
+
+def _stored_dump(run: Run, report: RunReport) -> MemoryDump | None:
+    """A worker that cannot read the dump's file stores the disks without it."""
+    dump = run.status.memory_dump
+    if dump is None or dump.phase != "Captured":
+        return dump
+    if any(volume.name == MEMORY_VOLUME for volume in report.volumes):
+        return dump.model_copy(update={"phase": "Stored"})
+    message = f"the worker found no file {dump.file_name} that it could read in the snapshot of the dump"
+    return dump.model_copy(update={"phase": "Failed", "reason": Reason.MEMORY_DUMP_FAILED.value, "message": message})
 
 
 def _reported(run: Run, report: RunReport) -> list[VolumeBackup]:
