@@ -186,10 +186,12 @@ class Guests:
         """Start the controller again."""
         await self.world.cluster.patch(DEPLOYMENT, "safehold", {"spec": {"replicas": 1}}, OPERATOR)
 
-    async def begin_backup(self, name: str, vm: str, *, level: str = "Filesystem", **consistency: str) -> None:
+    async def begin_backup(
+        self, name: str, vm: str, *, target: str = "shared", level: str = "Filesystem", **consistency: str
+    ) -> None:
         """Create a VMBackup that demands a level of consistency."""
         demand = {"level": level, "freezeTimeout": f"{DEADLINE_SECONDS}s", **consistency}
-        await self.tenant.apply(self.tenant.backup(name, vm, consistency=demand))
+        await self.tenant.apply(self.tenant.backup(name, vm, target, consistency=demand))
 
     async def backed_up(self, name: str, vm: str, *, level: str = "Filesystem", **consistency: str) -> Object:
         """A VMBackup that has ended, well or badly."""

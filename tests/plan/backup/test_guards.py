@@ -122,6 +122,32 @@ def test_a_failed_snapshot_ends_the_run_though_the_guest_is_frozen() -> None:
     assert status.failure.reason == Reason.SNAPSHOT_FAILED
 
 
+@pytest.mark.parametrize("fate", [None, {"uid": "another"}, {"migrating": True}, {"running": False}])
+def test_what_becomes_of_the_vm_after_the_cut_does_not_matter(fate: dict[str, Any] | None) -> None:
+    """Deleted, made anew, migrated or stopped: the worker reads what was cut, and it is the point."""
+    world = World(new_backup())
+    advance(world, "Preparing")
+    for _ in range(20):
+        machine = None if fate is None else replace(world.machine(), **fate)
+        decision = decide(world.backup, replace(world.facts(), machine=machine))
+        world.backup = with_status(world.backup, decision)
+        for step in decision.steps:
+            world.carry_out(step)
+        world.look()
+    assert (world.backup.status.failure, world.backup.status.restore_point) == (None, "point-1")
+
+
+@pytest.mark.parametrize("fate", [None, {"uid": "another"}])
+def test_a_vm_that_is_deleted_before_the_cut_has_no_point(fate: dict[str, Any] | None) -> None:
+    """Also one that was made anew under its name meanwhile: it is another VM."""
+    world = World(new_backup())
+    advance(world, "Snapshotting")
+    machine = None if fate is None else replace(world.machine(), **fate)
+    failure = decide(world.backup, replace(world.facts(), machine=machine)).status.failure
+    assert failure is not None
+    assert failure.reason == Reason.VM_NOT_FOUND
+
+
 @pytest.mark.parametrize(("minutes", "fails"), [(31, False), (61, True)])
 def test_a_worker_that_never_starts_ends_the_run(minutes: int, fails: bool) -> None:
     """A pod that no node takes is waited for as long as snapshot and volumes may need, and its sentence is told."""
