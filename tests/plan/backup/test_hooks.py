@@ -1,6 +1,7 @@
 """Application hooks around a capture: which runs when, and what a run makes of how they end."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,12 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.plan.backup.course import advance, decide
+from tests.plan.backup.fallback_world import FallbackWorld
 from tests.plan.backup.killed_runs import Killed, deleted, nothing_is_left, reconcile
 from tests.plan.backup.objects import new_backup
+from tests.plan.backup.pull import objects as pulled
 from tests.plan.backup.world import World
 
 from safehold.api import VMBackup
 from safehold.api.hooks import HookResult
+from safehold.plan.backup.facts import HookFacts, HookOutcome
+from safehold.plan.backup.pull.steps import StartPull
+from safehold.plan.backup.steps import StartHook
 from safehold.plan.conditions import READY, is_finished, is_true
 from safehold.reasons import Reason
 
@@ -147,3 +153,34 @@ def test_what_was_held_is_released_when_a_run_is_cancelled(deaths: frozenset[int
         assert world.story.index("resume") > world.story.index("hold")
         assert ("Post", "resume", True) in told(world)
     nothing_is_left(world)
+
+
+def test_hooks_also_stand_around_a_cut_of_our_own() -> None:
+    """When KubeVirt gives its snapshot up, the ones after wait for the snapshots that take its place."""
+    world = FallbackWorld(backup_with([hook("hold")], [hook("resume")]))
+    advance(world, "Preparing")
+    assert world.story == ["hold", "resume"]
+    assert told(world) == [("Pre", "hold", True), ("Post", "resume", True)]
+    assert all(volume.physical for volume in world.volumes)
+
+
+def test_hooks_also_stand_around_a_backup_of_kubevirts() -> None:
+    """It is asked for after the ones before, and judged after the others; a snapshot instead has all of them again."""
+    backup = pulled.pulling(hooks={"pre": [hook("hold")], "post": [hook("resume")]})
+    backup = pulled.after(backup, pulled.decide(backup, pulled.facts()))
+    held = pulled.decide(backup, pulled.facts())
+    assert [type(step) for step in held.steps] == [StartHook]
+    backup = pulled.after(backup, held)
+    success = HookOutcome(succeeded=True, exit_code=0, millis=5, message="")
+    ended = (HookFacts(phase="Pre", name="hold", outcome=success),)
+    for _ in range(2):
+        asked = pulled.decide(backup, pulled.facts(hooks=ended))
+        backup = pulled.after(backup, asked)
+    assert any(isinstance(step, StartPull) for step in asked.steps)
+    ready = replace(pulled.READY, backup=pulled.served(pulled.name_of(backup)))
+    resumed = pulled.decide(backup, pulled.facts(ready, hooks=ended))
+    assert [step.hook.name for step in resumed.steps if isinstance(step, StartHook)] == ["resume"]
+    backup = pulled.after(backup, resumed)
+    broken = replace(pulled.READY, backup=pulled.served(pulled.name_of(backup), state="Failed"))
+    instead = pulled.decide(backup, pulled.facts(broken, hooks=ended))
+    assert {(result.name, result.start_time) for result in instead.status.hooks} == {("hold", None), ("resume", None)}
