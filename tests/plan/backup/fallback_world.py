@@ -109,6 +109,7 @@ class FallbackWorld(World):
         if not isinstance(step, steps.TakeVolumeSnapshots):
             super().carry_out(step)
             return
+        self.story.append("cut")
         assert self.backup.status.fallback, "what is cut must be recorded before the first write"
         for snapshot in step.snapshots:
             volume = next(volume for volume in self.volumes if f"vm-{volume.name}" == snapshot.claim)
