@@ -1,5 +1,6 @@
 """The set of touched chunks."""
 
+import re
 import tracemalloc
 from itertools import pairwise
 
@@ -31,6 +32,16 @@ def test_holds_the_chunks_that_extents_touch(size_bytes: int, ranges: list[tuple
     covered = [byte for extent in touched.extents() for byte in range(extent.offset, extent.end)]
     assert covered == [byte for byte in range(size_bytes) if byte // CHUNK in expected]
     assert touched.size_bytes == len(covered)
+
+
+@given(st.lists(st.tuples(st.integers(0, 1_000_000), st.integers(1, 200_000)), max_size=5))
+def test_long_runs_are_not_broken_where_the_bits_are_searched_in_pieces(ranges: list[tuple[int, int]]) -> None:
+    """A disk of a million chunks of one byte: each run is told once, from its beginning to its end."""
+    touched, expected = TouchedChunks(1_200_000, 1), bytearray(1_200_000)
+    for offset, length in ranges:
+        touched.add(Extent(offset, length))
+        expected[offset : offset + length] = b"\1" * length
+    assert list(touched.runs()) == [match.span() for match in re.finditer(b"\1+", expected)]
 
 
 @pytest.mark.parametrize("everything", [True, False], ids=["all of it", "a little"])

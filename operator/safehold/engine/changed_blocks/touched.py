@@ -14,6 +14,8 @@ def _runs_of_bits(byte: int) -> list[tuple[int, int]]:
 _RUNS_OF_BYTES = re.compile(rb"\xff+|[^\x00\xff]", re.DOTALL)
 _RUNS_OF_BITS = [_runs_of_bits(byte) for byte in range(256)]
 _FULL = memoryview(b"\xff" * 65536)
+_PAGE_BYTES = 4096
+"""Pages of the bits where nothing was added are not looked at again: searching 16 MiB takes a quarter of a second."""
 
 
 class TouchedChunks:
@@ -24,11 +26,13 @@ class TouchedChunks:
         self._chunk_bytes = chunk_bytes
         self.slots = -(-size_bytes // chunk_bytes)
         self._bits = bytearray(-(-self.slots // 8))
+        self._pages: set[int] = set()
 
     def add(self, extent: Extent) -> None:
         """Every chunk that the extent touches."""
         first, last = extent.offset // self._chunk_bytes, (extent.end - 1) // self._chunk_bytes
         first_byte, last_byte = first >> 3, last >> 3
+        self._pages.update(range(first_byte // _PAGE_BYTES, last_byte // _PAGE_BYTES + 1))
         head, tail = 0xFF << (first & 7) & 0xFF, 0xFF >> (7 - (last & 7))
         if first_byte == last_byte:
             self._bits[first_byte] |= head & tail
@@ -67,10 +71,14 @@ class TouchedChunks:
         return sum(extent.length for extent in self.extents())
 
     def _pieces(self) -> Iterator[tuple[int, int]]:
-        for match in _RUNS_OF_BYTES.finditer(self._bits):
+        for match in self._matches():
             first = match.start() * 8
             if match.end() - match.start() > 1 or self._bits[match.start()] == 0xFF:
                 yield first, min(match.end() * 8, self.slots)
                 continue
             for start, end in _RUNS_OF_BITS[self._bits[match.start()]]:
                 yield first + start, first + end
+
+    def _matches(self) -> Iterator[re.Match[bytes]]:
+        for page in sorted(self._pages):
+            yield from _RUNS_OF_BYTES.finditer(self._bits, page * _PAGE_BYTES, (page + 1) * _PAGE_BYTES)
