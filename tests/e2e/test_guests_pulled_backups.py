@@ -109,7 +109,7 @@ async def test_guest_that_is_not_tracked_is_scanned(guests: Guests) -> None:
     scanned = await guests.ended("untracked")
     assert_ready(scanned)
     assert _engines(scanned) == {"Scan"}
-    assert "changed blocks are not tracked" in scanned["status"]["pull"]["refusal"]
+    assert "changed blocks are not tracked" in scanned["status"]["volumes"][0]["engineReason"]
     await guests.tenant.apply(guests.tenant.backup("only", "web", changedBlocks={"engines": ["KubeVirt"]}))
     assert_refused(await guests.ended("only"), "EngineNotAvailable", "name another engine behind it")
     await guests.assert_left_alone("web")

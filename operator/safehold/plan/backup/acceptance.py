@@ -8,10 +8,10 @@ from safehold.api.vmbackup import ReachedConsistency
 from safehold.plan.backup.consistency import PARTIAL, judge_demand
 from safehold.plan.backup.facts import CaptureFacts, MachineFacts
 from safehold.plan.backup.run import Decision, Run
-from safehold.plan.backup.steps import CaptureMachine
+from safehold.plan.backup.steps import CaptureMachine, LabelBackup
 from safehold.plan.backup.trust import refuse_capture
 from safehold.plan.conditions import CONSISTENT, set_condition
-from safehold.plan.names import machine_secret_name
+from safehold.plan.names import machine_secret_name, vm_label
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
 
@@ -23,6 +23,11 @@ def keep_machine(run: Run) -> CaptureMachine:
     """Read the manifest; right before a cut, so that a later look can compare it with what was cut."""
     secret = machine_secret_name(run.backup.metadata.name, run.uid)
     return CaptureMachine(namespace=run.namespace, vm=run.backup.spec.vm.name, secret=secret, labels=run.labels)
+
+
+def label_backup(run: Run) -> LabelBackup:
+    """Let later runs of the VM find this one, and what it has verified."""
+    return LabelBackup(namespace=run.namespace, name=run.backup.metadata.name, labels=vm_label(run.backup.spec.vm.name))
 
 
 def refuse_unsaved(machine: MachineFacts) -> Refusal | None:

@@ -2,16 +2,15 @@
 
 from datetime import timedelta
 
-from safehold.plan.backup.acceptance import accept, keep_machine
+from safehold.plan.backup.acceptance import accept, keep_machine, label_backup
 from safehold.plan.backup.consistency import reached
 from safehold.plan.backup.facts import MachineFacts, SnapshotFacts
 from safehold.plan.backup.fallback import begin_fallback, follow_fallback
 from safehold.plan.backup.freezing import obstacle
 from safehold.plan.backup.hooks import after_cut, before_cut, hooks_succeeded
 from safehold.plan.backup.run import Decision, Run
-from safehold.plan.backup.steps import LabelBackup, TakeSnapshot, Thaw
+from safehold.plan.backup.steps import TakeSnapshot, Thaw
 from safehold.plan.backup.trust import refuse_swapped
-from safehold.plan.names import vm_label
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
 
@@ -91,11 +90,8 @@ def _take(run: Run, machine: MachineFacts) -> Decision:
         deadline_seconds=int(run.freeze_limit.total_seconds()),
         labels=run.labels,
     )
-    label = LabelBackup(
-        namespace=run.namespace, name=run.backup.metadata.name, labels=vm_label(run.backup.spec.vm.name)
-    )
     # The manifest is read right before the cut; a later look compares it with what KubeVirt captured.
-    return run.goes_on("Snapshotting", "takes the snapshot", label, keep_machine(run), take)
+    return run.goes_on("Snapshotting", "takes the snapshot", label_backup(run), keep_machine(run), take)
 
 
 def _wait_for(run: Run, hindrance: str) -> Decision:

@@ -24,7 +24,7 @@ from safehold.plan.backup.pull.facts import PullFacts
 from safehold.plan.backup.pull.steps import StartPull
 from safehold.plan.backup.reconcile import after_refused_step
 from safehold.plan.backup.stages import stage_of
-from safehold.plan.backup.steps import CaptureMachine, Delete, TakeSnapshot
+from safehold.plan.backup.steps import CaptureMachine, Delete, LabelBackup, TakeSnapshot
 from safehold.plan.names import pull_name
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
@@ -79,11 +79,12 @@ def test_vm_with_own_state_is_refused_whatever_the_engine() -> None:
 
 
 def test_manifest_is_read_right_before_the_backup_is_asked_for() -> None:
-    """In one look: manifest first, then scratch, token, tracker and backup, incremental to the committed checkpoint."""
+    """In one look, incremental to the committed checkpoint; the run is found by its VM from then on."""
     backup = pulling()
     backup = after(backup, decide(backup, facts()))
     decision = decide(backup, facts())
-    kept, start = decision.steps
+    label, kept, start = decision.steps
+    assert isinstance(label, LabelBackup)
     assert isinstance(kept, CaptureMachine)
     assert isinstance(start, StartPull)
     assert (start.name, start.vm_uid, start.force_full) == (pull_name("db-1", "backup-uid"), "vm-uid", False)
@@ -108,7 +109,7 @@ def test_full_backup_is_asked_for_whenever_the_last_checkpoint_is_in_doubt(track
     backup = pulling()
     backup = after(backup, decide(backup, facts()))
     decision = decide(backup, facts(replace(READY, tracker=replace(TRACKER, **tracker))))
-    start = decision.steps[1]
+    start = decision.steps[-1]
     assert isinstance(start, StartPull)
     assert start.force_full
     assert decision.status.pull is not None
@@ -239,10 +240,10 @@ def test_refused_step_leads_to_a_snapshot() -> None:
     backup = after(backup, decide(backup, facts()))
     decision = decide(backup, facts())
     refusal = Refusal(Reason.FORBIDDEN, "exceeded quota")
-    status = after_refused_step(backup, decision.status, decision.steps[1], refusal)
+    status = after_refused_step(backup, decision.status, decision.steps[-1], refusal)
     assert status.failure is None
     assert status.pull is not None
     assert "exceeded quota" in (status.pull.refusal or "")
-    alone = after_refused_step(pulling("KubeVirt"), decision.status, decision.steps[1], refusal)
+    alone = after_refused_step(pulling("KubeVirt"), decision.status, decision.steps[-1], refusal)
     assert alone.failure is not None
     assert alone.failure.reason == Reason.ENGINE_NOT_AVAILABLE

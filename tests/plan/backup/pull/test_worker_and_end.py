@@ -4,9 +4,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from tests.plan.backup.objects import START
 from tests.plan.backup.pull.objects import READY, TRACKER, after, begun, claim, decide, facts, name_of, served
 
 from safehold.api import VMBackup
+from safehold.plan.backup.changes_facts import ChangesFacts, Verification
 from safehold.plan.backup.cleanup import cleanup
 from safehold.plan.backup.facts import Leftovers
 from safehold.plan.backup.memory_facts import TenantObject
@@ -34,6 +36,18 @@ def test_disk_is_scanned_through_the_backup_only_where_scans_are_allowed(
     (start,) = decide(backup, facts(pull)).steps
     assert isinstance(start, StartBackup)
     assert {volume.may_scan for volume in start.run.volumes} == {may_scan}
+
+
+@pytest.mark.parametrize(("days", "due"), [(6, False), (7, True)])
+def test_whole_disk_is_read_too_when_a_verification_is_due(days: int, due: bool) -> None:
+    """Through the same backup; and the term goes on from what earlier runs found."""
+    backup, pull = accepted()
+    known = Verification(verified=START - timedelta(days=days), distrusted=False)
+    decision = decide(backup, facts(pull, changes=ChangesFacts(verifications={"claim-data": known})))
+    (start,) = decision.steps
+    assert isinstance(start, StartBackup)
+    assert {volume.name: volume.verify for volume in start.run.volumes} == {"data": due, "logs": False}
+    assert decision.status.volumes[0].verified_time == known.verified
 
 
 def test_worker_pulls_and_mounts_nothing() -> None:

@@ -6,7 +6,7 @@ Whatever goes wrong before a byte is moved, a snapshot takes its place, with the
 from datetime import timedelta
 
 from safehold.api.vmbackup import PullCapture, ReachedConsistency, ReachedLevel
-from safehold.plan.backup.acceptance import accept, keep_machine
+from safehold.plan.backup.acceptance import accept, keep_machine, label_backup
 from safehold.plan.backup.consistency import application_level
 from safehold.plan.backup.facts import FreezeFacts, MachineFacts
 from safehold.plan.backup.holds import volume_status
@@ -92,7 +92,7 @@ def _ask(run: Run, machine: MachineFacts, facts: PullFacts, instance: InstanceFa
     full = full_reason(facts.tracker, instance_uid=instance.uid, disks=disks)
     pull = _pull(run, instance_uid=instance.uid, full_reason=full)
     # The manifest is read right before the cut, as for a snapshot.
-    steps = keep_machine(run), _start(run, machine, pull, force_full=full is not None)
+    steps = label_backup(run), keep_machine(run), _start(run, machine, pull, force_full=full is not None)
     return run.goes_on("Snapshotting", "asks KubeVirt for a backup of the running VM", *steps, pull=pull)
 
 
