@@ -96,6 +96,15 @@ class Guests:
             lambda found: (found["status"].get("fsFreezeStatus") == "frozen") is holds,
         )
 
+    async def begun(self, vm: str, *, disks: int) -> None:
+        """Wait until the guest has written to so many of its disks at all: before that a freeze proves nothing."""
+
+        async def silent() -> list[str]:
+            written = guest_counters(self.state, NAMESPACE, vm)
+            return [] if len(written) >= disks else [f"{disks - len(written)} of {vm}"]
+
+        await _until_none(silent, "disks that were never written", seconds=60)
+
     async def writes(self, vm: str) -> None:
         """Wait until every disk's counter has gone on: nothing keeps the guest from writing."""
         before = guest_counters(self.state, NAMESPACE, vm)
