@@ -42,7 +42,7 @@ vectors: setup ## make the test vectors of the repository's format again
 test: setup system lint types layers ## every check and every test
 	@hack/run-tests.sh
 
-soak: setup ## heavy rounds: many backups and restores under load, and Ceph as the store (root)
+soak: setup ## heavy rounds: backups and restores of busy guests (ROUNDS=100), and Ceph as the store (root)
 	@hack/system-packages.sh radosgw ceph-mon ceph-osd ceph-common
 	@$(BIN)/pytest -m soak
 
