@@ -83,3 +83,16 @@ async def test_the_container_goes_on(node: Node) -> None:
     await kubectl(node, "exec", "p", "--", "sh", "-c", "echo secret; exit 1")
     await kubectl(node, "delete", "pod", "p", "--wait=false")
     assert "secret" not in await node.log("p")
+
+
+async def test_a_command_needs_the_right_to_create_as_well(node: Node) -> None:
+    """A WebSocket begins with a GET, and the right to that alone runs nothing, as since Kubernetes 1.35."""
+    await running(node)
+    await kubectl(node, "create", "role", "looker", "--verb=get", "--resource=pods,pods/exec")
+    await kubectl(node, "create", "rolebinding", "looker", "--role=looker", "--user=anna")
+    code, _, err = await kubectl(node, "--as=anna", "exec", "p", "--", "true")
+    assert code != 0
+    assert 'User "anna" cannot create resource "pods/exec"' in err
+    await kubectl(node, "create", "role", "runner", "--verb=create", "--resource=pods/exec")
+    await kubectl(node, "create", "rolebinding", "runner", "--role=runner", "--user=anna")
+    assert await kubectl(node, "--as=anna", "exec", "p", "--", "true") == (0, "", "")
