@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safehold.engine import names
 from safehold.engine.chunks import compress, decompress
 from safehold.engine.contents import FinishedPack, read_contents
-from safehold.engine.frames import Frame, FrameKind, chunks_of
+from safehold.engine.frames import Frame, FrameKind, chunks_of, open_frame
 from safehold.engine.lanes import MOST_LANES, LaneCount, UploadLanes
 from safehold.engine.packs import PackWriter, RunPacks
-from safehold.engine.sealing import HEADER_BYTES
+from safehold.engine.parts import PartSupply
+from safehold.engine.sealing import HEADER_BYTES, ObjectType, object_cipher
 from safehold.errors import IntegrityError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -82,6 +84,50 @@ def test_a_body_of_another_length_is_damage(claimed: int) -> None:
     """Neither what is missing nor what is too much is made up for."""
     with pytest.raises(IntegrityError, match="another length"):
         decompress(compress(bytes(1_000_000)), memoryview(bytearray(claimed)), "pack")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_pack_is_sent_in_parts_of_one_size(laboratory: Laboratory, faulty: type[FaultyStore], seed: int) -> None:
+    """Frames begin and end anywhere in parts, and are larger than one: each opens in what the store has joined."""
+    generator = random.Random(seed)  # noqa: S311 - the same in every run
+    geometry, keys = laboratory.geometry, laboratory.domain().keys
+    frames = [frame_of(n, generator.randbytes(generator.randrange(1, 3 * geometry.part_bytes))) for n in range(40)]
+    store = faulty(laboratory.store)
+    with UploadLanes() as lanes:
+        writer = PackWriter(store, "target", keys.current, lanes, geometry)
+        for frame in frames:
+            writer.append(frame)
+        writer.close_pack()
+        finished = writer.uploaded(wait=True)
+    parts: dict[str, list[tuple[int, int]]] = {}
+    for name, body in store.bodies:
+        pack, _, number = name.partition("#")
+        parts.setdefault(pack, []).append((int(number or 1), len(body)))
+    for sent in parts.values():
+        *full, last = [length for _, length in sorted(sent)]
+        assert set(full) <= {geometry.part_bytes}
+        assert 0 < last <= geometry.part_bytes
+    rest = iter(frames)
+    for pack in finished:
+        cipher = object_cipher(keys.current.data_key, ObjectType.PACK, pack.id)
+        content = laboratory.store.objects[names.pack("target", pack.id)]
+        for chunk in pack.chunks:
+            sealed = content[chunk.offset : chunk.offset + chunk.stored_bytes]
+            assert open_frame(cipher, chunk.frame, FrameKind.CHUNKS, sealed, "pack") == next(rest).plain
+    assert next(rest, None) is None
+
+
+def test_the_memory_of_parts_that_were_sent_is_used_again() -> None:
+    """A pack of any size takes as many parts as are under way, and none shows what was in it before."""
+    supply = PartSupply(8)
+    first = supply.fresh()
+    assert bytes(first.take(memoryview(b"0123456789"))) == b"89"
+    body = first.body()
+    supply.give_back(first)
+    again, other = supply.fresh(), supply.fresh()
+    assert (again is first, other is first, again.room) == (True, False, 8)
+    assert bytes(again.take(memoryview(b"abc"))) == b""
+    assert again.body() is body == b"abc"
 
 
 @pytest.mark.parametrize(("count", "packs"), [(0, 0), (1, 1), (7, 1), (8, 1), (9, 2), (40, 5)])

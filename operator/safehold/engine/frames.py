@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from safehold.engine.chunks import ID_BYTES, Bytes, compress, decompress
-from safehold.engine.sealing import MAGIC, VERSION, nonce
+from safehold.engine.sealing import MAGIC, TAG_BYTES, VERSION, nonce
 from safehold.errors import IntegrityError
 
 _ASSOCIATED = struct.Struct(">8sHH")
@@ -43,6 +43,15 @@ class Frame:
     def sealed(self, cipher: AESGCM, number: int) -> bytes:
         """The frame as it is stored, as a pack's n-th."""
         return cipher.encrypt(nonce(number), self.plain, associated_data(self.kind))
+
+    def seal_into(self, place: memoryview, cipher: AESGCM, number: int) -> None:
+        """The same, written to a place of `stored_bytes`."""
+        cipher.encrypt_into(nonce(number), self.plain, associated_data(self.kind), place)
+
+    @property
+    def stored_bytes(self) -> int:
+        """What it takes in a pack."""
+        return len(self.plain) + TAG_BYTES
 
 
 def associated_data(kind: FrameKind) -> bytes:

@@ -12,7 +12,8 @@ from safehold.engine.frames import Frame
 from safehold.engine.geometry import Geometry
 from safehold.engine.keys import KeySet
 from safehold.engine.lanes import UploadLanes
-from safehold.engine.sealing import TAG_BYTES, Header, ObjectType, new_salt, object_cipher
+from safehold.engine.parts import Part, PartSupply
+from safehold.engine.sealing import Header, ObjectType, new_salt, object_cipher
 from safehold.engine.store.base import ObjectStore, PartialUpload
 
 
@@ -20,10 +21,11 @@ from safehold.engine.store.base import ObjectStore, PartialUpload
 class _OpenPack:
     id: bytes
     cipher: AESGCM
-    buffer: bytearray
+    part: Part
+    """The one that fills; those before are under way."""
     contents: Contents = field(default_factory=Contents)
     upload: PartialUpload | None = None
-    parts: "list[Future[None]]" = field(default_factory=list)
+    sent: "list[Future[None]]" = field(default_factory=list)
 
 
 class PackWriter:
@@ -35,6 +37,7 @@ class PackWriter:
         self._key_set = key_set
         self._lanes = lanes
         self._geometry = geometry
+        self._supply = PartSupply(geometry.part_bytes)
         self._open: _OpenPack | None = None
         self._closing: deque[tuple[FinishedPack, Future[None], PartialUpload | None]] = deque()
 
@@ -46,14 +49,15 @@ class PackWriter:
     def append(self, frame: Frame) -> int:
         """Seal a frame into the open pack; returns the bytes that it takes there."""
         pack = self._open or self._begin()
-        sealed = frame.sealed(pack.cipher, pack.contents.frames)
-        pack.contents.add(frame, len(sealed))
-        pack.buffer += sealed
+        size_bytes = frame.stored_bytes
+        if size_bytes <= pack.part.room:
+            frame.seal_into(pack.part.claim(size_bytes), pack.cipher, pack.contents.frames)
+        else:
+            self._write(pack, frame.sealed(pack.cipher, pack.contents.frames))
+        pack.contents.add(frame, size_bytes)
         if pack.contents.end >= self._geometry.pack_bytes:
             self.close_pack()
-        else:
-            self._send_full_parts(pack)
-        return len(sealed)
+        return size_bytes
 
     def close_pack(self) -> None:
         """End the open pack, if there is one; its upload goes on in the lanes."""
@@ -62,17 +66,13 @@ class PackWriter:
             return
         table = pack.contents.frame().sealed(pack.cipher, pack.contents.frames)
         before = pack.contents.end + len(table)
-        pack.buffer += table
-        pack.buffer += trailer(pack.contents.frames, len(table), before)
+        self._write(pack, table + trailer(pack.contents.frames, len(table), before))
         finished = FinishedPack(pack.id, self._key_set.id, before + TRAILER_BYTES, pack.contents.chunks)
-        if pack.upload is None and len(pack.buffer) <= self._geometry.part_bytes:
-            future = self._lanes.put(self._store, names.pack(self._scope, pack.id), pack.buffer)
+        if pack.upload is None:
+            future = self._lanes.put(self._store, names.pack(self._scope, pack.id), pack.part.body())
         else:
-            self._send_full_parts(pack)
-            if pack.buffer:
-                self._send_part(pack, pack.buffer)
-            assert pack.upload is not None
-            future = self._lanes.complete(pack.upload, pack.parts)
+            self._send_part(pack.upload, pack)
+            future = self._lanes.complete(pack.upload, pack.sent)
         self._closing.append((finished, future, pack.upload))
 
     def uploaded(self, *, wait: bool = False) -> list[FinishedPack]:
@@ -100,22 +100,32 @@ class PackWriter:
         salt = new_salt()
         header = Header(type=ObjectType.PACK, key_set=self._key_set.id, salt=salt)
         cipher = object_cipher(self._key_set.data_key, ObjectType.PACK, salt)
-        self._open = _OpenPack(salt, cipher, bytearray(header.pack()))
+        self._open = _OpenPack(salt, cipher, self._supply.fresh())
+        self._write(self._open, header.pack())
         return self._open
 
-    def _send_full_parts(self, pack: _OpenPack) -> None:
-        # All parts but the last have the same size: some stores insist on it.
-        size = self._geometry.part_bytes
-        while len(pack.buffer) > size:
-            rest = pack.buffer[size:]
-            del pack.buffer[size:]
-            self._send_part(pack, pack.buffer)
-            pack.buffer = rest
+    def _write(self, pack: _OpenPack, content: bytes) -> None:
+        rest = pack.part.take(memoryview(content))
+        while rest:
+            self._send_full_part(pack)
+            rest = pack.part.take(rest)
 
-    def _send_part(self, pack: _OpenPack, body: bytearray) -> None:
+    def _send_full_part(self, pack: _OpenPack) -> None:
+        # All parts but the last have the same size: some stores insist on it.
         if pack.upload is None:
             pack.upload = self._store.start_upload(names.pack(self._scope, pack.id))
-        pack.parts.append(self._lanes.put_part(pack.upload, len(pack.parts) + 1, body))
+        full = pack.part
+
+        def give_back(_: "Future[None]") -> None:
+            self._supply.give_back(full)
+
+        self._send_part(pack.upload, pack).add_done_callback(give_back)
+        pack.part = self._supply.fresh()
+
+    def _send_part(self, upload: PartialUpload, pack: _OpenPack) -> "Future[None]":
+        future = self._lanes.put_part(upload, len(pack.sent) + 1, pack.part.body())
+        pack.sent.append(future)
+        return future
 
 
 class RunPacks:
@@ -137,7 +147,7 @@ class RunPacks:
 
     def add_node(self, frame: Frame) -> int:
         """Take a new map node; returns the bytes that it takes in its pack."""
-        stored = len(frame.plain) + TAG_BYTES
+        stored = frame.stored_bytes
         self._kept.append(frame)
         self._kept_bytes += stored
         if self._nodes.is_open or self._kept_bytes > self._few_bytes:
