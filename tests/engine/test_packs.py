@@ -101,8 +101,8 @@ def test_a_pack_is_sent_in_parts_of_one_size(laboratory: Laboratory, faulty: typ
         finished = writer.uploaded(wait=True)
     parts: dict[str, list[tuple[int, int]]] = {}
     for name, body in store.bodies:
-        pack, _, number = name.partition("#")
-        parts.setdefault(pack, []).append((int(number or 1), len(body)))
+        sent_as, _, number = name.partition("#")
+        parts.setdefault(sent_as, []).append((int(number or 1), len(body)))
     for sent in parts.values():
         *full, last = [length for _, length in sorted(sent)]
         assert set(full) <= {geometry.part_bytes}
