@@ -89,3 +89,19 @@ def test_the_report_has_a_line_per_row_and_program_and_warns_of_load() -> None:
     assert "| full | safehold | 2.00 / 3.00 | 4.00 | 2.00 | 0.00 | 20% | 0 | 1.00 | 3 |" in page
     assert "**The machine was busy:** in 1 of 2 runs" in page
     assert "| kernel | 6 |" in page
+
+
+@pytest.mark.parametrize(("large", "met"), [(2.6, True), (2.7, False)])
+def test_told_changes_take_the_same_time_on_disks_of_any_size(large: float, met: bool) -> None:
+    """1 TiB takes at most 1.3 times as long as 6 GiB, in seconds and in CPU seconds, each on its own."""
+    runs = [a_run("told-6GiB-runs", "safehold", 2.0, cpu=1.0), a_run("told-1TiB-runs", "safehold", large, cpu=1.4)]
+    found = {each.what.rpartition(": ")[2]: each.met for each in verdicts(Results(runs)) if "runs" in each.what}
+    assert found == {"seconds": met, "CPU seconds": False}
+
+
+@pytest.mark.parametrize(("delta", "met"), [(0.9, True), (1.1, False)])
+def test_a_told_delta_restore_is_compared_with_a_full_one(delta: float, met: bool) -> None:
+    """At least ten times as fast."""
+    runs = [a_run("told-restore-full", "safehold", 10.0), a_run("told-restore-delta", "safehold", delta)]
+    (verdict,) = [each for each in verdicts(Results(runs)) if each.what.startswith("Delta restore, told")]
+    assert verdict.met is met
