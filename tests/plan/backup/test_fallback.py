@@ -10,7 +10,6 @@ from tests.plan.backup.course import advance, decide
 from tests.plan.backup.fallback_world import CLASS, DEADLINE, FallbackWorld, demanding
 from tests.plan.backup.killed_runs import deleted, nothing_is_left, run
 from tests.plan.backup.objects import START
-from tests.plan.backup.test_hooks import backup_with, hook
 from tests.plan.backup.world import World
 
 from safehold.api.vmbackup import VMBackupStatus
@@ -99,16 +98,6 @@ def test_the_default_class_of_the_driver_is_chosen() -> None:
     recorded = ended(world).fallback
     assert recorded is not None
     assert {volume.class_name for volume in recorded.volumes} == {"best"}
-
-
-def test_hooks_stand_around_a_fallback_too() -> None:
-    """What was held before KubeVirt's try is released right after our own cut, not after the transfer."""
-    world = FallbackWorld(backup_with([hook("hold")], [hook("resume")]))
-    advance(world, "Preparing")
-    assert world.story == ["hold", "cut", "resume"]
-    found = world.backup.status.consistency
-    assert found is not None
-    assert found.reached == "Crash"
 
 
 def given_up(world: FallbackWorld) -> FallbackWorld:

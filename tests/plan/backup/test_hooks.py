@@ -159,7 +159,7 @@ def test_hooks_also_stand_around_a_cut_of_our_own() -> None:
     """When KubeVirt gives its snapshot up, the ones after wait for the snapshots that take its place."""
     world = FallbackWorld(backup_with([hook("hold")], [hook("resume")]))
     advance(world, "Preparing")
-    assert world.story == ["hold", "resume"]
+    assert world.story == ["hold", "cut", "resume"]
     assert told(world) == [("Pre", "hold", True), ("Post", "resume", True)]
     assert all(volume.physical for volume in world.volumes)
 
