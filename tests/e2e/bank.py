@@ -82,6 +82,7 @@ async def assert_backup_restores(guests: Guests, vm: str, number: int) -> Object
     assert found.faults == [], f"round {number}: {found}"
     # One more than was acknowledged last: its commit was on the disk when the lock was taken.
     assert before <= found.transfers <= after + 1
+    await goes_on(guests, vm, 1)
     await remove(guests, copy)
     cluster = guests.world.cluster
     await cluster.delete(VM_RESTORE, restore, NAMESPACE)
