@@ -43,8 +43,6 @@ def follow_fallback(run: Run, machine: MachineFacts, fallback: FallbackCapture) 
         return run.goes_on("Snapshotting", "cuts the volumes without KubeVirt", keep_machine(run), take)
     if snapshot.succeeded and (hook := after_cut(run)):
         return hook
-    if snapshot.succeeded and (hook := after_cut(run)):
-        return hook
     if not snapshot.ready:
         return run.waits("Snapshotting", f"waits for the volume snapshots: {snapshot.error}".rstrip(": "))
     offline = fallback.offline and not (machine.running or machine.crashed)
