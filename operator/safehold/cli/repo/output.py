@@ -10,7 +10,12 @@ from pydantic.alias_generators import to_camel
 from rich import box
 from rich.console import Console
 from rich.filesize import decimal
+from rich.measure import Measurement
 from rich.table import Table
+
+_LONG_LINE = 160
+"""Columns up to which a terminal may break a line itself."""
+_ENDLESS = 10_000
 
 
 def document_of(value: object) -> dict[str, Any]:
@@ -31,13 +36,21 @@ def show_json(document: object) -> None:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; columns whose title ends with a space are of numbers."""
+    """A table; columns whose title ends with a space are of numbers.
+
+    A line stays a line where it is piped, or not much too long: names that are cut in two can be neither found nor
+    copied. Sentences are wrapped on a terminal.
+    """
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(column.strip(), justify="right" if column.endswith(" ") else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    wanted = Measurement.get(console, console.options.update(max_width=_ENDLESS), table).maximum
+    if not console.is_terminal or wanted <= _LONG_LINE:
+        console = Console(width=max(console.width, wanted), height=console.height)
+    console.print(table)
 
 
 def show_facts(title: str, facts: Mapping[str, object]) -> None:
