@@ -38,13 +38,21 @@ class WatchedCipher:
 
     def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes) -> bytes:
         """Seal, and count."""
-        with self._counting:
-            self.seals[self._key, nonce] += 1
+        self._count(nonce)
         return self._cipher.encrypt(nonce, data, associated_data)
+
+    def encrypt_into(self, nonce: bytes, data: bytes, associated_data: bytes, place: memoryview) -> int:
+        """Seal into a place, and count."""
+        self._count(nonce)
+        return self._cipher.encrypt_into(nonce, data, associated_data, place)
 
     def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes) -> bytes:
         """Open."""
         return self._cipher.decrypt(nonce, data, associated_data)
+
+    def _count(self, nonce: bytes) -> None:
+        with self._counting:
+            self.seals[self._key, nonce] += 1
 
 
 @pytest.fixture
