@@ -12,9 +12,9 @@ from time import thread_time
 
 import click
 
-from safehold.engine.chunks import ID_BYTES
-from safehold.engine.frames import Frame, FrameKind
 from safehold.engine.geometry import GIB, KIB, MIB
+from safehold.engine.packing.chunks import ID_BYTES
+from safehold.engine.packing.frames import Frame, FrameKind
 
 _BLOCK_BYTES = 8 * MIB
 _TAG_BYTES = 16

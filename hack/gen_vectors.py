@@ -19,18 +19,18 @@ from unittest.mock import patch
 import zstandard
 
 from safehold.engine import names
-from safehold.engine.backup import back_up
-from safehold.engine.backup_request import BackupRequest, VolumeInput
-from safehold.engine.chunks import chunk_id
+from safehold.engine.backup.request import BackupRequest, VolumeInput
+from safehold.engine.backup.run import back_up
 from safehold.engine.condemned import CondemnedList, condemn
 from safehold.engine.geometry import Geometry
 from safehold.engine.index.folding import fold
-from safehold.engine.keyfile import RepositoryKey, derive
-from safehold.engine.keys import KeySet, wrap
-from safehold.engine.manifest import Manifest, Owner
+from safehold.engine.keys.keyfile import RepositoryKey, derive
+from safehold.engine.keys.rings import KeySet, wrap
+from safehold.engine.keys.sealing import ObjectType, seal_object
 from safehold.engine.names import PointName
+from safehold.engine.packing.chunks import chunk_id
+from safehold.engine.points.manifest import Manifest, Owner
 from safehold.engine.repository import Repository
-from safehold.engine.sealing import ObjectType, seal_object
 from safehold.engine.store.memory import MemoryStore
 
 VECTORS = Path(__file__).parent.parent / "tests" / "engine" / "vectors" / "v1"
@@ -166,8 +166,8 @@ def write(folder: Path) -> None:
         for replaced, by in (
             ("secrets.token_bytes", Stream()),
             ("safehold.engine.plaintext.objects.plain_texts", lambda: TEXTS),
-            ("safehold.engine.backup.monotonic", lambda: 0.0),
-            ("safehold.engine.manifest.__version__", "vectors"),
+            ("safehold.engine.backup.run.monotonic", lambda: 0.0),
+            ("safehold.engine.points.manifest.__version__", "vectors"),
         ):
             stack.enter_context(patch(replaced, by))
         past = history(Path(stack.enter_context(tempfile.TemporaryDirectory())), Stream())

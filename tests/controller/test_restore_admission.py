@@ -10,7 +10,7 @@ from tests.controller.conftest import OPERATOR_NAMESPACE, SHOP, define, served
 from safehold.api import VMRestore
 from safehold.controller.memo import Operator
 from safehold.controller.restores import RestoreReconciler
-from safehold.engine.keyfile import RepositoryKey
+from safehold.engine.keys.keyfile import RepositoryKey
 from safehold.kube.client import Manifest
 from safehold.kube.kinds import (
     CLAIM,

@@ -7,7 +7,7 @@ from tests.e2e.namespace import Tenant
 from tests.e2e.verdicts import assert_ready, assert_refused
 from tests.e2e.world import OPERATOR, SHARED, World
 
-from safehold.engine.keyfile import RepositoryKey
+from safehold.engine.keys.keyfile import RepositoryKey
 from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import JOB, SECRET
 from sandbox.demo.kubectl import condition, is_ready

@@ -13,7 +13,7 @@ from tests.e2e.kinds import CLUSTER_BACKUP_TARGET
 from tests.e2e.namespace import Tenant
 from tests.e2e.recorder import Recorder
 
-from safehold.engine.keyfile import RepositoryKey
+from safehold.engine.keys.keyfile import RepositoryKey
 from sandbox.cluster.client import Cluster, Object
 from sandbox.cluster.kinds import DEPLOYMENT, NAMESPACE, POD, Kind
 from sandbox.cluster.waiting import wait_until, wait_until_gone

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from safehold.engine.backup import back_up
-from safehold.engine.backup_request import BackupRequest, VolumeInput
+from safehold.engine.backup.request import BackupRequest, VolumeInput
+from safehold.engine.backup.run import back_up
 from safehold.engine.changed_blocks.port import ChangeSource
 from safehold.engine.geometry import Geometry
-from safehold.engine.keyfile import RepositoryKey
-from safehold.engine.manifest import Manifest, Owner
+from safehold.engine.keys.keyfile import RepositoryKey
+from safehold.engine.points.manifest import Manifest, Owner
 from safehold.engine.repository import Domain, Repository
 from safehold.engine.restore import fill
 from safehold.engine.store.base import Body, ObjectEntry, ObjectStore, PartialUpload, UnfinishedUpload

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from safehold.engine.chunks import chunk_id
-from safehold.engine.comparing import verify
+from safehold.engine.disks.comparing import verify
 from safehold.engine.names import PointName
+from safehold.engine.packing.chunks import chunk_id
 from safehold.engine.restore import fill
 from safehold.errors import IntegrityError, KeyMaterialError, PointError, SafeholdError, UsageError, VolumeError
 from safehold.reasons import Reason

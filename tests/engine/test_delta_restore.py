@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from safehold.engine.changed_blocks.touched import TouchedChunks
-from safehold.engine.comparing import differences
-from safehold.engine.manifest import Manifest
+from safehold.engine.disks.comparing import differences
+from safehold.engine.disks.targets import TargetVolume
+from safehold.engine.disks.volumes import Extent
+from safehold.engine.points.manifest import Manifest
 from safehold.engine.restore import Restored, complete, fill
-from safehold.engine.targets import TargetVolume
-from safehold.engine.volumes import Extent
 from safehold.errors import InterruptedRunError, StoreUnavailableError, VolumeError
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safehold.engine.documents import read_documents, read_first_document, seal_documents
-from safehold.engine.keys import KeyRing, KeySet
-from safehold.engine.sealing import ObjectType
+from safehold.engine.keys.rings import KeyRing, KeySet
+from safehold.engine.keys.sealing import ObjectType
+from safehold.engine.points.documents import read_documents, read_first_document, seal_documents
 from safehold.engine.store.memory import MemoryStore
 from safehold.errors import IntegrityError, ObjectMissingError
 

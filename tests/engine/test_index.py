@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from safehold.engine.contents import FinishedPack, PackedChunk
 from safehold.engine.index.folding import fold
 from safehold.engine.index.lookup import MOST_SEGMENTS, Index
+from safehold.engine.packing.contents import FinishedPack, PackedChunk
 from safehold.errors import IntegrityError, KeyMaterialError, StoreUnavailableError, VolumeError
 
 if TYPE_CHECKING:

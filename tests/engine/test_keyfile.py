@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from safehold.engine.keyfile import RepositoryKey, read_key_file, write_key_file
+from safehold.engine.keys.keyfile import RepositoryKey, read_key_file, write_key_file
 from safehold.errors import KeyMaterialError, UsageError
 from safehold.reasons import Reason
 

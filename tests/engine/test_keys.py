@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safehold.engine.keyfile import RepositoryKey
-from safehold.engine.keys import KeyRing, KeySet, find_key_ring, find_or_create_key_ring, wrap
+from safehold.engine.keys.keyfile import RepositoryKey
+from safehold.engine.keys.rings import KeyRing, KeySet, find_key_ring, find_or_create_key_ring, wrap
 from safehold.engine.store.base import ObjectEntry
 from safehold.engine.store.memory import MemoryStore
 from safehold.errors import IntegrityError, KeyMaterialError, UnknownFormatError

@@ -13,7 +13,7 @@ import pytest
 
 from bench.generated_index import GeneratedIndex
 from safehold.engine.geometry import FORMAT_1, MIB
-from safehold.engine.keyfile import write_key_file
+from safehold.engine.keys.keyfile import write_key_file
 from safehold.engine.store.s3 import S3Place, S3Store
 
 if TYPE_CHECKING:

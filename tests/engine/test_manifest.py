@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from safehold.engine.documents import seal_documents
+from safehold.engine.keys.sealing import ObjectType
 from safehold.engine.names import PointName
-from safehold.engine.sealing import ObjectType
+from safehold.engine.points.documents import seal_documents
 from safehold.errors import IntegrityError
 
 if TYPE_CHECKING:

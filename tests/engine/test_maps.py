@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safehold.engine.chunks import ID_BYTES, ZERO_ID
 from safehold.engine.geometry import FORMAT_1, GIB, MIB
-from safehold.engine.maps import MapBuilder, MapCursor, MapReader, VolumeMap, levels_of
+from safehold.engine.maps.tree import MapBuilder, MapCursor, MapReader, VolumeMap, levels_of
+from safehold.engine.packing.chunks import ID_BYTES, ZERO_ID
 from safehold.errors import IntegrityError
 
 FANOUT = 4

@@ -59,7 +59,7 @@ class WatchedCipher:
 def seals(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[bytes, bytes]]:
     """How often each pair of key and nonce has sealed, from now on."""
     monkeypatch.setattr(WatchedCipher, "seals", Counter())
-    monkeypatch.setattr("safehold.engine.sealing.AESGCM", WatchedCipher)
+    monkeypatch.setattr("safehold.engine.keys.sealing.AESGCM", WatchedCipher)
     return WatchedCipher.seals
 
 

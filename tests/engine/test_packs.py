@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safehold.engine import names
-from safehold.engine.chunks import compress, decompress
-from safehold.engine.contents import FinishedPack, read_contents
-from safehold.engine.frames import Frame, FrameKind, chunks_of, open_frame
-from safehold.engine.lanes import MOST_LANES, LaneCount, UploadLanes
-from safehold.engine.packs import PackWriter, RunPacks
-from safehold.engine.parts import PartSupply
-from safehold.engine.sealing import HEADER_BYTES, ObjectType, object_cipher
+from safehold.engine.backup.lanes import MOST_LANES, LaneCount, UploadLanes
+from safehold.engine.keys.sealing import HEADER_BYTES, ObjectType, object_cipher
+from safehold.engine.packing.chunks import compress, decompress
+from safehold.engine.packing.contents import FinishedPack, read_contents
+from safehold.engine.packing.frames import Frame, FrameKind, chunks_of, open_frame
+from safehold.engine.packing.packs import PackWriter, RunPacks
+from safehold.engine.packing.parts import PartSupply
 from safehold.errors import IntegrityError, StoreUnavailableError
 
 if TYPE_CHECKING:

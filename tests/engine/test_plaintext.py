@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from safehold.engine import names
-from safehold.engine.keyfile import RepositoryKey
+from safehold.engine.keys.keyfile import RepositoryKey
 from safehold.engine.plaintext.objects import check_texts, lay_out_texts, plain_texts
 from safehold.engine.repository import Repository
 from safehold.engine.store.memory import MemoryStore

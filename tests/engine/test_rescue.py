@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from safehold.engine import names
-from safehold.engine.keyfile import RepositoryKey, write_key_file
-from safehold.engine.keys import wrap
+from safehold.engine.keys.keyfile import RepositoryKey, write_key_file
+from safehold.engine.keys.rings import wrap
 from safehold.engine.plaintext.objects import plain_texts
 from safehold.engine.store.s3 import S3Place, S3Store
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Laboratory
 
-    from safehold.engine.manifest import Manifest
+    from safehold.engine.points.manifest import Manifest
     from sandbox.objectstore.server import ObjectStore as SandboxStore
 
 CHUNK = 512

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safehold.engine.sealing import (
+from safehold.engine.keys.sealing import (
     HEADER_BYTES,
     Header,
     ObjectType,

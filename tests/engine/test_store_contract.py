@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from safehold.engine.backup import back_up
-from safehold.engine.backup_request import BackupRequest, VolumeInput
-from safehold.engine.keyfile import RepositoryKey
-from safehold.engine.manifest import Owner
+from safehold.engine.backup.request import BackupRequest, VolumeInput
+from safehold.engine.backup.run import back_up
+from safehold.engine.keys.keyfile import RepositoryKey
 from safehold.engine.names import PointName
+from safehold.engine.points.manifest import Owner
 from safehold.engine.repository import Repository, prove_access, wait_for_others
 from safehold.engine.restore import fill
 from safehold.engine.store.base import ObjectStore

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from safehold.engine.keyfile import RepositoryKey
+from safehold.engine.keys.keyfile import RepositoryKey
 from safehold.engine.maintenance.check import check
 from safehold.engine.names import PointName
 from safehold.engine.plaintext import rescue

@@ -12,15 +12,15 @@ import pytest
 import zstandard
 
 from safehold.engine import names
-from safehold.engine.chunks import chunk_id
-from safehold.engine.keyfile import RepositoryKey, derive
-from safehold.engine.keys import KeySet
+from safehold.engine.keys.keyfile import RepositoryKey, derive
+from safehold.engine.keys.rings import KeySet
+from safehold.engine.keys.sealing import HEADER_BYTES, Header, ObjectType, SealedObject
 from safehold.engine.names import PointName
+from safehold.engine.packing.chunks import chunk_id
 from safehold.engine.plaintext import rescue
 from safehold.engine.plaintext.objects import check_texts
 from safehold.engine.repository import Repository
 from safehold.engine.restore import fill
-from safehold.engine.sealing import HEADER_BYTES, Header, ObjectType, SealedObject
 from safehold.engine.store.memory import MemoryStore
 
 VECTORS = Path(__file__).parent / "vectors"

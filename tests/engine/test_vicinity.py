@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from safehold.engine.contents import read_contents
 from safehold.engine.index.folding import fold
 from safehold.engine.index.lookup import Index
-from safehold.engine.sealing import HEADER_BYTES
+from safehold.engine.keys.sealing import HEADER_BYTES
+from safehold.engine.packing.contents import read_contents
 
 if TYPE_CHECKING:
     from tests.engine.conftest import FaultyStore, Laboratory

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from safehold.engine.frames import FrameBuffer
-from safehold.engine.targets import TargetVolume
-from safehold.engine.volumes import Extent, SourceVolume
+from safehold.engine.disks.targets import TargetVolume
+from safehold.engine.disks.volumes import Extent, SourceVolume
+from safehold.engine.packing.frames import FrameBuffer
 from safehold.errors import VolumeError
 
 PAGE = 4096

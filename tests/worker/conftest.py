@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from safehold.engine.keyfile import RepositoryKey
+from safehold.engine.keys.keyfile import RepositoryKey
 from safehold.envelope import new_key
 from safehold.run import (
     CREDENTIALS_FILE,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.generated_index import GeneratedIndex
 from safehold.engine.geometry import FORMAT_1
-from safehold.engine.keyfile import read_key_file
+from safehold.engine.keys.keyfile import read_key_file
 from safehold.engine.repository import Repository
 from safehold.engine.store.s3 import S3Place, S3Store
 

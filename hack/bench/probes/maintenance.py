@@ -4,7 +4,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from safehold.engine.keyfile import read_key_file
+from safehold.engine.keys.keyfile import read_key_file
 from safehold.engine.maintenance.compaction import compact
 from safehold.engine.maintenance.prune import prune
 from safehold.engine.repository import Repository

@@ -9,9 +9,9 @@ import random
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from safehold.engine.chunks import ID_BYTES
 from safehold.engine.geometry import FORMAT_1, GIB, MIB
-from safehold.engine.maps import MapBuilder, slots_of
+from safehold.engine.maps.tree import MapBuilder, slots_of
+from safehold.engine.packing.chunks import ID_BYTES
 
 _DISK_BYTES = 1024 * GIB
 _CHANGED = 0.01

@@ -16,7 +16,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from safehold.engine.backup import ReportProgress
+from safehold.engine.backup.run import ReportProgress
 from safehold.engine.maintenance.progress import Advance
 
 

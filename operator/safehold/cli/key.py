@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from safehold.engine.keyfile import RepositoryKey, write_key_file
+from safehold.engine.keys.keyfile import RepositoryKey, write_key_file
 
 
 @click.group("key")

@@ -3,7 +3,7 @@
 import sys
 from contextlib import AbstractContextManager, nullcontext
 
-from safehold.engine.backup import ReportProgress
+from safehold.engine.backup.run import ReportProgress
 from safehold.engine.maintenance.progress import Advance
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from safehold.engine.geometry import MIB
-from safehold.engine.keyfile import RepositoryKey, read_key_file
+from safehold.engine.keys.keyfile import RepositoryKey, read_key_file
 from safehold.engine.repository import Domain, Repository
 from safehold.engine.store.limits import LimitedStore, Rate
 from safehold.engine.store.s3 import S3Place, S3Store

@@ -13,14 +13,14 @@ import click
 
 from safehold.cli.progress import progress_bar
 from safehold.cli.repository import Command, bandwidth_options, open_domain, repository_options, stop_on_signals
-from safehold.engine.backup import back_up
-from safehold.engine.backup_request import BackupRequest, VolumeInput
+from safehold.engine.backup.request import BackupRequest, VolumeInput
+from safehold.engine.backup.run import back_up
 from safehold.engine.changed_blocks.collecting import collect
 from safehold.engine.changed_blocks.extent_list import ExtentList
 from safehold.engine.changed_blocks.touched import TouchedChunks
-from safehold.engine.comparing import differences, volume_of
-from safehold.engine.manifest import Manifest, Owner, Statistics, StoredVolume
+from safehold.engine.disks.comparing import differences, volume_of
 from safehold.engine.names import PointName
+from safehold.engine.points.manifest import Manifest, Owner, Statistics, StoredVolume
 from safehold.engine.repository import Domain
 from safehold.engine.restore import complete, fill
 from safehold.errors import PointError, UsageError

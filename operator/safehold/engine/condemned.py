@@ -8,9 +8,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from safehold.engine import names
-from safehold.engine.documents import read_documents, seal_documents
-from safehold.engine.keys import KeyRing
-from safehold.engine.sealing import ObjectType
+from safehold.engine.keys.rings import KeyRing
+from safehold.engine.keys.sealing import ObjectType
+from safehold.engine.points.documents import read_documents, seal_documents
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import ExpiredRunError, IntegrityError, ObjectMissingError
 

@@ -8,13 +8,13 @@ from itertools import groupby, pairwise
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from safehold.engine import names
-from safehold.engine.chunks import chunk_id as id_of
-from safehold.engine.frames import FrameBuffer, FrameKind, chunks_of, open_frame
 from safehold.engine.geometry import KIB, MIB
 from safehold.engine.index.lookup import Index
 from safehold.engine.index.segments import Location, PackRow
-from safehold.engine.keys import KeyRing, KeySet
-from safehold.engine.sealing import ObjectType, object_cipher
+from safehold.engine.keys.rings import KeyRing, KeySet
+from safehold.engine.keys.sealing import ObjectType, object_cipher
+from safehold.engine.packing.chunks import chunk_id as id_of
+from safehold.engine.packing.frames import FrameBuffer, FrameKind, chunks_of, open_frame
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import IntegrityError, ObjectMissingError
 

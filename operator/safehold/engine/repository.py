@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from safehold.engine import names
 from safehold.engine.geometry import FORMAT_1, Geometry
 from safehold.engine.index.lookup import Index
-from safehold.engine.keyfile import RepositoryKey
-from safehold.engine.keys import KeyRing, find_key_ring, find_or_create_key_ring
+from safehold.engine.keys.keyfile import RepositoryKey
+from safehold.engine.keys.rings import KeyRing, find_key_ring, find_or_create_key_ring
 from safehold.engine.plaintext.objects import lay_out_texts
-from safehold.engine.points import Points
+from safehold.engine.points.catalogue import Points
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import PointError, StoreError
 from safehold.reasons import Reason

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safehold.engine.changed_blocks.touched import TouchedChunks
-from safehold.engine.chunks import ID_BYTES, ZERO_ID
-from safehold.engine.comparing import ReportBytes, compare, map_of, verify, volume_of
-from safehold.engine.frames import FrameKind
-from safehold.engine.manifest import Manifest, StoredVolume
-from safehold.engine.maps import MapReader
+from safehold.engine.disks.comparing import ReportBytes, compare, map_of, verify, volume_of
+from safehold.engine.disks.scan import Batch
+from safehold.engine.disks.targets import HEAD_BYTES, TargetVolume
+from safehold.engine.disks.volumes import Extent, SourceVolume
+from safehold.engine.maps.tree import MapReader
+from safehold.engine.packing.chunks import ID_BYTES, ZERO_ID
+from safehold.engine.packing.frames import FrameKind
+from safehold.engine.points.manifest import Manifest, StoredVolume
 from safehold.engine.reading import ChunkReader, PackRange, locate_all, plan_ranges
 from safehold.engine.repository import Domain
-from safehold.engine.scan import Batch
-from safehold.engine.targets import HEAD_BYTES, TargetVolume
-from safehold.engine.volumes import Extent, SourceVolume
 from safehold.errors import InterruptedRunError, PointError, SafeholdError
 
 _WINDOW_CHUNKS = 16 * 1024

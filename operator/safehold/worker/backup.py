@@ -3,9 +3,9 @@
 import threading
 from pathlib import Path
 
-from safehold.engine.backup import back_up
-from safehold.engine.backup_request import BackupRequest, VolumeInput
-from safehold.engine.manifest import BaseIdentity, Capture, Manifest, Owner
+from safehold.engine.backup.request import BackupRequest, VolumeInput
+from safehold.engine.backup.run import back_up
+from safehold.engine.points.manifest import BaseIdentity, Capture, Manifest, Owner
 from safehold.engine.repository import Repository
 from safehold.reasons import Reason
 from safehold.run import BackupRun, CsiChanges, Engine, KubeVirtChanges, RunReport, VolumeReport, VolumeToBackUp

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from safehold.engine.keyfile import RepositoryKey, read_key_file
+from safehold.engine.keys.keyfile import RepositoryKey, read_key_file
 from safehold.engine.store.connection import AddressPolicy
 from safehold.engine.store.s3 import S3Place, S3Store
 from safehold.envelope import KEY_BYTES

@@ -2,8 +2,8 @@
 
 import threading
 
-from safehold.engine.manifest import Manifest, Owner
-from safehold.engine.points import Points
+from safehold.engine.points.catalogue import Points
+from safehold.engine.points.manifest import Manifest, Owner
 from safehold.engine.repository import Repository
 from safehold.errors import PointError
 from safehold.reasons import Reason

@@ -4,8 +4,8 @@ import threading
 from pathlib import Path
 from time import monotonic
 
-from safehold.engine.comparing import ReportBytes, volume_of
-from safehold.engine.manifest import Manifest, Owner, StoredVolume
+from safehold.engine.disks.comparing import ReportBytes, volume_of
+from safehold.engine.points.manifest import Manifest, Owner, StoredVolume
 from safehold.engine.repository import Domain, Repository
 from safehold.engine.restore import fill
 from safehold.envelope import seal_machine

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from safehold.engine.backup import back_up
-from safehold.engine.backup_request import BackupRequest, VolumeInput
+from safehold.engine.backup.request import BackupRequest, VolumeInput
+from safehold.engine.backup.run import back_up
 from safehold.engine.changed_blocks.port import ChangedBlocks, ChangeSource, Engine
-from safehold.engine.manifest import BaseIdentity, Manifest
-from safehold.engine.volumes import Extent, ReadableDisk, SourceVolume
+from safehold.engine.disks.volumes import Extent, ReadableDisk, SourceVolume
+from safehold.engine.points.manifest import BaseIdentity, Manifest
 from safehold.errors import ChangedBlocksError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from safehold.engine.changed_blocks.collecting import collect
-from safehold.engine.volumes import Extent
+from safehold.engine.disks.volumes import Extent
 from safehold.errors import ChangedBlocksError, InterruptedRunError
 
 SIZE, CHUNK = 1000, 64

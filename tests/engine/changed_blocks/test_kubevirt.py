@@ -24,7 +24,7 @@ from safehold.engine.changed_blocks.collecting import collect
 from safehold.engine.changed_blocks.kubevirt import PulledChanges, PulledDisk
 from safehold.engine.changed_blocks.kubevirt_connection import PullEndpoint
 from safehold.engine.changed_blocks.kubevirt_map import PullMap
-from safehold.engine.volumes import Extent
+from safehold.engine.disks.volumes import Extent
 from safehold.errors import ChangedBlocksError, VolumeError
 from sandbox.certificates import serving_files
 from sandbox.guest.machine import qemu_installed

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.engine.changed_blocks.exports import Reply, ToldServer, page, told
 
-from safehold.engine.backup import back_up
-from safehold.engine.backup_request import BackupRequest, VolumeInput
+from safehold.engine.backup.request import BackupRequest, VolumeInput
+from safehold.engine.backup.run import back_up
 from safehold.engine.changed_blocks.kubevirt import PulledChanges
-from safehold.engine.manifest import BaseIdentity, Manifest
+from safehold.engine.points.manifest import BaseIdentity, Manifest
 from safehold.errors import ChangedBlocksError
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from safehold.engine.changed_blocks.extent_list import ExtentList
-from safehold.engine.manifest import Manifest, StoredVolume
-from safehold.engine.volumes import Extent
+from safehold.engine.disks.volumes import Extent
+from safehold.engine.points.manifest import Manifest, StoredVolume
 from safehold.errors import ChangedBlocksError, InterruptedRunError, SafeholdError
 
 if TYPE_CHECKING:

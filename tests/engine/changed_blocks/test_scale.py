@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from safehold.engine.backup import back_up
-from safehold.engine.backup_request import BackupRequest, VolumeInput
+from safehold.engine.backup.request import BackupRequest, VolumeInput
+from safehold.engine.backup.run import back_up
+from safehold.engine.disks.volumes import Extent
 from safehold.engine.geometry import FORMAT_1, GIB, KIB
-from safehold.engine.volumes import Extent
 
 if TYPE_CHECKING:
     from tests.engine.changed_blocks.conftest import Told
     from tests.engine.conftest import FaultyStore, Laboratory
 
-    from safehold.engine.manifest import Manifest
+    from safehold.engine.points.manifest import Manifest
 
 TIB = 1024 * GIB
 PIECES = 64

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safehold.engine.changed_blocks.touched import TouchedChunks
+from safehold.engine.disks.volumes import Extent
 from safehold.engine.geometry import FORMAT_1
-from safehold.engine.volumes import Extent
 
 CHUNK = 8
 TIB = 1 << 40

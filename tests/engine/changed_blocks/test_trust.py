@@ -4,7 +4,7 @@ import pytest
 
 from safehold.engine.changed_blocks.trust import doubt_in_base
 from safehold.engine.geometry import FORMAT_1
-from safehold.engine.manifest import BaseIdentity, Statistics, StoredVolume
+from safehold.engine.points.manifest import BaseIdentity, Statistics, StoredVolume
 
 SIZE = 1 << 30
 SOURCE = BaseIdentity(

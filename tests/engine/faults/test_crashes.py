@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from safehold.engine.scan import worker_threads
-from safehold.engine.sealing import HEADER_BYTES
+from safehold.engine.disks.scan import worker_threads
+from safehold.engine.keys.sealing import HEADER_BYTES
 from safehold.errors import InterruptedRunError, StoreUnavailableError
 
 if TYPE_CHECKING:

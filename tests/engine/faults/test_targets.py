@@ -19,7 +19,7 @@ from safehold.reasons import Reason
 if TYPE_CHECKING:
     from tests.engine.conftest import Laboratory
 
-    from safehold.engine.manifest import Manifest
+    from safehold.engine.points.manifest import Manifest
 
 Noise = Callable[[int], bytes]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from safehold.engine.sealing import MAGIC, VERSION
+from safehold.engine.keys.sealing import MAGIC, VERSION
 from safehold.errors import UnknownFormatError
 from safehold.reasons import Reason
 

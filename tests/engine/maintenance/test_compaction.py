@@ -13,7 +13,7 @@ from safehold.engine.maintenance.prune import prune
 if TYPE_CHECKING:
     from tests.engine.conftest import Laboratory
 
-    from safehold.engine.manifest import Manifest
+    from safehold.engine.points.manifest import Manifest
 
 CHUNK = 512
 Noise = Callable[[int], bytes]

@@ -17,7 +17,7 @@ from safehold.errors import StoreUnavailableError
 if TYPE_CHECKING:
     from tests.engine.conftest import FaultyStore, Laboratory
 
-    from safehold.engine.manifest import Manifest
+    from safehold.engine.points.manifest import Manifest
     from safehold.engine.repository import Domain
 
 CHUNK = 512

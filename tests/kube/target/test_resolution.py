@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from safehold.api import BackupTarget
-from safehold.engine.keyfile import RepositoryKey
+from safehold.engine.keys.keyfile import RepositoryKey
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import ENDPOINT_SLICE, SECRET
 from safehold.kube.target.resolution import RepositorySecrets, api_server_addresses, read_secrets

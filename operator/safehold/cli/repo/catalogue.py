@@ -8,8 +8,8 @@ import click
 from safehold.cli.repo.options import Place, domains_option, output_option, with_place
 from safehold.cli.repo.output import show_json, show_table, size
 from safehold.engine.maintenance.manifests import read_manifests
-from safehold.engine.manifest import Manifest
 from safehold.engine.names import PointName
+from safehold.engine.points.manifest import Manifest
 from safehold.engine.repository import Domain
 from safehold.errors import PointError
 

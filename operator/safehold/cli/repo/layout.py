@@ -5,7 +5,7 @@ import click
 from safehold.cli.repo.options import Place, output_option, with_place
 from safehold.cli.repo.output import show_json
 from safehold.engine import names
-from safehold.engine.keys import find_key_ring
+from safehold.engine.keys.rings import find_key_ring
 from safehold.engine.repository import Repository
 from safehold.errors import StoreError
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from safehold.cli.repository import find_key, open_store, place_options
-from safehold.engine.keyfile import RepositoryKey
+from safehold.engine.keys.keyfile import RepositoryKey
 from safehold.engine.repository import Domain, Repository
 from safehold.engine.store.s3 import S3Store
 

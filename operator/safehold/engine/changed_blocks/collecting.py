@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 
 from safehold.engine.changed_blocks.touched import TouchedChunks
-from safehold.engine.volumes import Extent
+from safehold.engine.disks.volumes import Extent
 from safehold.errors import ChangedBlocksError, InterruptedRunError
 
 _LOOKS = 4096

@@ -11,7 +11,7 @@ import grpc
 from safehold.engine.changed_blocks.csi_stream import Ask, MetadataStream
 from safehold.engine.changed_blocks.port import ChangedBlocks, Engine
 from safehold.engine.changed_blocks.snapshot_metadata import schema_pb2 as schema
-from safehold.engine.volumes import Extent
+from safehold.engine.disks.volumes import Extent
 from safehold.errors import ChangedBlocksError
 
 _SERVICE = "/snapshotmetadata.SnapshotMetadata/"

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from safehold.engine.changed_blocks.snapshot_metadata import schema_pb2 as schema
-from safehold.engine.volumes import Extent
+from safehold.engine.disks.volumes import Extent
 from safehold.errors import ChangedBlocksError
 
 Ask = Callable[[int], Iterator[Any]]

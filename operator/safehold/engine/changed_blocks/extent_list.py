@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
 
 from safehold.engine.changed_blocks.port import ChangedBlocks, Engine
-from safehold.engine.volumes import Extent
+from safehold.engine.disks.volumes import Extent
 from safehold.errors import ChangedBlocksError
 
 

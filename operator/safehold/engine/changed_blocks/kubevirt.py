@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from safehold.engine.changed_blocks.kubevirt_connection import PATIENCE_SECONDS, PullConnection, PullEndpoint
 from safehold.engine.changed_blocks.kubevirt_map import PullMap
-from safehold.engine.volumes import Extent
+from safehold.engine.disks.volumes import Extent
 from safehold.errors import ChangedBlocksError, VolumeError
 
 _LARGEST_BYTES = 1 << 60

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, Field, ValidationError
 
 from safehold.engine.changed_blocks.kubevirt_connection import PullConnection
-from safehold.engine.volumes import Extent
+from safehold.engine.disks.volumes import Extent
 from safehold.errors import ChangedBlocksError
 
 _PAGE_EXTENTS = 4096

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
-from safehold.engine.volumes import Extent
+from safehold.engine.disks.volumes import Extent
 
 Engine = Literal["Scan", "CSI", "KubeVirt", "Listed"]
 """How the changed blocks of a volume were found; `Scan` asks nobody, `Listed` is what a person gave."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from safehold.engine.volumes import Extent
+from safehold.engine.disks.volumes import Extent
 
 
 def _runs_of_bits(byte: int) -> list[tuple[int, int]]:

@@ -1,7 +1,7 @@
 """What a base must prove before a run takes over, unread, what is said not to have changed since."""
 
 from safehold.engine.geometry import Geometry
-from safehold.engine.manifest import BaseIdentity, StoredVolume
+from safehold.engine.points.manifest import BaseIdentity, StoredVolume
 
 _NAMES = {
     "pvc_uid": "claim",

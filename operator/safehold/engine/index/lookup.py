@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from safehold.engine import names
-from safehold.engine.contents import FinishedPack
 from safehold.engine.geometry import MIB, Geometry
 from safehold.engine.index.block_cache import BlockCache
 from safehold.engine.index.catalogue import SegmentCatalogue
@@ -13,7 +12,8 @@ from safehold.engine.index.merging import RowSource, WaitingRows, merge_segments
 from safehold.engine.index.segment_reading import Segment, SegmentSource
 from safehold.engine.index.segments import Location, PackRow, SegmentEntry
 from safehold.engine.index.vicinity import LARGE_ENTRIES, Vicinity
-from safehold.engine.keys import KeyRing
+from safehold.engine.keys.rings import KeyRing
+from safehold.engine.packing.contents import FinishedPack
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import ExpiredRunError, ObjectMissingError
 

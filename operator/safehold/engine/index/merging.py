@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from heapq import merge
 from typing import Protocol
 
-from safehold.engine.chunks import ID_BYTES
-from safehold.engine.contents import FinishedPack
 from safehold.engine.geometry import MIB
 from safehold.engine.index.segment_reading import SegmentSource
 from safehold.engine.index.segment_writing import write_segment
 from safehold.engine.index.segments import PACK_NUMBER, PackRow, SegmentEntry, rows_of
+from safehold.engine.packing.chunks import ID_BYTES
+from safehold.engine.packing.contents import FinishedPack
 
 _NUMBER_BYTES = PACK_NUMBER.stop - PACK_NUMBER.start
 _READ_BYTES = MIB

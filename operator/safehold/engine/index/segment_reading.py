@@ -28,8 +28,8 @@ from safehold.engine.index.segments import (
     location_at,
     parse_trailer,
 )
-from safehold.engine.keys import KeyRing
-from safehold.engine.sealing import HEADER_BYTES, SealedObject
+from safehold.engine.keys.rings import KeyRing
+from safehold.engine.keys.sealing import HEADER_BYTES, SealedObject
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import IntegrityError
 

@@ -17,8 +17,8 @@ from safehold.engine.index.segments import (
     SegmentEntry,
     pack_trailer,
 )
-from safehold.engine.keys import KeyRing
-from safehold.engine.sealing import Header, ObjectType, SealedObject, new_salt
+from safehold.engine.keys.rings import KeyRing
+from safehold.engine.keys.sealing import Header, ObjectType, SealedObject, new_salt
 from safehold.engine.store.base import ObjectStore, PartialUpload
 
 _HELD_FILTER_BYTES = MIB

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from safehold.engine.contents import FinishedPack
-from safehold.engine.sealing import HEADER_BYTES, TAG_BYTES, Header, ObjectType
+from safehold.engine.keys.sealing import HEADER_BYTES, TAG_BYTES, Header, ObjectType
+from safehold.engine.packing.contents import FinishedPack
 from safehold.errors import IntegrityError
 
 _COUNTS = struct.Struct(">IIQ")

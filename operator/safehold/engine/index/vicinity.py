@@ -9,9 +9,9 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from safehold.engine.contents import read_contents
 from safehold.engine.index.segment_reading import Segment, SegmentSource
 from safehold.engine.index.segments import Location, PackRow
+from safehold.engine.packing.contents import read_contents
 from safehold.errors import IntegrityError, ObjectMissingError
 
 LARGE_ENTRIES = 250_000

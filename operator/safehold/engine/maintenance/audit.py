@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 
 from safehold.engine import names
-from safehold.engine.chunks import chunk_id
-from safehold.engine.contents import FinishedPack, PackedChunk, read_contents
-from safehold.engine.frames import FrameKind, chunks_of, open_frame
 from safehold.engine.geometry import MIB
-from safehold.engine.keys import KeyRing
+from safehold.engine.keys.rings import KeyRing
+from safehold.engine.keys.sealing import ObjectType, object_cipher
 from safehold.engine.maintenance.inventory import StoredPack
+from safehold.engine.packing.chunks import chunk_id
+from safehold.engine.packing.contents import FinishedPack, PackedChunk, read_contents
+from safehold.engine.packing.frames import FrameKind, chunks_of, open_frame
 from safehold.engine.repository import Domain
-from safehold.engine.sealing import ObjectType, object_cipher
 from safehold.errors import IntegrityError, KeyMaterialError, ObjectMissingError
 
 _READERS = 4

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from safehold.engine import names
-from safehold.engine.footing import Footing
+from safehold.engine.backup.footing import Footing
+from safehold.engine.backup.lanes import UploadLanes
 from safehold.engine.index.lookup import Index
-from safehold.engine.lanes import UploadLanes
 from safehold.engine.maintenance.manifests import read_manifests
 from safehold.engine.maintenance.progress import Advance, silent
 from safehold.engine.maintenance.volume_copy import Destination, copy_volume, map_reader
-from safehold.engine.manifest import Manifest, StoredVolume
 from safehold.engine.names import PointName
-from safehold.engine.packs import RunPacks
+from safehold.engine.packing.packs import RunPacks
+from safehold.engine.points.manifest import Manifest, StoredVolume
 from safehold.engine.repository import Domain
 from safehold.errors import ExpiredRunError, InterruptedRunError, SafeholdError
 

@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-from safehold.engine.chunks import ID_BYTES, ZERO_ID
-from safehold.engine.frames import FrameKind
 from safehold.engine.maintenance.manifests import read_manifests
-from safehold.engine.manifest import Manifest, StoredVolume
 from safehold.engine.names import PointName
+from safehold.engine.packing.chunks import ID_BYTES, ZERO_ID
+from safehold.engine.packing.frames import FrameKind
+from safehold.engine.points.manifest import Manifest, StoredVolume
 from safehold.engine.reading import ChunkReader, read_all
 from safehold.engine.repository import Domain
 

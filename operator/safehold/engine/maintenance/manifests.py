@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from safehold.engine.manifest import Manifest
 from safehold.engine.names import PointName
-from safehold.engine.points import Points
+from safehold.engine.points.catalogue import Points
+from safehold.engine.points.manifest import Manifest
 from safehold.errors import IntegrityError, KeyMaterialError, PointError
 
 _READERS = 8

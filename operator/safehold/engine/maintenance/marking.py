@@ -6,13 +6,13 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from safehold.engine.chunks import ID_BYTES, ZERO_ID
-from safehold.engine.frames import FrameKind
 from safehold.engine.maintenance.manifests import Unreadable, read_manifests
 from safehold.engine.maintenance.partitions import Partitions
 from safehold.engine.maintenance.progress import Advance, silent
-from safehold.engine.manifest import Manifest
 from safehold.engine.names import PointName
+from safehold.engine.packing.chunks import ID_BYTES, ZERO_ID
+from safehold.engine.packing.frames import FrameKind
+from safehold.engine.points.manifest import Manifest
 from safehold.engine.reading import ChunkReader, PackRange, plan_ranges
 from safehold.engine.repository import Domain
 from safehold.errors import IntegrityError

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from safehold.engine import names
-from safehold.engine.chunks import ID_BYTES
+from safehold.engine.backup.lanes import UploadLanes
 from safehold.engine.condemned import refuse_expired
-from safehold.engine.contents import PackedChunk, read_contents
-from safehold.engine.frames import Frame, FrameKind, chunks_of, open_frame
 from safehold.engine.index.lookup import Index
-from safehold.engine.lanes import UploadLanes
+from safehold.engine.keys.sealing import ObjectType, object_cipher
 from safehold.engine.maintenance.findings import Findings
 from safehold.engine.maintenance.inventory import StoredPack
 from safehold.engine.maintenance.partitions import Partitions
 from safehold.engine.maintenance.progress import Advance
-from safehold.engine.packs import RunPacks
+from safehold.engine.packing.chunks import ID_BYTES
+from safehold.engine.packing.contents import PackedChunk, read_contents
+from safehold.engine.packing.frames import Frame, FrameKind, chunks_of, open_frame
+from safehold.engine.packing.packs import RunPacks
 from safehold.engine.repository import Domain
-from safehold.engine.sealing import ObjectType, object_cipher
 from safehold.errors import IntegrityError
 
 _PARTITIONS = 256

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 from safehold.engine import names
 from safehold.engine.condemned import read_condemned, refuse_expired
-from safehold.engine.contents import read_contents
 from safehold.engine.geometry import MIB
 from safehold.engine.index.block_cache import BlockCache
 from safehold.engine.index.filters import FilterFile
@@ -15,6 +14,7 @@ from safehold.engine.index.segments import SegmentEntry
 from safehold.engine.maintenance.hiding import HidingStore
 from safehold.engine.maintenance.inventory import mentioned, stored_packs
 from safehold.engine.maintenance.progress import Advance, silent
+from safehold.engine.packing.contents import read_contents
 from safehold.engine.repository import Domain
 from safehold.errors import IntegrityError, KeyMaterialError, ObjectMissingError
 

@@ -3,11 +3,11 @@
 import threading
 from collections.abc import Iterator
 
-from safehold.engine.chunks import ID_BYTES, ZERO_ID, chunk_id
-from safehold.engine.frames import Frame, FrameKind
-from safehold.engine.manifest import Manifest, StoredVolume
-from safehold.engine.maps import MapBuilder, MapCursor, MapReader, slots_of
-from safehold.engine.packs import RunPacks
+from safehold.engine.maps.tree import MapBuilder, MapCursor, MapReader, slots_of
+from safehold.engine.packing.chunks import ID_BYTES, ZERO_ID, chunk_id
+from safehold.engine.packing.frames import Frame, FrameKind
+from safehold.engine.packing.packs import RunPacks
+from safehold.engine.points.manifest import Manifest, StoredVolume
 from safehold.engine.reading import ChunkReader, read_all
 from safehold.engine.repository import Domain
 from safehold.errors import InterruptedRunError

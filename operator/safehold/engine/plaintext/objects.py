@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from importlib import resources
 
 from safehold.engine import names
-from safehold.engine.documents import read_documents, seal_documents
-from safehold.engine.keys import KeyRing
-from safehold.engine.sealing import ObjectType
+from safehold.engine.keys.rings import KeyRing
+from safehold.engine.keys.sealing import ObjectType
+from safehold.engine.points.documents import read_documents, seal_documents
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import IntegrityError, ObjectMissingError
 

@@ -2,8 +2,8 @@
 
 from safehold.engine.condemned import read_condemned, refuse_expired
 from safehold.engine.index.lookup import Index
-from safehold.engine.keys import KeyRing
-from safehold.engine.manifest import Manifest
+from safehold.engine.keys.rings import KeyRing
+from safehold.engine.points.manifest import Manifest
 from safehold.engine.store.base import ObjectStore
 
 

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from safehold.engine.changed_blocks.touched import TouchedChunks
-from safehold.engine.frames import FrameKind
-from safehold.engine.manifest import Manifest, StoredVolume
-from safehold.engine.map_paths import MapPaths
-from safehold.engine.maps import MapCursor, MapReader
+from safehold.engine.disks.scan import Batch, ScanPlan, claim_nothing, scan
+from safehold.engine.disks.volumes import Extent, SourceVolume
+from safehold.engine.maps.paths import MapPaths
+from safehold.engine.maps.tree import MapCursor, MapReader
+from safehold.engine.packing.frames import FrameKind
+from safehold.engine.points.manifest import Manifest, StoredVolume
 from safehold.engine.reading import ChunkReader
 from safehold.engine.repository import Domain
-from safehold.engine.scan import Batch, ScanPlan, claim_nothing, scan
-from safehold.engine.volumes import Extent, SourceVolume
 from safehold.errors import PointError, VolumeError
 from safehold.reasons import Reason
 

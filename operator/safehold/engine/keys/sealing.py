@@ -8,7 +8,7 @@ from enum import IntEnum
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from safehold.engine.keyfile import derive
+from safehold.engine.keys.keyfile import derive
 from safehold.errors import IntegrityError, UnknownFormatError
 
 MAGIC = b"SAFEHOLD"

@@ -9,8 +9,8 @@ from mmap import mmap
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from safehold.engine.chunks import ID_BYTES, Bytes, compress, decompress
-from safehold.engine.sealing import MAGIC, TAG_BYTES, VERSION, nonce
+from safehold.engine.keys.sealing import MAGIC, TAG_BYTES, VERSION, nonce
+from safehold.engine.packing.chunks import ID_BYTES, Bytes, compress, decompress
 from safehold.errors import IntegrityError
 
 _ASSOCIATED = struct.Struct(">8sHH")

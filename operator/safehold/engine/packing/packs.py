@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from safehold.engine import names
-from safehold.engine.contents import TRAILER_BYTES, Contents, FinishedPack, trailer
-from safehold.engine.frames import Frame
+from safehold.engine.backup.lanes import UploadLanes
 from safehold.engine.geometry import Geometry
-from safehold.engine.keys import KeySet
-from safehold.engine.lanes import UploadLanes
-from safehold.engine.parts import Part, PartSupply
-from safehold.engine.sealing import Header, ObjectType, new_salt, object_cipher
+from safehold.engine.keys.rings import KeySet
+from safehold.engine.keys.sealing import Header, ObjectType, new_salt, object_cipher
+from safehold.engine.packing.contents import TRAILER_BYTES, Contents, FinishedPack, trailer
+from safehold.engine.packing.frames import Frame
+from safehold.engine.packing.parts import Part, PartSupply
 from safehold.engine.store.base import ObjectStore, PartialUpload
 
 

@@ -6,22 +6,22 @@ from contextlib import ExitStack
 from time import monotonic
 
 from safehold.engine import names
-from safehold.engine.backup_request import BackupRequest, VolumeInput
+from safehold.engine.backup.finding import VolumeRun
+from safehold.engine.backup.footing import Footing
+from safehold.engine.backup.lanes import UploadLanes
+from safehold.engine.backup.parent import Parent
+from safehold.engine.backup.request import BackupRequest, VolumeInput
 from safehold.engine.changed_blocks.touched import TouchedChunks
-from safehold.engine.chunks import ZERO_ID, chunk_id
-from safehold.engine.finding import VolumeRun
-from safehold.engine.footing import Footing
-from safehold.engine.frames import Frame, FrameKind
-from safehold.engine.lanes import UploadLanes
-from safehold.engine.manifest import Manifest, Statistics, StoredVolume
-from safehold.engine.map_paths import MapPaths
-from safehold.engine.maps import MapCursor, MapReader
+from safehold.engine.disks.scan import Batch, ScanPlan
+from safehold.engine.disks.volumes import ReadableDisk
+from safehold.engine.maps.paths import MapPaths
+from safehold.engine.maps.tree import MapCursor, MapReader
 from safehold.engine.names import PointName
-from safehold.engine.packs import RunPacks
-from safehold.engine.parent import Parent
+from safehold.engine.packing.chunks import ZERO_ID, chunk_id
+from safehold.engine.packing.frames import Frame, FrameKind
+from safehold.engine.packing.packs import RunPacks
+from safehold.engine.points.manifest import Manifest, Statistics, StoredVolume
 from safehold.engine.repository import Domain
-from safehold.engine.scan import Batch, ScanPlan
-from safehold.engine.volumes import ReadableDisk
 from safehold.errors import ExpiredRunError, InterruptedRunError, SafeholdError, UsageError
 
 ReportProgress = Callable[[int, int], None]

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from safehold.engine import names
-from safehold.engine.chunks import ID_BYTES
-from safehold.engine.frames import Frame, FrameKind, open_frame
-from safehold.engine.keys import KeyRing
-from safehold.engine.sealing import HEADER_BYTES, Header, ObjectType, object_cipher
+from safehold.engine.keys.rings import KeyRing
+from safehold.engine.keys.sealing import HEADER_BYTES, Header, ObjectType, object_cipher
+from safehold.engine.packing.chunks import ID_BYTES
+from safehold.engine.packing.frames import Frame, FrameKind, open_frame
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import IntegrityError
 

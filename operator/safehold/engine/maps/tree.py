@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from safehold.engine.chunks import ID_BYTES, ZERO_ID
 from safehold.engine.index.lookup import Index
+from safehold.engine.packing.chunks import ID_BYTES, ZERO_ID
 from safehold.engine.reading import ChunkReader, read_all
 from safehold.errors import IntegrityError
 

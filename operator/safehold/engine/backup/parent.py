@@ -1,11 +1,11 @@
 """The point that a run builds on: the owner's newest, as far as its maps can be compared with and taken over."""
 
+from safehold.engine.backup.footing import Footing
 from safehold.engine.changed_blocks.trust import doubt_in_base
-from safehold.engine.footing import Footing
-from safehold.engine.frames import FrameKind
-from safehold.engine.keys import KeySet
-from safehold.engine.manifest import BaseIdentity, Manifest
-from safehold.engine.maps import MapReader
+from safehold.engine.keys.rings import KeySet
+from safehold.engine.maps.tree import MapReader
+from safehold.engine.packing.frames import FrameKind
+from safehold.engine.points.manifest import BaseIdentity, Manifest
 from safehold.engine.reading import ChunkReader
 from safehold.engine.repository import Domain
 

@@ -7,11 +7,11 @@ from typing import cast
 from pydantic import JsonValue, ValidationError
 
 from safehold.engine import names
-from safehold.engine.documents import read_documents, read_first_document, seal_documents
-from safehold.engine.keys import KeyRing
-from safehold.engine.manifest import Manifest, Owner
+from safehold.engine.keys.rings import KeyRing
+from safehold.engine.keys.sealing import ObjectType
 from safehold.engine.names import PointName
-from safehold.engine.sealing import ObjectType
+from safehold.engine.points.documents import read_documents, read_first_document, seal_documents
+from safehold.engine.points.manifest import Manifest, Owner
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import IntegrityError, ObjectMissingError, PointError
 from safehold.reasons import Reason

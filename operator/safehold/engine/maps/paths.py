@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 from safehold.engine.changed_blocks.touched import TouchedChunks
-from safehold.engine.chunks import ID_BYTES, ZERO_ID
-from safehold.engine.maps import Leaf, MapReader
+from safehold.engine.maps.tree import Leaf, MapReader
+from safehold.engine.packing.chunks import ID_BYTES, ZERO_ID
 
 _WINDOW_LEAVES = 1024
 """Touched leaves whose paths are fetched together: a request or two for each level of the tree, and 5 MiB at most."""

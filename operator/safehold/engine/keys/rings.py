@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from safehold.engine import names
-from safehold.engine.keyfile import KEY_BYTES, RepositoryKey, derive
-from safehold.engine.sealing import HEADER_BYTES, Header, ObjectType, new_salt, open_single, seal_object
+from safehold.engine.keys.keyfile import KEY_BYTES, RepositoryKey, derive
+from safehold.engine.keys.sealing import HEADER_BYTES, Header, ObjectType, new_salt, open_single, seal_object
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import IntegrityError, KeyMaterialError
 from safehold.reasons import Reason

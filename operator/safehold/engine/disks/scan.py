@@ -9,10 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from safehold.engine.changed_blocks.touched import TouchedChunks
-from safehold.engine.chunks import ID_BYTES, ZERO_ID, chunk_id
-from safehold.engine.frames import Frame, FrameKind
-from safehold.engine.maps import MapCursor, slots_of
-from safehold.engine.volumes import ReadableDisk
+from safehold.engine.disks.volumes import ReadableDisk
+from safehold.engine.maps.tree import MapCursor, slots_of
+from safehold.engine.packing.chunks import ID_BYTES, ZERO_ID, chunk_id
+from safehold.engine.packing.frames import Frame, FrameKind
 from safehold.errors import InterruptedRunError
 
 _HOLE_SLOTS = 64 * 1024

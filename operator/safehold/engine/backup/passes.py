@@ -7,12 +7,12 @@ from typing import Protocol
 
 from safehold.engine.changed_blocks.asking import Answer
 from safehold.engine.changed_blocks.touched import TouchedChunks
-from safehold.engine.chunks import ID_BYTES, ZERO_ID
+from safehold.engine.disks.scan import Batch, ScanPlan, scan
+from safehold.engine.disks.volumes import Extent, ReadableDisk
 from safehold.engine.geometry import Geometry
-from safehold.engine.map_paths import MapPaths
-from safehold.engine.maps import MapBuilder, MapCursor, MapReader, VolumeMap, slots_of
-from safehold.engine.scan import Batch, ScanPlan, scan
-from safehold.engine.volumes import Extent, ReadableDisk
+from safehold.engine.maps.paths import MapPaths
+from safehold.engine.maps.tree import MapBuilder, MapCursor, MapReader, VolumeMap, slots_of
+from safehold.engine.packing.chunks import ID_BYTES, ZERO_ID
 
 
 class Keeper(Protocol):

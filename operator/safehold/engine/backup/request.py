@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import JsonValue
 
 from safehold.engine.changed_blocks.port import ChangeSource
-from safehold.engine.manifest import BaseIdentity, Capture, Owner
-from safehold.engine.volumes import ReadableDisk, SourceVolume
+from safehold.engine.disks.volumes import ReadableDisk, SourceVolume
+from safehold.engine.points.manifest import BaseIdentity, Capture, Owner
 from safehold.errors import UsageError
 
 

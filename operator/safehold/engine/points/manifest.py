@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from safehold import __version__
 from safehold.engine.changed_blocks.port import Engine
-from safehold.engine.chunks import ID_BYTES
 from safehold.engine.geometry import Geometry
-from safehold.engine.maps import VolumeMap, slots_of
+from safehold.engine.maps.tree import VolumeMap, slots_of
+from safehold.engine.packing.chunks import ID_BYTES
 
 
 class _Stored(BaseModel):

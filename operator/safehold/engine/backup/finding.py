@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 
-from safehold.engine.backup_request import VolumeInput
+from safehold.engine.backup.parent import Parent
+from safehold.engine.backup.passes import Findings, Keeper, Passes
+from safehold.engine.backup.request import VolumeInput
 from safehold.engine.changed_blocks.asking import ask
 from safehold.engine.changed_blocks.port import ChangeSource, Engine
+from safehold.engine.disks.volumes import ReadableDisk
 from safehold.engine.geometry import Geometry
-from safehold.engine.maps import VolumeMap
-from safehold.engine.parent import Parent
-from safehold.engine.passes import Findings, Keeper, Passes
-from safehold.engine.volumes import ReadableDisk
+from safehold.engine.maps.tree import VolumeMap
 from safehold.errors import ChangedBlocksError
 
 

@@ -3,8 +3,8 @@
 import zstandard
 
 from safehold.engine.geometry import KIB, MIB
-from safehold.engine.keys import KeyRing
-from safehold.engine.sealing import (
+from safehold.engine.keys.rings import KeyRing
+from safehold.engine.keys.sealing import (
     HEADER_BYTES,
     Header,
     ObjectType,

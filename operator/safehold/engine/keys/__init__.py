@@ -1,0 +1,1 @@
+"""Key rings, the key file, and sealing."""

@@ -1,0 +1,1 @@
+"""From bytes to objects: chunks are named, framed, compressed, sealed and packed."""

@@ -1,0 +1,1 @@
+"""Restore points: their manifests, and where they are found."""
