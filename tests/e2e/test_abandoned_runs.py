@@ -113,7 +113,7 @@ async def test_what_an_abandoned_backup_left_is_found_and_removed(world: World, 
         before = await _inventory(world)
         await tenant.apply(tenant.backup("lost", "orders"))
         await _appears(tenant, kind, OPERATOR if in_operator else tenant.name)
-        async with world.controller_stopped():
+        async with world.controller_stopped(grace_seconds=0):
             await _abandon(tenant, VM_BACKUP, "lost")
             orphans = (await _doctor(world))["orphans"]
             assert {orphan["madeBy"] for orphan in orphans} == {f"VMBackup {tenant.name}/lost"}
@@ -138,7 +138,7 @@ async def test_what_an_abandoned_restore_left_is_found_and_removed(tenant: Tenan
     before = await _inventory(world)
     await tenant.apply(tenant.restore("lost", {"backup": "point"}, "copy"))
     await _appears(tenant, JOB, OPERATOR)
-    async with world.controller_stopped():
+    async with world.controller_stopped(grace_seconds=0):
         await _abandon(tenant, VM_RESTORE, "lost")
         orphans = (await _doctor(world))["orphans"]
         assert {orphan["madeBy"] for orphan in orphans} == {f"VMRestore {tenant.name}/lost"}

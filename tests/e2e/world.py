@@ -126,11 +126,13 @@ class World:
         return await self.until(kind, name, namespace, is_settled, seconds)
 
     @asynccontextmanager
-    async def controller_stopped(self) -> AsyncIterator[None]:
-        """While the controller is away, as in an upgrade; it is back at the end."""
-        await self._scale(0)
-        yield
-        await self._scale(1)
+    async def controller_stopped(self, *, grace_seconds: int | None = None) -> AsyncIterator[None]:
+        """While the controller is away, as in an upgrade; it is back at the end. No grace: as when its node dies."""
+        await self._scale(0, grace_seconds)
+        try:
+            yield
+        finally:
+            await self._scale(1)
 
     async def install(self, **controller: Any) -> None:
         """Install the chart again with other values of the controller, and wait for the new pod."""
@@ -141,10 +143,12 @@ class World:
             await self.until_gone(POD, pod, OPERATOR)
         await self.until(DEPLOYMENT, "safehold", OPERATOR, _is_available)
 
-    async def _scale(self, replicas: int) -> None:
+    async def _scale(self, replicas: int, grace_seconds: int | None = None) -> None:
         before = await self._pods()
         await self.cluster.patch(DEPLOYMENT, "safehold", {"spec": {"replicas": replicas}}, OPERATOR)
         for pod in before:
+            if grace_seconds is not None:
+                await self.cluster.delete(POD, pod, OPERATOR, grace_seconds=grace_seconds)
             await self.until_gone(POD, pod, OPERATOR)
         if replicas:
             await self.until(DEPLOYMENT, "safehold", OPERATOR, _is_available)

@@ -10,12 +10,14 @@ _TAIL_BYTES = 64 << 10
 def acknowledged_counters(path: Path) -> dict[str, int]:
     """Disk serial → the highest counter acknowledged; a disk that has committed nothing yet is absent.
 
-    Reads the file's end only: it grows by some 20 lines a second. A last line without its line break is not counted.
+    Reads the file's end only: it grows by some 20 lines a second. Lines that are there in part are not counted.
     """
     try:
         with path.open("rb") as stream:
             size = stream.seek(0, 2)
             stream.seek(max(0, size - _TAIL_BYTES))
+            if size > _TAIL_BYTES:
+                stream.readline()
             tail = stream.read()
     except FileNotFoundError:
         return {}

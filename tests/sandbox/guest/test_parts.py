@@ -33,11 +33,12 @@ def test_acknowledged_counters_are_the_highest_whole_lines(
     assert acknowledged_counters(log) == expected
 
 
-def test_acknowledged_counters_of_a_long_log_come_from_its_end(tmp_path: Path) -> None:
-    """A log of megabytes is answered from its last lines."""
+@pytest.mark.parametrize("torn", range(12))
+def test_acknowledged_counters_of_a_long_log_come_from_its_end(tmp_path: Path, torn: int) -> None:
+    """A log of megabytes is answered from its last whole lines, wherever in a line its end begins."""
     log = tmp_path / "acknowledged"
-    log.write_text("".join(f"root {n}\n" for n in range(200_000)))
-    assert acknowledged_counters(log) == {"root": 199_999}
+    log.write_text("".join(f"root {n}\n" for n in range(200_000)) + f"data {10**torn}\n")
+    assert acknowledged_counters(log) == {"root": 199_999, "data": 10**torn}
 
 
 def test_a_guest_that_never_wrote_has_no_counters(tmp_path: Path) -> None:
