@@ -53,7 +53,7 @@ class MetadataStream:
         self._progress_at = time.monotonic()
 
     def extents(self) -> Iterator[Extent]:
-        """All of them, to the clean end of a stream; ChangedBlocksError if there is none."""
+        """All of them, to the clean end of a stream or, being in order, of the disk; else ChangedBlocksError."""
         while self._position < self._size_bytes:
             try:
                 yield from self._one_stream()
