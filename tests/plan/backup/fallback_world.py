@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from tests.plan.backup.holdings import Volume
 from tests.plan.backup.objects import START, new_backup
-from tests.plan.backup.world import Volume, World
+from tests.plan.backup.world import World
 
 from safehold.api import VMBackup
 from safehold.api.consistency import Consistency

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
+from tests.plan.backup.holdings import Volume
 from tests.plan.backup.objects import RULES
-from tests.plan.backup.world import Volume, World
+from tests.plan.backup.world import World
 
 from safehold.api import VMBackup
 from safehold.plan.backup.reconcile import next_step

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field, replace
 
-from tests.plan.backup.world import Volume, World
+from tests.plan.backup.holdings import Volume
+from tests.plan.backup.world import World
 
 from safehold.plan.backup import steps
 from safehold.plan.backup.facts import BackupFacts, Leftovers, MachineFacts, SnapshotFacts
