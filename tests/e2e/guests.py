@@ -14,10 +14,10 @@ from pathlib import Path
 from tests.e2e.kinds import VM_BACKUP, VM_RESTORE
 from tests.e2e.namespace import Tenant
 from tests.e2e.restored_disks import Disks
-from tests.e2e.world import OPERATOR, World
+from tests.e2e.world import World
 
 from sandbox.cluster.client import Object
-from sandbox.cluster.kinds import DEPLOYMENT, POD, VIRTUAL_MACHINE_INSTANCE, Kind
+from sandbox.cluster.kinds import VIRTUAL_MACHINE_INSTANCE, Kind
 from sandbox.demo.guests import Proof, assert_restored, frozen_counters, proofs
 from sandbox.demo.kubectl import condition
 from sandbox.guest.inside import guest_check, guest_counters
@@ -46,7 +46,7 @@ class Guests:
         return self.world.sandbox.state / "kubevirt"
 
     async def boot(self, name: str, *modes: str, tracked: bool = False, sources: Sequence[Object] = ()) -> None:
-        """A VM with a disk of each volume mode; returns when its agent answers.
+        """A VM with a disk of each volume mode; returns when its agent answers and it writes.
 
         `tracked`: KubeVirt tracks its changed blocks. `sources` are snapshots from which the disks are made, in turn.
         """
@@ -76,6 +76,7 @@ class Guests:
         vm["metadata"]["labels"] = {"changedBlockTracking": "true"} if tracked else {}
         await self.world.apply(*claims, vm)
         await self.agent(name)
+        await self.begun(name)
 
     async def agent(self, vm: str, *, connected: bool = True) -> None:
         """Wait until the VM's guest agent is connected, or is not."""
@@ -96,17 +97,20 @@ class Guests:
             lambda found: (found["status"].get("fsFreezeStatus") == "frozen") is holds,
         )
 
-    async def begun(self, vm: str, *, disks: int) -> None:
-        """Wait until the guest has written to so many of its disks at all: before that a freeze proves nothing."""
+    async def begun(self, vm: str) -> None:
+        """Wait until the guest has written to each disk since it booted: before that a freeze proves nothing."""
+        instance = await self.world.cluster.get(VIRTUAL_MACHINE_INSTANCE, vm, NAMESPACE)
+        assert instance is not None
+        disks = {volume["name"] for volume in instance["spec"]["volumes"] if "persistentVolumeClaim" in volume}
 
         async def silent() -> list[str]:
-            written = guest_counters(self.state, NAMESPACE, vm)
-            return [] if len(written) >= disks else [f"{disks - len(written)} of {vm}"]
+            return sorted(disks - guest_counters(self.state, NAMESPACE, vm).keys())
 
-        await _until_none(silent, "disks that were never written", seconds=60)
+        await _until_none(silent, f"disks of {vm} that were never written", seconds=60)
 
     async def writes(self, vm: str) -> None:
         """Wait until every disk's counter has gone on: nothing keeps the guest from writing."""
+        await self.begun(vm)
         before = guest_counters(self.state, NAMESPACE, vm)
 
         async def still() -> list[str]:
@@ -185,15 +189,11 @@ class Guests:
     async def kill_controller(self) -> None:
         """Kill the controller now, and keep Kubernetes from starting it again."""
         self.kill_container("controller")
-        cluster = self.world.cluster
-        await cluster.patch(DEPLOYMENT, "safehold", {"spec": {"replicas": 0}}, OPERATOR)
-        for pod in await cluster.list(POD, OPERATOR, labels="app.kubernetes.io/name=safehold"):
-            await cluster.delete(POD, pod["metadata"]["name"], OPERATOR, grace_seconds=0)
-            await self.world.until_gone(POD, pod["metadata"]["name"], OPERATOR)
+        await self.world.scale_controller(0, grace_seconds=0)
 
     async def start_controller(self) -> None:
         """Start the controller again."""
-        await self.world.cluster.patch(DEPLOYMENT, "safehold", {"spec": {"replicas": 1}}, OPERATOR)
+        await self.world.scale_controller(1)
 
     async def begin_backup(
         self, name: str, vm: str, *, target: str = "shared", level: str = "Filesystem", **consistency: str

@@ -33,7 +33,9 @@ class Recorder:
             yield
         finally:
             watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            # A recorder that had ended early would have kept nothing since: that fails the session.
+            with suppress(asyncio.CancelledError):
+                await watching
 
     def logs(self) -> list[Path]:
         """The log of every container that was seen."""
@@ -50,9 +52,11 @@ class Recorder:
 
     def _look(self) -> None:
         self.arguments.update(_command_lines())
-        for log in self.pods.rglob("*.log"):
-            with suppress(FileExistsError, FileNotFoundError):
-                os.link(log, self.kept / "_".join(log.relative_to(self.pods).parts))
+        # Unlike rglob, os.walk takes it that a pod's folder goes while it is looked at.
+        for folder, _, names in os.walk(self.pods):
+            for log in (Path(folder, name) for name in names if name.endswith(".log")):
+                with suppress(FileExistsError, FileNotFoundError):
+                    os.link(log, self.kept / "_".join(log.relative_to(self.pods).parts))
 
 
 def _command_lines() -> set[str]:

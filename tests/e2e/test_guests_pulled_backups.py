@@ -126,7 +126,7 @@ async def _backed_up(guests: Guests, name: str, **changed_blocks: Any) -> Object
 
 async def _begin(guests: Guests, name: str, **changed_blocks: Any) -> None:
     await guests.reach(VIRTUAL_MACHINE_INSTANCE, VM, _tracked)
-    await guests.begun(VM, disks=2)
+    await guests.begun(VM)
     spec = {"engines": ["KubeVirt", "Scan"], **changed_blocks}
     await guests.tenant.apply(guests.tenant.backup(name, VM, changedBlocks=spec))
 

@@ -15,7 +15,7 @@ from tests.e2e.recorder import Recorder
 
 from safehold.engine.keys.keyfile import RepositoryKey
 from sandbox.cluster.client import Cluster, Object
-from sandbox.cluster.kinds import DEPLOYMENT, NAMESPACE, POD, Kind
+from sandbox.cluster.kinds import DEPLOYMENT, NAMESPACE, POD, REPLICA_SET, Kind
 from sandbox.cluster.waiting import wait_until, wait_until_gone
 from sandbox.demo import chart
 from sandbox.demo.kubectl import Kubectl, condition, is_ready
@@ -26,6 +26,8 @@ BUCKET = "backups"
 SHARED = "shared"
 """The ClusterBackupTarget that is there from the start; it serves namespaces with the label backup=allowed."""
 POLL_SECONDS = "0.5"
+_LABELS = "app.kubernetes.io/name=safehold"
+"""Of the controller's pods and ReplicaSets."""
 
 
 @dataclass(frozen=True)
@@ -128,11 +130,11 @@ class World:
     @asynccontextmanager
     async def controller_stopped(self, *, grace_seconds: int | None = None) -> AsyncIterator[None]:
         """While the controller is away, as in an upgrade; it is back at the end. No grace: as when its node dies."""
-        await self._scale(0, grace_seconds)
+        await self.scale_controller(0, grace_seconds)
         try:
             yield
         finally:
-            await self._scale(1)
+            await self.scale_controller(1)
 
     async def install(self, **controller: Any) -> None:
         """Install the chart again with other values of the controller, and wait for the new pod."""
@@ -143,19 +145,27 @@ class World:
             await self.until_gone(POD, pod, OPERATOR)
         await self.until(DEPLOYMENT, "safehold", OPERATOR, _is_available)
 
-    async def _scale(self, replicas: int, grace_seconds: int | None = None) -> None:
+    async def scale_controller(self, replicas: int, grace_seconds: int | None = None) -> None:
+        """Stop the controller (0), or start it (1), and wait until it is so."""
         before = await self._pods()
         await self.cluster.patch(DEPLOYMENT, "safehold", {"spec": {"replicas": replicas}}, OPERATOR)
-        for pod in before:
-            if grace_seconds is not None:
+        if grace_seconds is not None:
+            # A pod that goes before its ReplicaSet has been scaled is replaced, and the new one goes to work.
+            await self._no_replicas()
+            for pod in await self._pods():
                 await self.cluster.delete(POD, pod, OPERATOR, grace_seconds=grace_seconds)
+        for pod in before:
             await self.until_gone(POD, pod, OPERATOR)
         if replicas:
             await self.until(DEPLOYMENT, "safehold", OPERATOR, _is_available)
 
+    async def _no_replicas(self) -> None:
+        for replica_set in await self.cluster.list(REPLICA_SET, OPERATOR, labels=_LABELS):
+            await self.until(REPLICA_SET, replica_set["metadata"]["name"], OPERATOR, _is_scaled_to_none)
+
     async def _pods(self) -> list[str]:
         """Names of the controller's pods: one, or none while it is stopped."""
-        pods = await self.cluster.list(POD, OPERATOR, labels="app.kubernetes.io/name=safehold")
+        pods = await self.cluster.list(POD, OPERATOR, labels=_LABELS)
         return [pod["metadata"]["name"] for pod in pods]
 
 
@@ -167,6 +177,11 @@ def is_settled(found: Object) -> bool:
         and condition(found, kind).get("observedGeneration") == generation
         for kind in ("Ready", "Stalled")
     )
+
+
+def _is_scaled_to_none(replica_set: Object) -> bool:
+    seen = (replica_set.get("status") or {}).get("observedGeneration")
+    return bool(replica_set["spec"]["replicas"] == 0 and seen == replica_set["metadata"]["generation"])
 
 
 def _is_available(deployment: Object) -> bool:
