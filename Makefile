@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup system fmt lint types layers crds vectors test soak demo sandbox bench
+.PHONY: help setup system fmt lint types layers crds vectors test soak demo sandbox bench bench-fleet
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-11s %s\n", $$1, $$2}'
 
 setup: .venv/.ready ## make .venv from the lock file
 
@@ -54,3 +54,6 @@ sandbox: setup system ## keep a cluster with Safehold and two guests running, an
 
 bench: setup ## Safehold beside restic and borg, about 15 minutes (BENCH_DISK=, ROWS=, ROUNDS=, RESTIC=)
 	@$(BIN)/python -m bench
+
+bench-fleet: setup ## one controller among 5,000 VMs, about 20 minutes (FLEET_MINUTES=, FLEET_VMS=)
+	@$(BIN)/python -m bench.fleet
