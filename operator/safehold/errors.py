@@ -20,6 +20,7 @@
         ├── NotFoundError
         ├── NotServedError      no such kind: the component that brings it is not installed
         ├── ConflictError       changed meanwhile, or exists already (retryable)
+        ├── HistoryError        the server has forgotten the version that was asked for (retryable)
         ├── InvalidObjectError  the object breaks its schema, or a guarded patch did not apply
         ├── ForbiddenError
         │   └── NamespaceEndingError   nothing can be created in a namespace that ends
@@ -174,6 +175,12 @@ class NotServedError(ClusterError):
 
 class ConflictError(ClusterError):
     """The object changed meanwhile, or exists already."""
+
+    retryable = True
+
+
+class HistoryError(ClusterError):
+    """The server has forgotten the version from which a list or a watch was to go on: list again."""
 
     retryable = True
 

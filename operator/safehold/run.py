@@ -79,6 +79,8 @@ class RepositoryPlace(_Message):
     """The operator's setting: may the endpoint be at a loopback or link-local address; checked where it is called."""
     forbidden_addresses: list[str] = Field(default_factory=list)
     """Addresses that the endpoint must not resolve to: the API server's."""
+    bandwidth_bytes_per_second: int | None = None
+    """What one worker may send, and as much that it may receive; None: no limit."""
 
 
 class VolumeSource(_Message):

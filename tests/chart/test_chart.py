@@ -73,6 +73,18 @@ def test_every_variable_is_a_setting() -> None:
     assert {name.removeprefix("SAFEHOLD_").lower() for name in names} <= set(ControllerSettings.model_fields)
 
 
+def test_limits_of_runs_reach_the_controller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Per node and StorageClass; left out where nothing is limited."""
+    limits = {"maxActiveRunsPerNode": 2, "maxActiveRunsByStorageClass": {"slow": 3}}
+    (container,) = one("Deployment", "safehold", {"controller": limits})["spec"]["template"]["spec"]["containers"]
+    for variable in container["env"]:
+        monkeypatch.setenv(variable["name"], variable["value"])
+    settings = ControllerSettings()
+    assert (settings.max_active_runs_per_node, settings.max_active_runs_by_storage_class) == (2, {"slow": 3})
+    (container,) = one("Deployment", "safehold")["spec"]["template"]["spec"]["containers"]
+    assert not [variable for variable in container["env"] if variable["name"].startswith("SAFEHOLD_MAX_ACTIVE_RUNS_")]
+
+
 def test_worker_account_has_no_token_and_no_role() -> None:
     """Workers have no rights in the cluster: no token is mounted, and no binding names their ServiceAccount."""
     assert one("ServiceAccount", "safehold-worker")["automountServiceAccountToken"] is False

@@ -13,7 +13,8 @@ from safehold.controller.memo import Operator
 from safehold.controller.settings import ControllerSettings
 from safehold.errors import SafeholdError
 from safehold.kube.client import Cluster, Manifest
-from safehold.kube.kinds import NAMESPACE, Kind
+from safehold.kube.fleet import Fleet, Member, Roster
+from safehold.kube.kinds import NAMESPACE, VM, Kind
 from safehold.plan.target.endpoint import EndpointRules
 from sandbox.apiserver import running_api_server
 
@@ -22,6 +23,15 @@ SHOP, OPERATOR_NAMESPACE = "shop", "safehold"
 DEFINITION = Kind(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
+
+
+class FreshRoster(Roster):
+    """Lists before each look: a test need not wait for a watch."""
+
+    async def members(self, namespace: str | None = None) -> list[Member]:
+        """As they are now."""
+        await self.refresh()
+        return await super().members(namespace)
 
 
 @pytest.fixture
@@ -35,6 +45,7 @@ async def operator(tmp_path: Path) -> AsyncIterator[Operator]:
                 await cluster.create(NAMESPACE, {"metadata": {"name": name}})
             yield Operator(
                 cluster=cluster,
+                fleet=Fleet(FreshRoster(cluster, VM), FreshRoster(cluster, NAMESPACE)),
                 settings=ControllerSettings(),
                 cluster_id="cluster",
                 endpoint_rules=EndpointRules(),

@@ -188,3 +188,45 @@ async def test_a_queue_that_ends_leaves_no_timers() -> None:
         await looks.until(1)
         await asyncio.sleep(0)
     assert not queue._timers
+
+
+async def test_many_events_within_a_while_are_one_look() -> None:
+    """What may wait a moment is looked at once for all of it, and not later than said."""
+    looks = Looks()
+    queue = WorkQueue("backuppolicies", looks)
+    async with working(queue):
+        for _ in range(5):
+            queue.add_within(KEY, 0.05)
+        assert (looks.count, queue.scheduled()) == (0, 1)
+        await looks.until(1)
+        await asyncio.sleep(0.1)
+    assert looks.count == 1
+
+
+async def test_a_look_that_is_due_sooner_is_not_put_off() -> None:
+    """A due run begins when it is due, whatever events there are."""
+    looks = Looks()
+    queue = WorkQueue("backuppolicies", looks)
+    async with working(queue):
+        queue.add_later(KEY, 0.01)
+        queue.add_within(KEY, 60)
+        await looks.until(1)
+
+
+async def test_an_event_during_a_look_may_wait_too() -> None:
+    """It is kept until the look is over, and not forgotten for the later time that the look asks for."""
+    going_on = asyncio.Event()
+
+    async def wait(count: int) -> float | None:
+        if count == 1:
+            await going_on.wait()
+        return 60
+
+    looks = Looks(wait)
+    queue = WorkQueue("backuppolicies", looks)
+    async with working(queue):
+        queue.add(KEY)
+        await looks.until(1)
+        queue.add_within(KEY, 0.01)
+        going_on.set()
+        await looks.until(2)

@@ -9,6 +9,7 @@ from safehold.errors import (
     ClusterUnavailableError,
     ConflictError,
     ForbiddenError,
+    HistoryError,
     InvalidObjectError,
     NamespaceEndingError,
     NotFoundError,
@@ -16,7 +17,7 @@ from safehold.errors import (
 )
 from safehold.kube.client import Cluster, Manifest, WatchEvent
 from safehold.kube.kinds import CONFIG_MAP, NAMESPACE, POD, SECRET, SERVICE_ACCOUNT, VM, VMI, Kind
-from sandbox.apiserver import EmbeddedApiServer
+from sandbox.apiserver import EmbeddedApiServer, store
 
 UNSERVED = Kind("example.dev", "v1", "things", "Thing")
 ROLE = Kind("rbac.authorization.k8s.io", "v1", "roles", "Role")
@@ -190,3 +191,39 @@ async def test_a_server_that_is_gone_is_unavailable(kube_server: EmbeddedApiServ
         with pytest.raises(ClusterUnavailableError, match="get ConfigMap") as caught:
             await cluster.get(CONFIG_MAP, "x", "default")
     assert caught.value.retryable
+
+
+async def test_metadata_alone_is_asked_for(cluster: Cluster, namespace: str) -> None:
+    """Lists and watches without spec and status; the list's version is where a watch goes on."""
+    await cluster.create(CONFIG_MAP, config(namespace))
+    pages = [page async for page in cluster.pages(CONFIG_MAP, namespace, metadata_only=True)]
+    found = {item["metadata"]["name"]: item for page in pages for item in page.items}
+    assert "data" not in found["settings"]
+    await cluster.create(CONFIG_MAP, config(namespace, "later"))
+    version = pages[0].resource_version
+    async for event in cluster.watch(CONFIG_MAP, namespace, timeout_seconds=20, since=version, metadata_only=True):
+        assert (event.type, event.manifest["metadata"]["name"]) == ("ADDED", "later")
+        assert "data" not in event.manifest
+        break
+
+
+async def test_a_version_that_is_not_known_any_more_is_an_error_of_its_own(
+    cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever watches has to list again."""
+    monkeypatch.setattr(store, "HISTORY_EVENTS", 1)
+    for number in range(3):
+        await cluster.create(CONFIG_MAP, config(namespace, f"settings-{number}"))
+    with pytest.raises(HistoryError):
+        async for _ in cluster.watch(CONFIG_MAP, timeout_seconds=5, since="1"):
+            pass
+
+
+async def test_an_object_of_half_a_mebibyte_is_watched(cluster: Cluster, namespace: str) -> None:
+    """A line of a watch may be as long as an object may be large."""
+    large = "x" * (1 << 19)
+    await cluster.create(CONFIG_MAP, config(namespace, "large", data={"a": large}))
+    async for event in cluster.watch(CONFIG_MAP, namespace, timeout_seconds=20):
+        if event.manifest["metadata"]["name"] == "large":
+            assert event.manifest["data"]["a"] == large
+            break

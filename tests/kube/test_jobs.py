@@ -12,6 +12,7 @@ from safehold.kube.job_facts import observe_job
 from safehold.kube.jobs import (
     CONTAINER,
     JOB_NAME_LABEL,
+    KUEUE_QUEUE,
     MountedVolume,
     WorkerJob,
     WorkerPod,
@@ -57,6 +58,26 @@ async def started(cluster: Cluster, namespace: str, *volumes: MountedVolume, **c
     """The Job as the server keeps it."""
     await start_job(cluster, pod(namespace), job(*volumes, **changes))
     return await cluster.read(JOB, "job", namespace)
+
+
+async def test_a_job_of_a_queue_waits_for_kueue(cluster: Cluster, namespace: str) -> None:
+    """It carries the queue's label and is created suspended; what is seen of it says whose word it waits for."""
+    found = await started(cluster, namespace, queue="nightly")
+    assert (found["metadata"]["labels"][KUEUE_QUEUE], found["spec"]["suspend"]) == ("nightly", True)
+    waiting = await observe_job(cluster, namespace, "job", run_id="run-1")
+    assert waiting is not None
+    assert waiting.queue == "nightly"
+    await cluster.merge_patch(JOB, "job", namespace, {"spec": {"suspend": False}})
+    admitted = await observe_job(cluster, namespace, "job", run_id="run-1")
+    assert admitted is not None
+    assert admitted.queue == ""
+
+
+async def test_a_job_without_a_queue_is_nobodys_to_hold(cluster: Cluster, namespace: str) -> None:
+    """No label and no suspension: where Kueue is not installed, nobody would ever start it."""
+    found = await started(cluster, namespace)
+    assert KUEUE_QUEUE not in found["metadata"]["labels"]
+    assert not found["spec"].get("suspend")
 
 
 async def test_the_run_and_the_key_are_in_a_secret_of_the_job(cluster: Cluster, namespace: str) -> None:

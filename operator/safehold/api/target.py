@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from safehold.api.base import ApiModel, Count, Resource, Status, Time, Uid, Word, rules
+from safehold.api.base import ApiModel, Count, Name, Resource, Status, Time, Uid, Word, rules
 from safehold.api.references import AllowedNamespaces, CaBundleRef, RepositoryKeyRef, SecretRef
 
 KeyDomain = Literal["Namespace", "Target"]
@@ -73,6 +73,18 @@ class _TargetSpec(ApiModel):
     """How many VMs that back up to this target may stand still between freeze and thaw at once; absent: no limit.
 
     Others wait before their snapshot. It spares storage that is slow when many volumes are cut at the same time.
+    """
+    max_active_runs: Annotated[int, Field(ge=1, le=1000, json_schema_extra={"format": "int32"})] | None = None
+    """How many backups to this target may be active at once; absent: as many as the operator runs.
+
+    It spares a store that many writers would slow down. Others wait, and namespaces take turns.
+    """
+    worker_bandwidth: Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]{0,9}(k|M|G|Ki|Mi|Gi)?$")] | None = None
+    """Bytes a second that each worker may send to the store, and as many that it may receive, such as `100Mi`."""
+    queue_name: Name | None = None
+    """A LocalQueue of Kueue in the operator's namespace, which has to admit each backup's Job; absent: none.
+
+    Restores do not wait for it.
     """
     access_mode: TargetAccessMode = "ReadWrite"
     """ReadOnly: restores only; no backup is written and nothing is deleted."""

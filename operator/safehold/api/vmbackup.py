@@ -270,6 +270,8 @@ class VMBackupStatus(Status, ByteCounts):
     """uid of the VM that was captured."""
     namespace_uid: Uid | None = None
     """uid of its namespace."""
+    node_name: Name | None = None
+    """Where the guest ran when the run began; limits per node count by it."""
     cluster_id: Uid | None = None
     """uid of the cluster's kube-system namespace."""
     target: BackupTargetIdentity | None = None

@@ -10,7 +10,7 @@ from safehold.controller.memo import Operator
 from safehold.controller.metrics import Metrics
 from safehold.controller.queue import Key
 from safehold.controller.settings import ControllerSettings
-from safehold.controller.slots import RunSlots
+from safehold.controller.turns import Turns
 from safehold.errors import SafeholdError
 from safehold.kube.backup.hands import BackupHands
 from safehold.kube.backup.observer import BackupObserver
@@ -24,6 +24,7 @@ from safehold.plan.backup.reconcile import after_refused_step, needs_slot, next_
 from safehold.plan.backup.run import BackupRules, Decision
 from safehold.plan.backup.stages import stage_of
 from safehold.plan.backup.steps import Step
+from safehold.plan.backup.turn import claim_of, limits_of, wait_unseen, waits_unseen
 from safehold.plan.backup.verification import describe_lies, lies
 from safehold.plan.conditions import is_finished
 from safehold.plan.refusal import Refusal
@@ -32,6 +33,8 @@ from safehold.reasons import Reason
 
 _PASSES = 50
 """Decisions in one reconcile; far more than a run has, so that a defect cannot spin."""
+LOOKS_PER_SECOND = 10
+"""How many runs are polled in a second at most: each look is some ten requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,7 @@ class BackupReconciler:
     operator: Operator
     observer: BackupObserver
     hands: BackupHands
-    slots: RunSlots
+    turns: Turns
     freezing: FreezeSlots
     rules: BackupRules
     metrics: Metrics = field(default_factory=Metrics)
@@ -52,25 +55,31 @@ class BackupReconciler:
             found = await self.operator.cluster.get(VM_BACKUP, key[1], key[0])
             # One that was let go may still be there for a moment; looking at it again would begin to forget again.
             if found is None or found["metadata"]["uid"] in self.operator.released:
-                self.slots.give(key)
+                self.turns.give(key)
                 self.freezing.give(key)
                 return None
             backup = VMBackup.model_validate(found)
             if backup.metadata.uid in self.operator.released and is_finished(backup.status.conditions):
                 # It is as good as gone; another look, now that the Job is removed, would forget its point once more.
                 return None
+            if waits_unseen(backup) and not self.turns.may_look(key, claim_of(backup)):
+                queued = wait_unseen(backup, self.rules, self.operator.now())
+                await apply_status(self.operator.cluster, backup, backup.status, queued.status)
+                return None
             decision = await self._pass(key, backup)
             if decision.again != 0:
-                return decision.again
+                queue = self.operator.queues.get(VM_BACKUP.plural)
+                return paced(decision.again, queue.scheduled() if queue else 0)
         return self.rules.poll_seconds
 
     async def _pass(self, key: Key, backup: VMBackup) -> Decision:
-        facts, now = await self.observer.observe(backup), self.operator.now()
+        facts, now = await self._observe(key, backup), self.operator.now()
         if needs_slot(backup, facts, now):
+            claim, limits = claim_of(backup, facts), limits_of(backup, facts, self.rules)
             active = backup.status.start_time is not None
-            facts = replace(facts, slot=self.slots.take(key, active=active))
+            facts = replace(facts, slot=self.turns.take(key, claim, limits, active=active))
         else:
-            self.slots.give(key)
+            self.turns.give(key)
         facts = replace(facts, may_freeze=self._may_freeze(key, backup, facts))
         decision = next_step(backup, facts, self.rules, now)
         begun = under_complaint(backup.status, decision.status) if decision.steps else decision.status
@@ -88,8 +97,17 @@ class BackupReconciler:
             self.operator.released.add(backup.metadata.uid)
             await remove_finalizer(self.operator.cluster, VM_BACKUP, backup)
         if is_finished(decision.status.conditions):
-            self.slots.give(key)
+            self.turns.give(key)
         return decision
+
+    async def _observe(self, key: Key, backup: VMBackup) -> BackupFacts:
+        try:
+            return await self.observer.observe(backup)
+        except SafeholdError:
+            if backup.status.start_time is None:
+                # Its turn may come again; until then it must not keep others from theirs.
+                self.turns.give(key)
+            raise
 
     def _may_freeze(self, key: Key, backup: VMBackup, facts: BackupFacts) -> bool:
         recorded = backup.status.target
@@ -134,6 +152,11 @@ class BackupReconciler:
         await emit(self.operator.cluster, backup, reason=reason, message=message, warning=True, now=now)
 
 
+def paced(seconds: float | None, polled: int) -> float | None:
+    """When to look again where so many runs are polled: what matters most, events tell meanwhile."""
+    return None if seconds is None else max(seconds, polled / LOOKS_PER_SECOND)
+
+
 def backup_rules(settings: ControllerSettings, cluster_id: str) -> BackupRules:
     """What the settings say about decisions."""
     return BackupRules(
@@ -145,4 +168,6 @@ def backup_rules(settings: ControllerSettings, cluster_id: str) -> BackupRules:
         scratch_storage_class=settings.scratch_storage_class,
         pull_timeout=timedelta(seconds=settings.pull_timeout_seconds),
         base_max_age=timedelta(seconds=settings.base_max_age_seconds),
+        max_active_runs_per_node=settings.max_active_runs_per_node,
+        max_active_runs_by_storage_class=settings.max_active_runs_by_storage_class,
     )

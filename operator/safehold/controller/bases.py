@@ -33,4 +33,9 @@ async def sweep_bases(operator: Operator, metrics: Metrics) -> None:
 
 
 async def _uids(cluster: Cluster, *kinds: Kind) -> set[str]:
-    return {found["metadata"]["uid"] for kind in kinds for found in await cluster.list(kind)}
+    return {
+        found["metadata"]["uid"]
+        for kind in kinds
+        async for page in cluster.pages(kind, metadata_only=True)
+        for found in page.items
+    }

@@ -32,9 +32,13 @@ class NoProgress(kopf.ProgressStorage):
 class NoDiffBase(kopf.DiffBaseStorage):
     """Every object is as it was when it was handled: no handler of ours is about differences."""
 
-    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
-        """The object as it is."""
-        return self.build(body=body)
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        """Nothing is compared. Kopf would copy every object twice with every event to do so."""
+        return kopf.BodyEssence({})
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        """The same nothing, so that no object ever looks new or changed."""
+        return self.build()
 
     def store(self, **_: Any) -> None:
         """Nothing is kept."""

@@ -7,7 +7,11 @@ from datetime import datetime
 from safehold.controller.queue import Key, WorkQueue
 from safehold.controller.settings import ControllerSettings
 from safehold.kube.client import Cluster
+from safehold.kube.fleet import Fleet
 from safehold.plan.target.endpoint import EndpointRules
+
+POLICY_LAG_SECONDS = 2.0
+"""How old a policy's counts of its VMBackups may be. A run of a thousand VMs is as many events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +19,8 @@ class Operator:
     """One running controller. `queues` are found by the plural name of their kind, such as `vmbackups`."""
 
     cluster: Cluster
+    fleet: Fleet
+    """Names and labels of the VMs and Namespaces that policies select from."""
     settings: ControllerSettings
     cluster_id: str
     """uid of the kube-system namespace, which is what tells clusters apart."""
@@ -24,6 +30,8 @@ class Operator:
     queues: dict[str, WorkQueue] = field(default_factory=dict)
     marks: dict[str, Hashable] = field(default_factory=dict)
     """By uid: what was news about an object the last time that its watch told of it."""
+    policies: dict[str, tuple[str, Key]] = field(default_factory=dict)
+    """By uid: the queue and the key of every policy."""
     released: set[str] = field(default_factory=set)
     """uids of objects in deletion that have nothing left to clean up: Kopf may take its finalizer off."""
 
@@ -32,3 +40,10 @@ class Operator:
         key: Key = (namespace or "", name)
         if queue := self.queues.get(plural):
             queue.add(key)
+
+    def look_at_policy(self, uid: str) -> None:
+        """Reconcile a policy, once for all that happens to its VMBackups within a moment."""
+        if place := self.policies.get(uid):
+            plural, key = place
+            if queue := self.queues.get(plural):
+                queue.add_within(key, POLICY_LAG_SECONDS)

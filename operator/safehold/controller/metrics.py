@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from safehold.api.vmbackup import VMBackup, VolumeBackup
+from safehold.controller.queue import WorkQueue
+from safehold.controller.turns import Turns
 from safehold.plan.backup.run import Decision
 
 _MINUTES = (5, 15, 60, 300, 900, 3600, 14400, 43200, 172800)
@@ -24,6 +26,9 @@ class Metrics:
     last_success: Gauge = field(init=False)
     lied: Counter = field(init=False)
     bases: Gauge = field(init=False)
+    depth: Gauge = field(init=False)
+    active: Gauge = field(init=False)
+    waiting: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         labels, registry = ("namespace",), self.registry
@@ -49,6 +54,18 @@ class Metrics:
         self.bases = Gauge(
             "safehold_changed_blocks_bases", "Snapshots kept to ask what changed since", registry=registry
         )
+        self.depth = Gauge(
+            "safehold_queue_depth", "Objects that wait for the controller's look", ("kind",), registry=registry
+        )
+        self.active = Gauge("safehold_active_backups", "Backups that are active", registry=registry)
+        self.waiting = Gauge("safehold_waiting_backups", "Backups that wait for their turn", registry=registry)
+
+    def show_load(self, queues: Iterable[WorkQueue], turns: Turns) -> None:
+        """Tell what waits whenever somebody asks."""
+        for queue in queues:
+            self.depth.labels(queue.name).set_function(queue.depth)
+        self.active.set_function(lambda: len(turns.queue.active))
+        self.waiting.set_function(lambda: len(turns.queue.waiting))
 
     def record_lies(self, backup: VMBackup, wrong: Iterable[VolumeBackup]) -> None:
         """Count volumes about which a run was told something wrong."""

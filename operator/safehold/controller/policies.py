@@ -7,7 +7,7 @@ from safehold.controller.memo import Operator
 from safehold.controller.queue import Key, Reconcile
 from safehold.kube.events import emit
 from safehold.kube.kinds import BACKUP_POLICY, CLUSTER_BACKUP_POLICY
-from safehold.kube.policies import create_backup, observe_policy
+from safehold.kube.policies import create_backups, observe_policy
 from safehold.kube.status import apply_status
 from safehold.plan.policy import AnyPolicy, PolicyDecision, has_due_run, next_run, stay_due
 
@@ -38,14 +38,15 @@ async def _reconcile(operator: Operator, policy: AnyPolicy) -> float | None:
     now = operator.now()
     facts = await observe_policy(
         operator.cluster,
+        operator.fleet,
         policy,
         due=has_due_run(policy, now),
         operator_namespace=operator.settings.operator_namespace,
         rules=operator.endpoint_rules,
     )
     decision = next_run(policy, facts, now)
-    refusals = [await create_backup(operator.cluster, backup) for backup in decision.create]
-    decision = stay_due(policy, decision, [refusal for refusal in refusals if refusal], now)
+    refusals = await create_backups(operator.cluster, decision.create)
+    decision = stay_due(policy, decision, refusals, now)
     await apply_status(operator.cluster, policy, policy.status, decision.status)
     await _tell(operator, policy, decision)
     # A moment more, because the clock that a timer goes by may be a little ahead of the one that a run is due by.

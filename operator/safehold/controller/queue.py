@@ -43,6 +43,8 @@ class WorkQueue:
     _waiting: set[Key] = field(default_factory=set)
     _active: set[Key] = field(default_factory=set)
     _again: set[Key] = field(default_factory=set)
+    _soon: dict[Key, float] = field(default_factory=dict)
+    """Of active keys: when to look again at the latest, by the loop's clock."""
     _timers: dict[Key, asyncio.TimerHandle] = field(default_factory=dict)
     _failures: dict[Key, int] = field(default_factory=dict)
 
@@ -61,6 +63,24 @@ class WorkQueue:
         if timer := self._timers.pop(key, None):
             timer.cancel()
         self._timers[key] = asyncio.get_running_loop().call_later(seconds, self.add, key)
+
+    def add_within(self, key: Key, seconds: float) -> None:
+        """Look at the object in `seconds` at the latest: one look for all that happens until then."""
+        loop = asyncio.get_running_loop()
+        when = loop.time() + seconds
+        timer = self._timers.get(key)
+        if key in self._active:
+            self._soon[key] = min(when, self._soon.get(key, when))
+        elif key not in self._waiting and (timer is None or timer.when() > when):
+            self.add_later(key, seconds)
+
+    def depth(self) -> int:
+        """How many objects wait to be looked at now."""
+        return len(self._waiting)
+
+    def scheduled(self) -> int:
+        """How many objects are looked at again later without an event."""
+        return len(self._timers)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -82,11 +102,15 @@ class WorkQueue:
                 delay = await self._pass(key)
             finally:
                 self._active.discard(key)
+            soon = self._soon.pop(key, None)
             if key in self._again:
                 self._again.discard(key)
                 self.add(key)
-            elif delay is not None:
+                continue
+            if delay is not None:
                 self.add_later(key, delay)
+            if soon is not None:
+                self.add_within(key, max(0.0, soon - asyncio.get_running_loop().time()))
 
     async def _pass(self, key: Key) -> float | None:
         try:

@@ -1,7 +1,7 @@
 """What an installation can set about the controller: environment variables named `SAFEHOLD_…`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -43,7 +43,11 @@ class ControllerSettings(BaseSettings):
     """How often a failed worker is started again. A retried worker goes on with what is in the store already."""
 
     max_active_runs: int = Field(default=4, ge=1, le=1000)
-    """Backups that may be active at once, counted from the snapshot on. Others wait in order of arrival."""
+    """Backups that may be active at once, counted from the snapshot on. Namespaces take turns."""
+    max_active_runs_per_node: int | None = Field(default=None, ge=1, le=1000)
+    """Backups that may be active at once of VMs that run on one node; absent: no limit."""
+    max_active_runs_by_storage_class: dict[str, Annotated[int, Field(ge=1, le=1000)]] = Field(default_factory=dict)
+    """Backups that may be active at once of VMs with disks of a StorageClass, by its name, as a JSON object."""
     prepare_timeout_seconds: int = Field(default=1800, ge=10)
     """How long a snapshot may take to become readable, and a volume to be made from it."""
     run_timeout_seconds: int = Field(default=172800, ge=60)

@@ -1,4 +1,4 @@
-"""How many backups are active at once. Snapshots and volumes are what is scarce, so they count from the snapshot on."""
+"""Places that are given in the order of arrival."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from safehold.controller.queue import Key
 
 @dataclass(slots=True)
 class RunSlots:
-    """Slots of active runs; who waits is called in order of arrival."""
+    """So many at once; who waits is called in order of arrival."""
 
     limit: int
     call: Callable[[Key], None]

@@ -51,10 +51,11 @@ async def sweep_forever(operator: Operator, metrics: Metrics) -> None:
 async def look_at_everything(operator: Operator) -> None:
     """Put every object of ours into its queue, except runs that are over: there may be very many of them."""
     for kind in (*OWNERS, BACKUP_POLICY, CLUSTER_BACKUP_POLICY):
-        for found in await operator.cluster.list(kind):
-            metadata = found["metadata"]
-            if not is_over(found):
-                operator.look_at(kind.plural, metadata.get("namespace"), metadata["name"])
+        async for page in operator.cluster.pages(kind):
+            for found in page.items:
+                metadata = found["metadata"]
+                if not is_over(found):
+                    operator.look_at(kind.plural, metadata.get("namespace"), metadata["name"])
 
 
 def is_over(found: Mapping[str, Any]) -> bool:
@@ -67,7 +68,12 @@ async def sweep(cluster: Cluster, *, operator_namespace: str, pulls: bool = Fals
     """Take away what belongs to objects of ours that do not exist any more."""
     # In this order: an object that is listed first belongs to an owner that was created before.
     owners = await owners_of_leftovers(cluster, operator_namespace=operator_namespace, pulls=pulls)
-    living = {found["metadata"]["uid"] for kind in OWNERS for found in await cluster.list(kind)}
+    living = {
+        found["metadata"]["uid"]
+        for kind in OWNERS
+        async for page in cluster.pages(kind, metadata_only=True)
+        for found in page.items
+    }
     for uid in sorted(owners - living):
         logger.info("takes away what is left of the object with uid %s, which is gone", uid)
         await remove_leftovers(cluster, uid, operator_namespace=operator_namespace, pulls=pulls)

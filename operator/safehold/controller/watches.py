@@ -11,16 +11,22 @@ from typing import Any
 import kopf
 
 from safehold.api import GROUP, VERSION
-from safehold.api.vmbackup import VMBackup
-from safehold.api.vmrestore import VMRestore
 from safehold.controller.memo import Operator
 from safehold.controller.sweep import is_over
-from safehold.kube.kinds import BACKUP_TARGET, CLUSTER_BACKUP_TARGET, VM_BACKUP, VM_RESTORE
-from safehold.plan.conditions import is_finished
-from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, POLICY
+from safehold.kube.kinds import (
+    BACKUP_POLICY,
+    BACKUP_TARGET,
+    CLUSTER_BACKUP_POLICY,
+    CLUSTER_BACKUP_TARGET,
+    VM_BACKUP,
+    VM_RESTORE,
+)
+from safehold.plan.conditions import READY, STALLED
+from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, POLICY_UID
 
 PLURALS = {kind.kind: kind.plural for kind in (VM_BACKUP, VM_RESTORE, BACKUP_TARGET, CLUSTER_BACKUP_TARGET)}
 """Kinds that have Jobs and snapshots, with the names of their queues."""
+POLICIES = (BACKUP_POLICY.plural, CLUSTER_BACKUP_POLICY.plural)
 OURS = {MANAGED_BY: MANAGER}
 CLEANUP_POLL_SECONDS = 2.0
 _CLEANING_UP = "the deletion waits until everything is cleaned up"
@@ -46,12 +52,14 @@ async def object_changed(
     if gone:
         memo.released.discard(uid)
         memo.marks.pop(uid, None)
+        memo.policies.pop(uid, None)
+    elif resource.plural in POLICIES:
+        memo.policies[uid] = (resource.plural, (namespace or "", name))
     over = is_over(body)
     if gone or (not over and _is_news(memo, uid, event["type"], body["metadata"])):
         memo.look_at(resource.plural, namespace, name)
-    if (policy := labels.get(POLICY)) and (gone or over or event["type"] == "ADDED"):
-        memo.look_at("backuppolicies", namespace, policy)
-        memo.look_at("clusterbackuppolicies", None, policy)
+    if (policy := labels.get(POLICY_UID)) and (gone or over or event["type"] == "ADDED"):
+        memo.look_at_policy(policy)
 
 
 def _is_news(memo: Operator, uid: str, kind: str | None, metadata: Mapping[str, Any]) -> bool:
@@ -72,13 +80,18 @@ async def child_changed(labels: Mapping[str, str], memo: Operator, **_: Any) -> 
 
 def backup_holds(body: Mapping[str, Any], **_: Any) -> bool:
     """Whether a VMBackup may only go after we let it: while its run is active, or when its point goes with it."""
-    backup = VMBackup.model_validate(dict(body))
-    return not is_finished(backup.status.conditions) or backup.spec.deletion_policy == "Delete"
+    return not _is_finished(body) or body["spec"].get("deletionPolicy") == "Delete"
 
 
 def restore_holds(body: Mapping[str, Any], **_: Any) -> bool:
     """Whether a VMRestore may only go after we let it: while it is active."""
-    return not is_finished(VMRestore.model_validate(dict(body)).status.conditions)
+    return not _is_finished(body)
+
+
+def _is_finished(body: Mapping[str, Any]) -> bool:
+    """As it is read: Kopf asks with every event of thousands of objects, too often to make models of them."""
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    return any(found["type"] in (READY, STALLED) and found["status"] == "True" for found in conditions)
 
 
 @kopf.on.delete(GROUP, VERSION, "vmbackups", when=backup_holds)

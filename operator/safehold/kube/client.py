@@ -10,17 +10,27 @@ from typing import Any, Literal
 import aiohttp
 
 from safehold.errors import ConflictError, InvalidObjectError, NotFoundError
-from safehold.kube.connection import Connection, refusal, unavailable
+from safehold.kube.connection import JSON, Connection, refusal, unavailable
 from safehold.kube.kinds import POD, Kind
 
 Manifest = dict[str, Any]
 """A Kubernetes object as the API answers it."""
 FIELD_MANAGER = "safehold-controller"
+PAGE_OBJECTS = 500
+"""Objects in one answer to a list: a few MiB at a time, however many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list. `resource_version` is the whole list's, from which a watch goes on."""
+
+    items: list[Manifest]
+    resource_version: str
 
 
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
-    """One line of a watch: `type` is ADDED, MODIFIED or DELETED."""
+    """One line of a watch: `type` is ADDED, MODIFIED or DELETED; BOOKMARK only where a watch goes on from a version."""
 
     type: str
     manifest: Manifest
@@ -74,20 +84,34 @@ class Cluster:
         labels: Mapping[str, str] | str = "",
         fields: str = "",
     ) -> list[Manifest]:
-        """All objects of a namespace (or of all), by label and field selectors, in pages of 500."""
-        query: dict[str, str | int | bool] = {"limit": 500}
+        """All objects of a namespace (or of all), by label and field selectors."""
+        return [item async for page in self.pages(kind, namespace, labels=labels, fields=fields) for item in page.items]
+
+    async def pages(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: Mapping[str, str] | str = "",
+        fields: str = "",
+        metadata_only: bool = False,
+    ) -> AsyncIterator[Page]:
+        """A list page by page, for what may be too much at once. `metadata_only`: the objects without anything else."""
+        query: dict[str, str | int | bool] = {"limit": PAGE_OBJECTS}
         if labels:
             query["labelSelector"] = labels if isinstance(labels, str) else label_selector(labels)
         if fields:
             query["fieldSelector"] = fields
-        found: list[Manifest] = []
+        accept = _metadata_as("PartialObjectMetadataList") if metadata_only else JSON
+        doing = f"list {kind.plural}"
         while True:
-            page = await self.connection.json("GET", kind.path(namespace), query=query, doing=f"list {kind.plural}")
-            found += [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page.get("items") or []]
-            token = (page.get("metadata") or {}).get("continue")
-            if not token:
-                return found
-            query["continue"] = token
+            page = await self.connection.json("GET", kind.path(namespace), query=query, accept=accept, doing=doing)
+            listed = page.get("metadata") or {}
+            items = [{"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page.get("items") or []]
+            yield Page(items, str(listed.get("resourceVersion") or ""))
+            if not listed.get("continue"):
+                return
+            query["continue"] = listed["continue"]
 
     async def create(self, kind: Kind, manifest: Manifest) -> Manifest:
         """Create; ConflictError when the name is taken."""
@@ -206,24 +230,40 @@ class Cluster:
             raise unavailable(doing, error) from error
 
     async def watch(
-        self, kind: Kind, namespace: str | None = None, *, fields: str = "", timeout_seconds: int
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        fields: str = "",
+        timeout_seconds: int,
+        since: str = "",
+        metadata_only: bool = False,
     ) -> AsyncIterator[WatchEvent]:
-        """Current objects first (as ADDED), then changes, until the timeout. An expired watch ends early."""
+        """Changes until the timeout; without `since`, a list's version, current objects come first (as ADDED).
+
+        A HistoryError says that the version is too old. `metadata_only`: the objects without anything else.
+        """
         query: dict[str, str | int | bool] = {"watch": True, "timeoutSeconds": timeout_seconds}
         if fields:
             query["fieldSelector"] = fields
+        if since:
+            query |= {"resourceVersion": since, "allowWatchBookmarks": True}
         doing = f"watch {kind.plural}"
         try:
             response = await self.connection.send(
-                "GET", kind.path(namespace), query=query, doing=doing, timeout_seconds=timeout_seconds + 10.0
+                "GET",
+                kind.path(namespace),
+                query=query,
+                accept=_metadata_as("PartialObjectMetadata") if metadata_only else JSON,
+                doing=doing,
+                timeout_seconds=timeout_seconds + 10.0,
             )
             async with response:
-                async for line in response.content:
+                async for line in _lines(response.content):
                     event = json.loads(line)
                     if event["type"] == "ERROR":
                         raise refusal(doing, int(event["object"].get("code") or 500), json.dumps(event["object"]))
-                    if event["type"] != "BOOKMARK":
-                        yield WatchEvent(event["type"], event["object"])
+                    yield WatchEvent(event["type"], event["object"])
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise unavailable(doing, error) from error
 
@@ -251,6 +291,20 @@ class Cluster:
 def label_selector(labels: Mapping[str, str]) -> str:
     """`a=1,b=2`, as the API's `labelSelector` wants it."""
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def _metadata_as(form: str) -> str:
+    """Servers that cannot leave anything out (aggregated ones need not) answer with whole objects."""
+    return f"{JSON};as={form};v=v1;g=meta.k8s.io,{JSON}"
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """A stream's lines, however long: aiohttp's own iterator gives up at 128 KiB, which one object may exceed."""
+    rest = b""
+    async for piece in content.iter_any():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield line
 
 
 def _called(name: str, namespace: str | None) -> str:

@@ -17,6 +17,7 @@ from safehold.errors import (
     ClusterUnavailableError,
     ConflictError,
     ForbiddenError,
+    HistoryError,
     InvalidObjectError,
     NamespaceEndingError,
     NotFoundError,
@@ -28,12 +29,13 @@ TYPE_BY_STATUS: Mapping[int, type[ClusterError]] = {
     403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
+    410: HistoryError,
     422: InvalidObjectError,
     429: ClusterUnavailableError,
 }
 """Which error an HTTP status becomes; 5xx is ClusterUnavailableError, all others ClusterError."""
 
-
+JSON = "application/json"
 UNSERVED = "the server could not find the requested resource"
 """What a 404 says where no object is missing, but its kind."""
 
@@ -90,7 +92,8 @@ class Connection:
         *,
         query: Mapping[str, str | int | bool] | None = None,
         body: object = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
+        accept: str = JSON,
         doing: str,
         timeout_seconds: float | None = None,
     ) -> aiohttp.ClientResponse:
@@ -99,7 +102,7 @@ class Connection:
             method,
             path,
             query_params=[(key, _text(value)) for key, value in (query or {}).items()],
-            header_params={"Accept": "application/json", "Content-Type": content_type, **self.headers},
+            header_params={"Accept": accept, "Content-Type": content_type, **self.headers},
             auth_settings=["BearerToken"],
         )
         timeout = aiohttp.ClientTimeout(

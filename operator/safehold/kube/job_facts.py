@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from safehold.errors import ClusterError
 from safehold.kube.client import Cluster, Manifest
-from safehold.kube.jobs import CONTAINER, JOB_NAME_LABEL
+from safehold.kube.jobs import CONTAINER, JOB_NAME_LABEL, KUEUE_QUEUE
 from safehold.kube.kinds import JOB, POD, SECRET
 from safehold.plan.job import JobFacts, PodFacts
 from safehold.run import Progress, RunReport, VolumeLine
@@ -35,6 +35,7 @@ async def observe_job(cluster: Cluster, namespace: str, name: str, *, run_id: st
         deleting="deletionTimestamp" in manifest["metadata"],
         outcome=outcome,
         failure=failure,
+        queue=_queue(manifest),
         waiting_for=_waiting_for(pods[-1]) if pods and outcome is None else "",
         termination_message=await _report(cluster, last, run_id),
         memory_limit=_exceeded_limit(last) if last else "",
@@ -42,6 +43,11 @@ async def observe_job(cluster: Cluster, namespace: str, name: str, *, run_id: st
         progress=None if outcome else await _progress(cluster, pods, run_id),
         secret_owned=secret is None or bool(secret["metadata"].get("ownerReferences")),
     )
+
+
+def _queue(manifest: Manifest) -> str:
+    labels = manifest["metadata"].get("labels") or {}
+    return str(labels.get(KUEUE_QUEUE) or "") if manifest["spec"].get("suspend") else ""
 
 
 def pod_facts(pod: Manifest) -> PodFacts:

@@ -15,6 +15,8 @@ CONTAINER = "worker"
 QEMU_ID = 107
 """uid and gid of KubeVirt's disks: `disk.img` belongs to it, and devices are given to the pod's runAsUser."""
 TOKEN_SECONDS = 3600
+KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
+"""The label by which Kueue finds a Job that its queue has to admit; such a Job is created suspended."""
 JOB_NAME_LABEL = "batch.kubernetes.io/job-name"
 
 _FAILURE_RULES: list[Manifest] = [
@@ -70,6 +72,8 @@ class WorkerJob:
     """A `nodeSelector` that the pod's node must fulfil: where the volumes can be reached."""
     audiences: Mapping[str, str] = field(default_factory=dict)
     """By CSI driver: whom the token is for with which the worker asks the driver's SnapshotMetadata service."""
+    queue: str | None = None
+    """The LocalQueue of Kueue that starts it."""
 
 
 async def start_job(cluster: Cluster, pod: WorkerPod, job: WorkerJob) -> None:
@@ -107,9 +111,11 @@ def _secret_manifest(namespace: str, job: WorkerJob) -> Manifest:
 
 
 def _job_manifest(pod: WorkerPod, job: WorkerJob) -> Manifest:
+    queue = {KUEUE_QUEUE: job.queue} if job.queue else {}
     return {
-        "metadata": {"name": job.name, "namespace": pod.namespace, "labels": dict(job.labels)},
+        "metadata": {"name": job.name, "namespace": pod.namespace, "labels": {**job.labels, **queue}},
         "spec": {
+            **({"suspend": True} if queue else {}),
             "backoffLimit": pod.backoff_limit,
             "activeDeadlineSeconds": pod.deadline_seconds,
             "podFailurePolicy": {"rules": _FAILURE_RULES},

@@ -1,42 +1,60 @@
 """Policies in the cluster: the VMs that they select, the VMBackups that they made, and creating more."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Iterable
 
 from safehold.api.policy import ClusterBackupPolicy
 from safehold.api.vmbackup import VMBackup
 from safehold.errors import ForbiddenError, InvalidObjectError, NamespaceEndingError
 from safehold.kube.client import Cluster, Manifest
-from safehold.kube.kinds import NAMESPACE, VM, VM_BACKUP
+from safehold.kube.fleet import Fleet, Member
+from safehold.kube.kinds import VM_BACKUP
 from safehold.kube.target.resolution import resolve_target
 from safehold.plan.conditions import READY, is_finished, is_true
-from safehold.plan.names import POLICY_UID
+from safehold.plan.names import FINALIZER, POLICY_UID
 from safehold.plan.policy import RUN, AnyPolicy, NewBackup, PolicyBackup, PolicyFacts, SelectedVM, is_made_by, run_label
 from safehold.plan.refusal import Refusal
-from safehold.plan.selection import as_query, select_namespaces, select_vms
+from safehold.plan.selection import select_namespaces, select_vms
 from safehold.plan.target.endpoint import EndpointRules
 
-
-@dataclass(frozen=True, slots=True)
-class _Labelled:
-    namespace: str
-    name: str
-    labels: Mapping[str, str]
+CREATIONS = 8
+"""VMBackups that are created side by side. One after another, the API server's answer to each would be waited for."""
 
 
 async def observe_policy(
-    cluster: Cluster, policy: AnyPolicy, *, due: bool, operator_namespace: str, rules: EndpointRules
+    cluster: Cluster, fleet: Fleet, policy: AnyPolicy, *, due: bool, operator_namespace: str, rules: EndpointRules
 ) -> PolicyFacts:
     """The facts for `safehold.plan.policy.next_run`."""
-    vms = await _selected(cluster, policy)
+    vms = await _selected(fleet, policy)
     namespaces = sorted({vm.namespace for vm in vms})
     target = await _refused_target(cluster, policy, namespaces, operator_namespace, rules)
     return PolicyFacts(vms=vms, backups=await _backups(cluster, policy, due=due), target=target)
 
 
+async def create_backups(cluster: Cluster, backups: Iterable[NewBackup]) -> list[Refusal]:
+    """Create VMBackups, and say which the cluster does not take."""
+    places = asyncio.Semaphore(CREATIONS)
+
+    async def create(backup: NewBackup) -> Refusal | None:
+        async with places:
+            return await create_backup(cluster, backup)
+
+    outcomes = await asyncio.gather(*map(create, backups), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
+
+
 async def create_backup(cluster: Cluster, backup: NewBackup) -> Refusal | None:
     """Create a VMBackup, unless it exists or its namespace ends; or why the cluster does not take this one."""
-    metadata = {"name": backup.name, "namespace": backup.namespace, "labels": dict(backup.labels)}
+    metadata = {
+        "name": backup.name,
+        "namespace": backup.namespace,
+        "labels": dict(backup.labels),
+        # Kopf would add it with a write of its own as soon as it saw the object.
+        "finalizers": [FINALIZER],
+    }
     try:
         await cluster.create_if_absent(VM_BACKUP, {"metadata": metadata, "spec": dict(backup.spec)})
     except NamespaceEndingError:
@@ -46,11 +64,10 @@ async def create_backup(cluster: Cluster, backup: NewBackup) -> Refusal | None:
     return None
 
 
-async def _selected(cluster: Cluster, policy: AnyPolicy) -> tuple[SelectedVM, ...]:
-    found = await cluster.list(VM, policy.metadata.namespace, labels=as_query(policy.spec.selector))
-    vms = select_vms(policy.spec.selector, [_labelled(vm) for vm in found if _lives(vm)])
+async def _selected(fleet: Fleet, policy: AnyPolicy) -> tuple[SelectedVM, ...]:
+    vms: list[Member] = select_vms(policy.spec.selector, await fleet.machines.members(policy.metadata.namespace))
     if isinstance(policy, ClusterBackupPolicy):
-        namespaces = [_labelled(namespace) for namespace in await cluster.list(NAMESPACE) if _lives(namespace)]
+        namespaces = await fleet.namespaces.members()
         reached = {namespace.name for namespace in select_namespaces(policy.spec.namespace_selector, namespaces)}
         vms = [vm for vm in vms if vm.namespace in reached]
     return tuple(SelectedVM(namespace=vm.namespace, name=vm.name) for vm in vms)
@@ -101,12 +118,3 @@ def _backup(found: Manifest) -> PolicyBackup:
         finished=is_finished(conditions) or backup.status.failure is not None,
         succeeded=is_true(conditions, READY),
     )
-
-
-def _labelled(found: Manifest) -> _Labelled:
-    metadata = found["metadata"]
-    return _Labelled(metadata.get("namespace") or "", metadata["name"], metadata.get("labels") or {})
-
-
-def _lives(found: Manifest) -> bool:
-    return "deletionTimestamp" not in found["metadata"]

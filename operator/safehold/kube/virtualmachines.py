@@ -31,6 +31,7 @@ async def observe_machine(cluster: Cluster, namespace: str, name: str) -> Machin
         frozen=freeze_status(vmi) == FROZEN,
         snapshot_in_progress=status.get("snapshotInProgress"),
         migrating=is_migrating(vmi),
+        node=node_of(vmi),
     )
 
 
@@ -42,6 +43,11 @@ def freeze_status(vmi: Manifest | None) -> str:
 def is_running(vmi: Manifest | None) -> bool:
     """Whether there is an instance that has not ended."""
     return vmi is not None and (vmi.get("status") or {}).get("phase") not in ENDED
+
+
+def node_of(vmi: Manifest | None) -> str:
+    """Where the guest runs; empty when it does not."""
+    return str(((vmi or {}).get("status") or {}).get("nodeName") or "") if is_running(vmi) else ""
 
 
 def is_migrating(vmi: Manifest | None) -> bool:

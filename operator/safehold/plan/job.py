@@ -40,6 +40,8 @@ class JobFacts:
     outcome: Literal["Complete", "Failed"] | None = None
     failure: str = ""
     """The Job's own sentence about why it failed, such as a deadline."""
+    queue: str = ""
+    """The LocalQueue of Kueue that has not admitted it yet."""
     waiting_for: str = ""
     """Why its pod does not run yet, as the scheduler or the kubelet says."""
     termination_message: str = ""

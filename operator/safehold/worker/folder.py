@@ -7,7 +7,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from safehold.engine.keys.keyfile import RepositoryKey, read_key_file
+from safehold.engine.store.base import ObjectStore
 from safehold.engine.store.connection import AddressPolicy
+from safehold.engine.store.limits import LimitedStore, Rate
 from safehold.engine.store.s3 import S3Place, S3Store
 from safehold.envelope import KEY_BYTES
 from safehold.errors import KeyMaterialError, UsageError
@@ -46,8 +48,13 @@ class RunFolder:
             raise KeyMaterialError("The envelope key is malformed", expected=f"{KEY_BYTES} bytes", found=len(key))
         return key
 
-    def store(self, place: RepositoryPlace) -> S3Store:
-        """The store at this place, with the credentials and the CA of the folder."""
+    def store(self, place: RepositoryPlace) -> ObjectStore:
+        """The store at this place, with the credentials and the CA of the folder, within the run's bandwidth."""
+        store = self._unlimited(place)
+        limit = place.bandwidth_bytes_per_second
+        return store if limit is None else LimitedStore(store, upload=Rate(limit), download=Rate(limit))
+
+    def _unlimited(self, place: RepositoryPlace) -> S3Store:
         return S3Store(
             S3Place(
                 bucket=place.bucket,

@@ -164,6 +164,15 @@ def test_without_a_slot_a_backup_waits_for_a_call() -> None:
     assert decision.status.start_time is None
 
 
+def test_a_run_records_the_node_of_its_guest() -> None:
+    """A restarted controller counts by it."""
+    world = World(new_backup())
+    machine = world.facts().machine
+    assert machine is not None
+    decision = decide(world, replace(world.facts(), machine=replace(machine, node="node-1")))
+    assert decision.status.node_name == "node-1"
+
+
 def test_the_manifest_is_read_right_before_the_cut() -> None:
     """The snapshot is taken with KubeVirt's deadline, after the VM's manifest was read."""
     world = at("Snapshotting")
@@ -286,6 +295,16 @@ def test_progress_shows_percent_and_the_time_left() -> None:
     assert (progress.percent, progress.eta_seconds) == (25, 30)
     assert decision.status.summary is not None
     assert decision.status.summary.progress == "25%, 30s left"
+
+
+def test_a_worker_that_kueue_has_not_admitted_is_waited_for() -> None:
+    """However long: whose quota is used up decides the cluster's administrator. What is said names the queue."""
+    world = at("Transferring")
+    job = JobFacts(name="job", uid="j", queue="nightly")
+    decision = decide(world, replace(world.facts(), job=job), timedelta(days=2))
+    assert decision.status.failure is None
+    assert decision.again
+    assert "queue nightly" in decision.status.conditions[0].message
 
 
 def test_a_secret_that_its_job_does_not_own_is_adopted() -> None:

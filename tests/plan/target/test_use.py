@@ -64,6 +64,14 @@ def test_a_namespaced_target_uses_its_own_secrets() -> None:
     assert facts.secrets_namespace == "shop"
 
 
+def test_a_targets_limits_go_with_it() -> None:
+    """How many runs, which of Kueue's queues, and what a worker may send in a second, in bytes."""
+    facts = resolved(target(maxActiveRuns=3, queueName="nightly", workerBandwidth="100Mi"))
+    assert isinstance(facts, TargetFacts)
+    assert (facts.max_active_runs, facts.queue_name) == (3, "nightly")
+    assert facts.place.bandwidth_bytes_per_second == 100 << 20
+
+
 @pytest.mark.parametrize(("sharing", "domain"), [("Namespace", "namespace/shop-uid"), ("Target", "target")])
 def test_key_domain(sharing: str, domain: str) -> None:
     """Keys are the namespace's own unless the target shares them."""

@@ -1,9 +1,11 @@
 """Claims: those of VMs, and those that the operator makes from a snapshot."""
 
+from dataclasses import replace
+
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import CLAIM, EVENT, VOLUME
-from safehold.kube.quantities import parse_bytes
-from safehold.plan.backup.facts import ClaimFacts, CloneFacts
+from safehold.plan.backup.facts import ClaimFacts, CloneFacts, MachineFacts
+from safehold.plan.quantities import parse_bytes
 
 
 async def observe_claim(cluster: Cluster, namespace: str, name: str) -> ClaimFacts | None:
@@ -39,6 +41,13 @@ async def observe_clone(cluster: Cluster, namespace: str, name: str) -> CloneFac
     if facts.bound:
         return facts
     return clone_facts(claim, await _last_warning(cluster, namespace, facts.uid))
+
+
+async def with_storage_classes(cluster: Cluster, machine: MachineFacts, namespace: str) -> MachineFacts:
+    """The VM with the storage classes of its disks' claims."""
+    claims = [await cluster.get(CLAIM, disk.claim, namespace) for disk in machine.disks if disk.claim]
+    found = {claim["spec"].get("storageClassName") or "" for claim in claims if claim}
+    return replace(machine, storage_classes=tuple(sorted(found - {""})))
 
 
 def clone_facts(claim: Manifest, problem: str = "") -> CloneFacts:

@@ -136,6 +136,7 @@ class BackupHands:
                     volumes=tuple(_mounted(step)),
                     node_affinity=dict(step.node_affinity) if step.node_affinity else None,
                     audiences=step.audiences,
+                    queue=step.target.queue_name,
                 )
                 await start_job(self.cluster, self.pod, job)
             case StartForget():

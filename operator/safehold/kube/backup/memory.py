@@ -13,7 +13,6 @@ from safehold.kube.backup.claims import observe_claim
 from safehold.kube.backup.snapshots import read_content, read_volume_snapshot
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import CLAIM, VM, VM_SUBRESOURCES, VMI, VOLUME_SNAPSHOT
-from safehold.kube.quantities import parse_bytes
 from safehold.plan.backup.facts import CapturedVolume, SnapshotFacts
 from safehold.plan.backup.memory_facts import (
     MEMORY_VOLUME,
@@ -30,6 +29,7 @@ from safehold.plan.backup.memory_facts import (
     TenantObject,
 )
 from safehold.plan.names import OWNER_UID, memory_claim_name
+from safehold.plan.quantities import parse_bytes
 
 REFUSED = "safehold.dev/memory-dump-refused"
 """Annotation of the claim: KubeVirt's words when it did not take the request. Nothing else remembers them."""

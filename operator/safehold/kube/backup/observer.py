@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from safehold.api.vmbackup import SnapshotHandle, VMBackup
 from safehold.kube.backup.changed_blocks import observe_changes
-from safehold.kube.backup.claims import observe_clone
+from safehold.kube.backup.claims import observe_clone, with_storage_classes
 from safehold.kube.backup.fallback import observe_fallback, observe_own_capture
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.hooks import HookRuns
@@ -41,6 +41,8 @@ class BackupObserver:
     hooks: HookRuns
     pull_enabled: bool = False
     """Whether KubeVirt's own backups may be read and made."""
+    classes_limited: bool = False
+    """Whether the storage classes of a VM's disks have to be known before its run begins."""
 
     async def observe(self, backup: VMBackup) -> BackupFacts:
         """The facts for `safehold.plan.backup.reconcile.next_step`."""
@@ -58,7 +60,10 @@ class BackupObserver:
                 return await self._ending(backup, facts)
             case "Beginning":
                 facts = await self._with_target(backup, facts)
-                return await self._with_pull(backup, replace(facts, machine=await self._machine(backup)))
+                machine = await self._machine(backup)
+                if machine is not None and self.classes_limited:
+                    machine = await with_storage_classes(self.cluster, machine, backup.metadata.namespace or "")
+                return await self._with_pull(backup, replace(facts, machine=machine))
             case "Capturing":
                 return await self._capturing(backup, facts)
             case "Preparing":

@@ -6,10 +6,10 @@ from typing import Any
 from safehold.kube.backup.claims import observe_claim
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import VM_SNAPSHOT, VM_SNAPSHOT_CONTENT, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
-from safehold.kube.quantities import parse_bytes
 from safehold.kube.virtualmachines import claims_of, memory_dumps_of, own_state_of
 from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, ContentFacts, SnapshotFacts, VolumeSnapshotFacts
 from safehold.plan.backup.trust import BACKEND_STORAGE_PREFIX
+from safehold.plan.quantities import parse_bytes
 
 
 async def observe_snapshot(cluster: Cluster, namespace: str, name: str) -> SnapshotFacts | None:

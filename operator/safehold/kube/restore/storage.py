@@ -5,7 +5,7 @@ from typing import Any
 from safehold.api.vmrestore import OwnerRecord, VolumeRestore
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import CLAIM, VOLUME
-from safehold.kube.quantities import parse_bytes
+from safehold.plan.quantities import parse_bytes
 from safehold.plan.restore.handover import SeenVolume
 from safehold.plan.restore.look import Mark
 from safehold.plan.storage import Claim, ClaimRef, ClaimShape, NewClaim, Volume

@@ -48,6 +48,10 @@ class MachineFacts:
     """The VirtualMachineSnapshot that holds the VM now, of whomever."""
     migrating: bool = False
     """Whether a live migration is under way."""
+    node: str = ""
+    """Where its guest runs; empty when it does not."""
+    storage_classes: tuple[str, ...] = ()
+    """Of its disks; only looked up before the start of a run, and where they are limited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from safehold.plan.backup.pull.worker import prepare_pull
 from safehold.plan.backup.run import BackupRules, Decision, Run
 from safehold.plan.backup.stages import stage_of
 from safehold.plan.backup.steps import Step
+from safehold.plan.backup.turn import wait_for_turn
 from safehold.plan.job import refuse_lost_node
 from safehold.plan.names import snapshot_name
 from safehold.plan.refusal import Refusal
@@ -109,9 +110,7 @@ def _begin(run: Run) -> Decision:
             return run.goes_on("Pending", refusal.message, reason=refusal.reason, again=5.0)
         return run.fails(refusal)
     if not facts.slot:
-        return run.goes_on(
-            "Pending", "waits for an active backup to end: the limit is reached", reason=Reason.WAITING, again=None
-        )
+        return wait_for_turn(run)
     assert isinstance(facts.target, TargetFacts)
     assert facts.machine is not None
     pull = first_choice(run.backup, facts, facts.target.repository_id)
@@ -121,6 +120,7 @@ def _begin(run: Run) -> Decision:
         f"{'asks KubeVirt for a backup' if by_pull else 'takes a snapshot'} of VirtualMachine {facts.machine.name}",
         start_time=run.now,
         vm_uid=facts.machine.uid,
+        node_name=facts.machine.node or None,
         namespace_uid=facts.namespace_uid,
         cluster_id=run.rules.cluster_id,
         target=BackupTargetIdentity(

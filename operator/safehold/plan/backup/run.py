@@ -1,6 +1,7 @@
 """One look at a VMBackup: what is known, and the shapes of what may be decided."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,6 +29,8 @@ class BackupRules:
     pull_timeout: timedelta = timedelta(hours=6)
     base_max_age: timedelta = timedelta(days=8)
     """How long a snapshot is kept to ask what changed since; nothing: none is kept."""
+    max_active_runs_per_node: int | None = None
+    max_active_runs_by_storage_class: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,6 +166,9 @@ def follow_worker(run: Run, job: JobFacts) -> Decision:
     if not job.secret_owned:
         adopt = AdoptSecret(job=job.name, job_uid=job.uid)
         return run.goes_on("Transferring", "starts the worker", adopt, job_name=job.name)
+    if job.queue:
+        # Its snapshot waits with it for as long as the cluster's administrators let it.
+        return run.waits("Transferring", f"waits for Kueue's queue {job.queue} to admit the worker", job_name=job.name)
     if job.progress is not None:
         elapsed = run.since(run.status.capture_time)
         progress = measure_progress(job.progress.bytes_done, job.progress.bytes_total, elapsed=elapsed)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from safehold.api import BackupTarget, ClusterBackupTarget, TargetRef
 from safehold.api.references import CaBundleRef, RepositoryKeyRef, SecretRef
 from safehold.api.target import KeyDomain, TargetAccessMode
+from safehold.plan.quantities import parse_bytes
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.endpoint import EndpointRules, refuse_endpoint
 from safehold.plan.tenancy import NamespaceFacts, allowed
@@ -30,6 +31,8 @@ class TargetFacts:
     access_mode: TargetAccessMode
     repository_id: str | None
     max_frozen_vms: int | None = None
+    max_active_runs: int | None = None
+    queue_name: str | None = None
 
     def key_domain(self, namespace_uid: str) -> str:
         """The key domain of a namespace's points, as `safehold.run` spells it."""
@@ -55,6 +58,7 @@ def describe(target: AnyTarget, operator_namespace: str, rules: EndpointRules) -
             force_path_style=s3.force_path_style,
             allow_local_endpoint=rules.allow_local,
             forbidden_addresses=rules.forbidden_addresses,
+            bandwidth_bytes_per_second=_bandwidth(target),
         ),
         key=target.spec.encryption.key_secret_ref,
         credentials=target.spec.credentials_secret_ref,
@@ -63,7 +67,14 @@ def describe(target: AnyTarget, operator_namespace: str, rules: EndpointRules) -
         access_mode=target.spec.access_mode,
         repository_id=target.status.repository_id,
         max_frozen_vms=target.spec.max_frozen_vms,
+        max_active_runs=target.spec.max_active_runs,
+        queue_name=target.spec.queue_name,
     )
+
+
+def _bandwidth(target: AnyTarget) -> int | None:
+    limit = target.spec.worker_bandwidth
+    return None if limit is None else parse_bytes(limit)
 
 
 def resolve(

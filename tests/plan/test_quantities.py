@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safehold.errors import ClusterError
-from safehold.kube.quantities import parse_bytes
+from safehold.plan.quantities import parse_bytes
 
 QUANTITIES = [
     ("0", 0),
