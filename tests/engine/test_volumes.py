@@ -196,6 +196,26 @@ def test_what_is_written_is_there_whole_pages_or_not(
     assert path.read_bytes() == bytes(offset) + written + bytes(16 * PAGE - offset - len(written))
 
 
+def test_room_is_made_for_what_will_be_written_and_for_nothing_else(tmp_path: Path) -> None:
+    """The runs take their space at once, and read as zeros until they are written; between them are holes."""
+    path = tmp_path / "disk"
+    runs = [Extent(4 * PAGE, 32 * PAGE), Extent(64 * PAGE, 8 * PAGE)]
+    with TargetVolume(path, 1024 * PAGE) as target:
+        target.reserve(runs)
+        found = target.filling.stat()
+        target.finish()
+    assert found.st_blocks * 512 == sum(run.length for run in runs)
+    assert path.read_bytes() == bytes(1024 * PAGE)
+
+
+def test_a_disk_without_room_is_an_error_before_it_is_written(tmp_path: Path) -> None:
+    """It names the place, and leaves no file that could be taken for a whole disk."""
+    path = tmp_path / "disk"
+    with TargetVolume(path, 1024 * PAGE) as target, pytest.raises(VolumeError, match="cannot be written at 4096"):
+        target.reserve([Extent(PAGE, 1 << 60)])
+    assert not path.exists()
+
+
 def test_whole_pages_stay_out_of_the_page_cache(tmp_path: Path) -> None:
     """Dirty pages count as a worker's memory, and the last fsync would wait for all of them."""
     if not tells_what_is_cached(tmp_path / "probe"):

@@ -185,6 +185,7 @@ class _Filling:
         with ThreadPoolExecutor(_READERS, thread_name_prefix="restore") as executor:
             try:
                 for places in _windows(wanted):
+                    self._target.reserve(self._runs(places))
                     for part in plan_ranges(locate_all(self._domain.index, sorted(places))):
                         if self._stop.is_set():
                             raise InterruptedRunError("The restore was told to stop")
@@ -210,6 +211,15 @@ class _Filling:
     def bytes_between(self, first: int, last: int) -> int:
         """How much of the disk the slots from `first` to before `last` are."""
         return self._offset(last) - self._offset(first)
+
+    def _runs(self, places: dict[bytes, list[int]]) -> Iterator[Extent]:
+        """Where the chunks belong, neighbours together."""
+        slots = sorted(slot for each in places.values() for slot in each)
+        first = 0
+        for number, slot in enumerate(slots, start=1):
+            if number == len(slots) or slots[number] != slot + 1:
+                yield Extent(self._offset(slots[first]), self.bytes_between(slots[first], slot + 1))
+                first = number
 
     def _offset(self, slot: int) -> int:
         return min(slot * self._volume.chunk_bytes, self._volume.size_bytes)
