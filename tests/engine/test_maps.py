@@ -57,9 +57,11 @@ class NodeReader(MapReader):
     def __init__(self, volume_map: VolumeMap, nodes: Nodes) -> None:
         super().__init__(volume_map, FANOUT, reader=None, index=None)  # type: ignore[arg-type] # fetch is replaced
         self._nodes = nodes
+        self.fetches = 0
 
     def fetch(self, node_ids: list[bytes]) -> dict[bytes, bytes]:
         """The nodes of these ids."""
+        self.fetches += 1
         return {node_id: self._nodes.contents[node_id] for node_id in node_ids}
 
 
@@ -111,6 +113,42 @@ def test_one_changed_chunk_makes_one_new_node_per_level() -> None:
     numbers[100] = 999
     assert build(numbers, nodes).levels == 4
     assert len(nodes.contents) - before == 4
+
+
+@pytest.mark.parametrize("distance", [1, 64], ids=["dense", "sparse"])
+def test_a_map_is_read_with_few_requests(distance: int) -> None:
+    """Nodes of a level come together, also where each subtree has little."""
+    nodes = Nodes()
+    numbers = [number // distance + 1 if number % distance == 0 else 0 for number in range(256 * distance)]
+    reader = NodeReader(build(numbers, nodes), nodes)
+    assert sum(1 for _ in reader.leaves()) == (256 if distance > 1 else 64)
+    assert reader.fetches == reader.map.levels
+
+
+def test_who_writes_beside_a_reader_need_not_ask_for_unchanged_nodes() -> None:
+    """Of a map of three batches, every node that comes again is known when it is complete."""
+    numbers = list(range(1, 3 * 1024 * FANOUT + 1))
+    nodes = Nodes()
+
+    def name(node: bytes) -> bytes:
+        node_id = hashlib.blake2b(node, digest_size=ID_BYTES).digest()
+        nodes.contents[node_id] = node
+        return node_id
+
+    reader = NodeReader(build(numbers, nodes, name), nodes)
+    asked: list[bytes] = []
+
+    def keep(node: bytes) -> bytes:
+        node_id = name(node)
+        if not reader.has_node(node_id):
+            asked.append(node_id)
+        return node_id
+
+    builder = MapBuilder(len(numbers), FANOUT, keep)
+    for leaf in reader.leaves():
+        builder.append(leaf.ids)
+    assert builder.finish() == reader.map
+    assert asked == []
 
 
 class WrittenNodes:

@@ -1,14 +1,18 @@
 """Maps of volumes: trees of chunk ids, written bottom up, read in order (docs/format.md, section 6)."""
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from safehold.engine.index.lookup import Index
 from safehold.engine.packing.chunks import ID_BYTES, ZERO_ID
 from safehold.engine.reading import ChunkReader, read_all
 from safehold.errors import IntegrityError
+
+_TOGETHER = 1024
+"""Nodes of a level that are fetched together: a MiB, from one subtree or, where little is in them, from many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,48 +126,55 @@ class Leaf:
 
 
 class MapReader:
-    """Reads a map's leaves in the order of the volume; a node's children are fetched together."""
+    """Reads a map's leaves in the order of the volume; many nodes of a level are fetched together."""
 
     def __init__(self, volume_map: VolumeMap, fanout: int, reader: ChunkReader, index: Index) -> None:
         self.map = volume_map
         self.fanout = fanout
         self._reader = reader
         self._index = index
-        self._recent: OrderedDict[bytes, None] = OrderedDict()
+        self._recent: dict[int, deque[frozenset[bytes]]] = {}
 
     def leaves(self) -> Iterator[Leaf]:
         """All leaves but those of zeros."""
         if self.map.levels != levels_of(self.map.slots, self.fanout):
             raise IntegrityError("A map has another height than its volume needs", found=self.map.levels)
-        if self.map.root != ZERO_ID:
-            root = self.fetch([self.map.root])[self.map.root]
-            yield from self._below(root, self.map.levels, 0)
+        if self.map.root == ZERO_ID:
+            return
+        nodes = self._contents([(0, self.map.root)], self.map.levels)
+        for level in range(self.map.levels - 1, 0, -1):
+            nodes = self._children(nodes, level)
+        for first, ids in nodes:
+            yield Leaf(first, ids)
 
     def has_node(self, node_id: bytes) -> bool:
         """True if the node was read lately, so is surely in the repository. False says nothing."""
-        return node_id in self._recent
+        return any(node_id in batch for batches in self._recent.values() for batch in batches)
 
-    def _below(self, node: bytes, level: int, first: int) -> Iterator[Leaf]:
-        if level == 1:
-            yield Leaf(first, node)
-            return
-        children = [node[at : at + ID_BYTES] for at in range(0, len(node), ID_BYTES)]
-        contents = self.fetch([child for child in children if child != ZERO_ID])
-        span = self.fanout ** (level - 1)
-        for number, child in enumerate(children):
-            if child != ZERO_ID:
-                yield from self._below(contents[child], level - 1, first + number * span)
+    def _children(self, parents: Iterator[tuple[int, bytes]], level: int) -> Iterator[tuple[int, bytes]]:
+        """The first chunk and the content of each node below, in order, without those of zeros."""
+        span = self.fanout**level
+        below = (
+            (first + number * span, parent[number * ID_BYTES : (number + 1) * ID_BYTES])
+            for first, parent in parents
+            for number in range(len(parent) // ID_BYTES)
+        )
+        wanted = (node for node in below if node[1] != ZERO_ID)
+        while batch := list(islice(wanted, _TOGETHER)):
+            yield from self._contents(batch, level)
+
+    def _contents(self, batch: list[tuple[int, bytes]], level: int) -> Iterator[tuple[int, bytes]]:
+        contents = self.fetch([node_id for _, node_id in batch])
+        # A writer beside this reader is less than a batch behind, so it meets what it compares in these two.
+        self._recent.setdefault(level, deque(maxlen=2)).append(frozenset(contents))
+        return ((first, contents[node_id]) for first, node_id in batch)
 
     def fetch(self, node_ids: list[bytes]) -> dict[bytes, bytes]:
         """The contents of nodes, by id; IntegrityError if one is missing or cannot be one."""
         contents = read_all(self._reader, self._index, node_ids)
-        for node_id, content in contents.items():
+        for content in contents.values():
             if len(content) % ID_BYTES or not 0 < len(content) <= self.fanout * ID_BYTES:
                 raise IntegrityError("A map node has an impossible length", found=len(content))
-            self._recent[node_id] = None
-        # A level's nodes are compared within one parent's turn, so a few groups back are enough.
-        while len(self._recent) > 4 * self.fanout + len(contents):
-            self._recent.popitem(last=False)
         return contents
 
 
