@@ -10,6 +10,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from bench.fleet.population import DISK_BYTES, DISK_SIZE, volume_of
@@ -60,11 +61,21 @@ class StandIns:
     async def _follow(self, kind: Kind, namespace: str | None, added: React, gone: React) -> None:
         while True:
             async for event in self.cluster.watch(kind, namespace, timeout_seconds=_WATCH_SECONDS):
-                if event.type in ("ADDED", "DELETED"):
-                    react = added if event.type == "ADDED" else gone
-                    task = asyncio.create_task(_forgiving(react, event.manifest))
-                    self._tasks.add(task)
-                    task.add_done_callback(self._tasks.discard)
+                react = added if event.type == "ADDED" else gone
+                if event.type == "MODIFIED":
+                    if "deletionTimestamp" not in event.manifest["metadata"]:
+                        continue
+                    react = partial(self._release, kind)
+                task = asyncio.create_task(_forgiving(react, event.manifest))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _release(self, kind: Kind, found: Manifest) -> None:
+        """Whatever protects an object from its deletion (claims, while pods may use them) has no reason to."""
+        metadata = found["metadata"]
+        if metadata.get("finalizers"):
+            patch = {"metadata": {"finalizers": None}}
+            await self.cluster.merge_patch(kind, metadata["name"], metadata.get("namespace"), patch)
 
     async def _cut(self, snapshot: Manifest) -> None:
         """Content, VolumeSnapshot and VolumeSnapshotContent of a VirtualMachineSnapshot, then their statuses."""
@@ -148,7 +159,9 @@ class StandIns:
         await self._patch_status(CLAIM, *place, {"phase": "Bound", "capacity": {"storage": DISK_SIZE}})
 
     async def _drop_volume(self, claim: Manifest) -> None:
-        await self.cluster.delete(PERSISTENT_VOLUME, f"pv-{claim['metadata']['uid']}")
+        name = f"pv-{claim['metadata']['uid']}"
+        await self.cluster.delete(PERSISTENT_VOLUME, name)
+        await self.cluster.merge_patch(PERSISTENT_VOLUME, name, None, {"metadata": {"finalizers": None}})
 
     async def _work(self, job: Manifest) -> None:
         """A pod that runs, and ends with the report of a run in which all went well."""
