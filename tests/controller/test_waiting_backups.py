@@ -88,8 +88,8 @@ async def test_what_a_person_made_is_looked_at_at_once(operator: Operator) -> No
 
 
 @pytest.mark.parametrize(
-    ("asked", "polled", "again"), [(2.0, 0, 2.0), (2.0, 20, 2.0), (2.0, 500, 50.0), (None, 500, None)]
+    ("asked", "polled", "again"), [(2.0, 0, 2.0), (2.0, 10, 2.0), (2.0, 500, 100.0), (None, 500, None)]
 )
 def test_many_runs_are_polled_more_rarely(asked: float | None, polled: int, again: float | None) -> None:
-    """Up to twenty as often as asked for; five hundred every 50 s, ten of them a second."""
+    """Up to ten as often as asked for; five hundred every 100 s, five of them a second."""
     assert paced(asked, polled) == again

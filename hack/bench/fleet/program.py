@@ -57,17 +57,14 @@ class Controller:
         return self._memory("VmHWM")
 
     def figures(self) -> dict[str, float]:
-        """What /metrics says, without labels summed up by name; empty before it answers."""
+        """What /metrics says, by name with labels; empty before it answers."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
                 text = answer.read().decode()
         except OSError:
             return {}
-        found: dict[str, float] = {}
-        for line in text.splitlines():
-            if match := re.fullmatch(r"([a-z_]+)(?:\{.*\})? (\S+)", line):
-                found[match[1]] = found.get(match[1], 0.0) + float(match[2])
-        return found
+        samples = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in samples}
 
     def _memory(self, field: str) -> int:
         status = Path(f"/proc/{self.program.process.pid}/status").read_text()

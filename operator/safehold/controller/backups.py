@@ -33,7 +33,7 @@ from safehold.reasons import Reason
 
 _PASSES = 50
 """Decisions in one reconcile; far more than a run has, so that a defect cannot spin."""
-LOOKS_PER_SECOND = 10
+LOOKS_PER_SECOND = 5
 """How many runs are polled in a second at most: each look is some ten requests."""
 
 
