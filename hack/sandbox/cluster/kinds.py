@@ -73,6 +73,21 @@ VOLUME_SNAPSHOT_CLASS = Kind(
 VOLUME_SNAPSHOT_CONTENT = Kind(
     "snapshot.storage.k8s.io", "v1", "volumesnapshotcontents", "VolumeSnapshotContent", namespaced=False
 )
+VOLUME_GROUP_SNAPSHOT = Kind("groupsnapshot.storage.k8s.io", "v1", "volumegroupsnapshots", "VolumeGroupSnapshot")
+VOLUME_GROUP_SNAPSHOT_CLASS = Kind(
+    "groupsnapshot.storage.k8s.io",
+    "v1",
+    "volumegroupsnapshotclasses",
+    "VolumeGroupSnapshotClass",
+    namespaced=False,
+)
+VOLUME_GROUP_SNAPSHOT_CONTENT = Kind(
+    "groupsnapshot.storage.k8s.io",
+    "v1",
+    "volumegroupsnapshotcontents",
+    "VolumeGroupSnapshotContent",
+    namespaced=False,
+)
 SNAPSHOT_METADATA_SERVICE = Kind(
     "cbt.storage.k8s.io", "v1beta1", "snapshotmetadataservices", "SnapshotMetadataService", namespaced=False
 )

@@ -21,6 +21,9 @@ class Caches(InformerSet):
         self.snapshots = self.cached(kinds.VOLUME_SNAPSHOT)
         self.contents = self.cached(kinds.VOLUME_SNAPSHOT_CONTENT)
         self.snapshot_classes = self.cached(kinds.VOLUME_SNAPSHOT_CLASS)
+        self.groups = self.cached(kinds.VOLUME_GROUP_SNAPSHOT)
+        self.group_contents = self.cached(kinds.VOLUME_GROUP_SNAPSHOT_CONTENT)
+        self.group_classes = self.cached(kinds.VOLUME_GROUP_SNAPSHOT_CLASS)
 
     def class_of(self, claim: Object) -> Object | None:
         """The claim's StorageClass, or None if it names none or one that does not exist."""

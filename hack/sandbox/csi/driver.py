@@ -13,11 +13,13 @@ import tarfile
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from sandbox.csi.sparse import copy_file, copy_tree
+from sandbox.csi.writers import release, stopped_writers, writers_of
 
 VolumeMode = Literal["Block", "Filesystem"]
 
@@ -51,10 +53,21 @@ class Snapshot:
     created_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Snapshots of several volumes that show one instant, by their handles."""
+
+    handle: str
+    name: str
+    members: tuple[str, ...]
+    created_ns: int
+
+
 @dataclass(slots=True)
 class _State:
     volumes: dict[str, Volume] = field(default_factory=dict)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
 
 
 def volume_path(root: Path, handle: str) -> Path:
@@ -70,6 +83,8 @@ class Driver:
         self._lock = threading.Lock()
         (root / "volumes").mkdir(parents=True, exist_ok=True)
         (root / "snapshots").mkdir(exist_ok=True)
+        # An earlier driver that was killed in the middle of a cut left them stopped.
+        release(writers_of([root / "volumes"]))
         self._state = self._load()
 
     def create_volume(
@@ -121,20 +136,43 @@ class Driver:
         for snapshot in self._state.snapshots.values():
             if snapshot.name == name:
                 return snapshot
-        volume = self._volume(volume_handle)
-        handle = str(uuid.uuid4())
-        partial = self._root / "snapshots" / f".{handle}"
-        created_ns = time.time_ns()
-        try:
-            _copy(volume_path(self._root, volume_handle), partial)
-            partial.rename(self.snapshot_path(handle))
-        finally:
-            _remove(partial)
-        snapshot = Snapshot(handle, name, volume_handle, volume.size_bytes, volume.mode, created_ns)
+        snapshot = self._cut(name, self._volume(volume_handle), time.time_ns())
         with self._lock:
-            self._state.snapshots[handle] = snapshot
+            self._state.snapshots[snapshot.handle] = snapshot
             self._save()
         return snapshot
+
+    def create_group(self, name: str, volume_handles: Sequence[str]) -> tuple[Group, list[Snapshot]]:
+        """Cuts snapshots of all these volumes at one instant: whoever writes to them stands still meanwhile."""
+        for group in self._state.groups.values():
+            if group.name == name:
+                return group, [self._state.snapshots[handle] for handle in group.members]
+        volumes = [self._volume(handle) for handle in volume_handles]
+        members: list[Snapshot] = []
+        try:
+            with stopped_writers([volume_path(self._root, handle) for handle in volume_handles]):
+                created_ns = time.time_ns()
+                members += [self._cut(f"{name}-{volume.handle}", volume, created_ns) for volume in volumes]
+        except TimeoutError as error:
+            for member in members:
+                _remove(self.snapshot_path(member.handle))
+            raise DriverError("DeadlineExceeded", str(error)) from error
+        group = Group(str(uuid.uuid4()), name, tuple(member.handle for member in members), created_ns)
+        with self._lock:
+            self._state.snapshots |= {member.handle: member for member in members}
+            self._state.groups[group.handle] = group
+            self._save()
+        return group, members
+
+    def delete_group(self, handle: str) -> None:
+        """Deletes a group with all its members; one that is unknown was deleted before."""
+        with self._lock:
+            group = self._state.groups.pop(handle, None)
+            for member in group.members if group else ():
+                self._state.snapshots.pop(member, None)
+            self._save()
+        for member in group.members if group else ():
+            _remove(self.snapshot_path(member))
 
     def find_snapshot(self, handle: str) -> Snapshot | None:
         """The snapshot, or None if the driver does not know it."""
@@ -145,11 +183,23 @@ class Driver:
         return self._root / "snapshots" / handle
 
     def delete_snapshot(self, handle: str) -> None:
-        """Deletes the data; a snapshot that is unknown was deleted before."""
+        """Deletes the data; a snapshot that is unknown was deleted before. A member goes with its group only."""
+        if any(handle in group.members for group in self._state.groups.values()):
+            raise DriverError("InvalidArgument", f"snapshot id {handle} belongs to a group, delete the group")
         with self._lock:
             self._state.snapshots.pop(handle, None)
             self._save()
         _remove(self.snapshot_path(handle))
+
+    def _cut(self, name: str, volume: Volume, created_ns: int) -> Snapshot:
+        handle = str(uuid.uuid4())
+        partial = self._root / "snapshots" / f".{handle}"
+        try:
+            _copy(volume_path(self._root, volume.handle), partial)
+            partial.rename(self.snapshot_path(handle))
+        finally:
+            _remove(partial)
+        return Snapshot(handle, name, volume.handle, volume.size_bytes, volume.mode, created_ns)
 
     def _volume(self, handle: str) -> Volume:
         volume = self._state.volumes.get(handle)
@@ -192,6 +242,10 @@ class Driver:
         return _State(
             volumes={entry["handle"]: Volume(**entry) for entry in stored["volumes"]},
             snapshots={entry["handle"]: Snapshot(**entry) for entry in stored["snapshots"]},
+            groups={
+                entry["handle"]: Group(**{**entry, "members": tuple(entry["members"])})
+                for entry in stored.get("groups", [])
+            },
         )
 
     def _save(self) -> None:
@@ -199,6 +253,7 @@ class Driver:
         stored = {
             "volumes": [asdict(volume) for volume in self._state.volumes.values()],
             "snapshots": [asdict(snapshot) for snapshot in self._state.snapshots.values()],
+            "groups": [asdict(group) for group in self._state.groups.values()],
         }
         partial = self._root / "state.json.partial"
         partial.write_text(json.dumps(stored, indent=1))

@@ -15,16 +15,18 @@ from sandbox.cluster.kinds import (
 )
 from sandbox.csi.names import DEFAULT_CLASS, DEFAULT_SNAPSHOT_CLASS, DRIVER, DRIVER_WITHOUT_SNAPSHOTS
 
-_POLICY: Object = {"type": "string", "enum": ["Delete", "Retain"]}
+POLICY: Object = {"type": "string", "enum": ["Delete", "Retain"]}
+"""Schema of a deletionPolicy."""
 _QUANTITY: Object = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
 
 
-def _immutable(field: str) -> Object:
+def immutable(field: str) -> Object:
     """A string that may be set once."""
     return {**STRING, "x-kubernetes-validations": [{"rule": "self == oldSelf", "message": f"{field} is immutable"}]}
 
 
-def _one_of(first: str, second: str) -> Object:
+def one_of(first: str, second: str) -> Object:
+    """Keywords of an object that has exactly one of two fields, for good."""
     rules = [
         {
             "rule": f"has(self.{first}) != has(self.{second})",
@@ -36,16 +38,17 @@ def _one_of(first: str, second: str) -> Object:
     return {"x-kubernetes-validations": rules}
 
 
-_ERROR = object_of({"message": STRING, "time": TIME})
+ERROR = object_of({"message": STRING, "time": TIME})
+"""Schema of a status.error."""
 _SNAPSHOT = {
     "spec": object_of(
         {
             "source": object_of(
                 {
-                    "persistentVolumeClaimName": _immutable("persistentVolumeClaimName"),
-                    "volumeSnapshotContentName": _immutable("volumeSnapshotContentName"),
+                    "persistentVolumeClaimName": immutable("persistentVolumeClaimName"),
+                    "volumeSnapshotContentName": immutable("volumeSnapshotContentName"),
                 },
-                more=_one_of("persistentVolumeClaimName", "volumeSnapshotContentName"),
+                more=one_of("persistentVolumeClaimName", "volumeSnapshotContentName"),
             ),
             "volumeSnapshotClassName": {**STRING, "minLength": 1},
         },
@@ -55,7 +58,7 @@ _SNAPSHOT = {
         {
             "boundVolumeSnapshotContentName": STRING,
             "creationTime": TIME,
-            "error": _ERROR,
+            "error": ERROR,
             "readyToUse": BOOLEAN,
             "restoreSize": _QUANTITY,
             "volumeGroupSnapshotName": STRING,
@@ -77,13 +80,13 @@ _REFERENCE = object_of(
 _CONTENT = {
     "spec": object_of(
         {
-            "deletionPolicy": _POLICY,
+            "deletionPolicy": POLICY,
             "driver": STRING,
             "source": object_of(
-                {"volumeHandle": _immutable("volumeHandle"), "snapshotHandle": _immutable("snapshotHandle")},
-                more=_one_of("volumeHandle", "snapshotHandle"),
+                {"volumeHandle": immutable("volumeHandle"), "snapshotHandle": immutable("snapshotHandle")},
+                more=one_of("volumeHandle", "snapshotHandle"),
             ),
-            "sourceVolumeMode": _immutable("sourceVolumeMode"),
+            "sourceVolumeMode": immutable("sourceVolumeMode"),
             "volumeSnapshotClassName": STRING,
             "volumeSnapshotRef": _REFERENCE,
         },
@@ -92,7 +95,7 @@ _CONTENT = {
     "status": object_of(
         {
             "creationTime": INTEGER,
-            "error": _ERROR,
+            "error": ERROR,
             "readyToUse": BOOLEAN,
             "restoreSize": {**INTEGER, "minimum": 0},
             "snapshotHandle": STRING,
@@ -101,7 +104,7 @@ _CONTENT = {
     ),
 }
 _CLASS = {
-    "deletionPolicy": _POLICY,
+    "deletionPolicy": POLICY,
     "driver": STRING,
     "parameters": {"type": "object", "additionalProperties": STRING},
 }

@@ -13,6 +13,9 @@ from sandbox.cluster.errors import AlreadyExistsError
 from sandbox.csi.binder import RESYNC_SECONDS, Binder
 from sandbox.csi.caches import Caches
 from sandbox.csi.driver import Driver
+from sandbox.csi.group_controller import GroupController
+from sandbox.csi.group_manifests import GROUP_DEFINITIONS
+from sandbox.csi.group_snapshotter import GroupSnapshotter
 from sandbox.csi.manifests import CLASSES, DEFINITIONS
 from sandbox.csi.protection import Protection
 from sandbox.csi.provisioner import SWEEP_SECONDS, Provisioner
@@ -42,7 +45,7 @@ async def running_storage(
         AsyncExitStack() as services,
         asyncio.TaskGroup() as tasks,
     ):
-        await install_definitions(cluster, DEFINITIONS)
+        await install_definitions(cluster, [*DEFINITIONS, *GROUP_DEFINITIONS])
         for kind, manifest in CLASSES:
             with suppress(AlreadyExistsError):
                 await cluster.create(kind, manifest)
@@ -61,6 +64,8 @@ async def running_storage(
             Resizer(cluster, caches, driver).run(),
             SnapshotController(cluster, caches).run(),
             Snapshotter(cluster, caches, driver).run(),
+            GroupController(cluster, caches).run(),
+            GroupSnapshotter(cluster, caches, driver).run(),
         )
         running = [tasks.create_task(part) for part in parts]
         await caches.wait_until_filled()

@@ -29,9 +29,17 @@ def is_static(snapshot: Object) -> bool:
     return bool(snapshot["spec"]["source"].get("volumeSnapshotContentName"))
 
 
+def group_of(snapshot: Object) -> Object | None:
+    """The owner reference to the VolumeGroupSnapshot that the snapshot is a member of."""
+    owners = snapshot["metadata"].get("ownerReferences") or []
+    return next((owner for owner in owners if owner["kind"] == "VolumeGroupSnapshot"), None)
+
+
 def content_name_of(snapshot: Object) -> str:
-    """The content that the snapshot has, or will have."""
+    """The content that the snapshot has, or will have; that of a member is named like it."""
     static = snapshot["spec"]["source"].get("volumeSnapshotContentName")
+    if not static and group_of(snapshot):
+        return f"snapcontent-{snapshot['metadata']['name'].removeprefix('snapshot-')}"
     return str(static or f"snapcontent-{snapshot['metadata']['uid']}")
 
 
@@ -124,6 +132,8 @@ def snapshot_status(snapshot: Object, content: Object) -> Object:
     before, seen = snapshot.get("status") or {}, content.get("status") or {}
     status = {**before, "boundVolumeSnapshotContentName": content["metadata"]["name"]}
     status["readyToUse"] = bool(seen.get("readyToUse"))
+    if (group := group_of(snapshot)) and seen.get("volumeGroupSnapshotHandle"):
+        status["volumeGroupSnapshotName"] = group["name"]
     if seen.get("creationTime"):
         status["creationTime"] = timestamp(datetime.fromtimestamp(seen["creationTime"] / 1e9, UTC))
     if seen.get("restoreSize"):

@@ -17,6 +17,7 @@ from sandbox.csi.names import (
     CONTENT_BOUND_PROTECTION,
     SNAPSHOT_BEING_DELETED,
     SNAPSHOT_BOUND_PROTECTION,
+    SNAPSHOT_IN_GROUP_PROTECTION,
     SNAPSHOT_SOURCE_PROTECTION,
 )
 from sandbox.csi.provisioner import restores_from
@@ -26,6 +27,7 @@ from sandbox.csi.snapshot_binding import (
     check_content,
     content_name_of,
     dynamic_content,
+    group_of,
     is_bound_to,
     is_ready,
     is_static,
@@ -48,6 +50,7 @@ class SnapshotController:
         caches = self._caches
         snapshots = Controller(self._cluster, "snapshots", backoff_seconds=0.5, workers=4).watch(caches.snapshots)
         snapshots.watch(caches.contents, _snapshot_of)
+        snapshots.watch(caches.groups, self._members_of)
         contents = Controller(self._cluster, "contents").watch(caches.contents)
         contents.watch(caches.snapshots, lambda snapshot: [("", content_name_of(snapshot))])
         claims = Controller(self._cluster, "claims-being-cut").watch(caches.snapshots, _claim_of)
@@ -55,6 +58,12 @@ class SnapshotController:
             tasks.create_task(snapshots.run(self._reconcile_snapshot))
             tasks.create_task(contents.run(self._reconcile_content))
             tasks.create_task(claims.run(self._release_claim))
+
+    def _members_of(self, group: Object) -> list[Key]:
+        """The end of a group lets its members go."""
+        namespace, uid = group["metadata"]["namespace"], group["metadata"]["uid"]
+        members = [item for item in self._caches.snapshots.list(namespace) if (group_of(item) or {}).get("uid") == uid]
+        return [(namespace, item["metadata"]["name"]) for item in members]
 
     async def _reconcile_snapshot(self, key: Key) -> None:
         snapshot = self._caches.snapshots.get(key[1], key[0])
@@ -82,6 +91,8 @@ class SnapshotController:
         name = content_name_of(snapshot)
         content = self._caches.contents.get(name)
         bound = (snapshot.get("status") or {}).get("boundVolumeSnapshotContentName")
+        if content is None and group_of(snapshot):
+            raise TryAgainError("its content is made together with it")
         if content is None and not is_static(snapshot) and not bound:
             return await self._create_content(snapshot)
         content = check_content(snapshot, content)
@@ -153,6 +164,7 @@ class SnapshotController:
             message = "Snapshot is being used to restore a PVC"
             await self._cluster.event(snapshot, "Warning", "SnapshotDeletePending", message, _COMPONENT)
             raise TryAgainError(message)
+        await self._refuse_in_group(snapshot)
         if content and SNAPSHOT_BEING_DELETED not in annotations_of(content):
             marked = with_annotations(content, {SNAPSHOT_BEING_DELETED: "yes"})
             content = await self._cluster.update(VOLUME_SNAPSHOT_CONTENT, marked)
@@ -162,9 +174,22 @@ class SnapshotController:
                 await self._cluster.delete(VOLUME_SNAPSHOT_CONTENT, name, uid=uid)
             if CONTENT_BOUND_PROTECTION in finalizers_of(content):
                 return  # the content's end brings us back
-        ours = [SNAPSHOT_SOURCE_PROTECTION, SNAPSHOT_BOUND_PROTECTION]
+        ours = [SNAPSHOT_SOURCE_PROTECTION, SNAPSHOT_BOUND_PROTECTION, SNAPSHOT_IN_GROUP_PROTECTION]
         if set(ours) & set(finalizers_of(snapshot)):
             await self._cluster.update(VOLUME_SNAPSHOT, with_finalizers(snapshot, remove=ours))
+
+    async def _refuse_in_group(self, snapshot: Object) -> None:
+        """A member goes with its group, and not before."""
+        name, namespace = (
+            (snapshot.get("status") or {}).get("volumeGroupSnapshotName"),
+            snapshot["metadata"]["namespace"],
+        )
+        if name and self._caches.groups.get(name, namespace):
+            message = (
+                f"deletion of the individual volume snapshot is not allowed as it belongs to group snapshot {name}"
+            )
+            await self._cluster.event(snapshot, "Warning", "SnapshotDeletePending", message, _COMPONENT)
+            raise TryAgainError(message)
 
     async def _reconcile_content(self, key: Key) -> None:
         content = self._caches.contents.get(key[1])

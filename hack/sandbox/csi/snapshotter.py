@@ -19,7 +19,13 @@ from sandbox.cluster.metadata import (
 )
 from sandbox.csi.caches import Caches
 from sandbox.csi.driver import Driver, DriverError, Snapshot
-from sandbox.csi.names import CONTENT_BOUND_PROTECTION, DRIVER, SNAPSHOT_BEING_CREATED, SNAPSHOT_BEING_DELETED
+from sandbox.csi.names import (
+    CONTENT_BOUND_PROTECTION,
+    DRIVER,
+    GROUP_HANDLE,
+    SNAPSHOT_BEING_CREATED,
+    SNAPSHOT_BEING_DELETED,
+)
 
 ContentStep = Literal["none", "cut", "look-up", "delete"]
 
@@ -32,6 +38,8 @@ def content_step(content: Object) -> ContentStep:
     if is_deleting(content):
         removable = SNAPSHOT_BEING_DELETED in marks and SNAPSHOT_BEING_CREATED not in marks
         return "delete" if removable and CONTENT_BOUND_PROTECTION in finalizers_of(content) else "none"
+    if GROUP_HANDLE in marks:
+        return "none"  # cut with its group, whose content tells what there is to know
     if SNAPSHOT_BEING_CREATED in marks:
         return "cut"
     if (content.get("status") or {}).get("readyToUse"):
@@ -109,10 +117,17 @@ class Snapshotter:
         await self._cluster.event(content, "Warning", reason, message, f"csi-snapshotter {DRIVER}")
 
     async def _delete(self, content: Object) -> None:
-        if content["spec"]["deletionPolicy"] == "Delete":
-            status, source = content.get("status") or {}, content["spec"]["source"]
-            handle = status.get("snapshotHandle") or source.get("snapshotHandle")
-            if handle:
+        status, source = content.get("status") or {}, content["spec"]["source"]
+        handle = status.get("snapshotHandle") or source.get("snapshotHandle")
+        # What belongs to a group is deleted with the group's content.
+        if content["spec"]["deletionPolicy"] == "Delete" and handle and not status.get("volumeGroupSnapshotHandle"):
+            try:
                 await asyncio.to_thread(self._driver.delete_snapshot, handle)
+            except DriverError as error:
+                message = "Failed to delete snapshot"
+                await self._cluster.event(
+                    content, "Warning", "SnapshotDeleteError", message, f"csi-snapshotter {DRIVER}"
+                )
+                raise TryAgainError(str(error)) from error
         freed = with_finalizers(content, remove=[CONTENT_BOUND_PROTECTION])
         await self._cluster.update(VOLUME_SNAPSHOT_CONTENT, freed)
