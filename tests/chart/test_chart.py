@@ -166,3 +166,17 @@ def test_kubevirt_engine_has_its_rights_only_where_it_is_enabled() -> None:
         assert told["SAFEHOLD_KUBEVIRT_ENGINE"] == str(enabled).lower()
         egress = one("NetworkPolicy", "safehold-worker", {"engines": {"kubevirt": enabled}})["spec"]["egress"]
         assert (8443 in [port["port"] for port in egress[0]["ports"]]) is enabled
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_group_snapshots_have_their_rights_only_where_they_are_wanted(enabled: bool) -> None:
+    """The controller's setting and its role follow one value, which is on by default."""
+    values = {} if enabled else {"fallback": {"groupSnapshots": False}}
+    rules = one("ClusterRole", "safehold", values)["rules"]
+    granted = [rule["resources"][0] for rule in rules if rule["apiGroups"] == ["groupsnapshot.storage.k8s.io"]]
+    wanted = ["volumegroupsnapshots", "volumegroupsnapshotcontents", "volumegroupsnapshotclasses"]
+    assert granted == (wanted if enabled else [])
+    deployment = one("Deployment", "safehold", values)
+    environment = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    told = {entry["name"]: entry.get("value") for entry in environment}
+    assert told["SAFEHOLD_GROUP_SNAPSHOTS"] == str(enabled).lower()

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from gen_crds import CRDS
+from safehold.kube.backup.group.kinds import kinds_of
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.doctor.rights import NEEDED
 from safehold.kube.kinds import (
@@ -30,11 +31,11 @@ from safehold.kube.kinds import (
     VOLUME_SNAPSHOT_CLASS,
     VOLUME_SNAPSHOT_CONTENT,
 )
-from safehold.plan.backup.cleanup import ORIGINAL_POLICY
-from safehold.plan.names import BASE_OF, VM_UID, owner_labels
+from safehold.plan.names import BASE_OF, GROUP_MARK, ORIGINAL_POLICY, VM_UID, owner_labels
 from sandbox.apiserver import running_api_server
 from sandbox.cluster.client import Cluster as SandboxCluster
 from sandbox.cluster.definitions import install_definitions
+from sandbox.csi.group_manifests import GROUP_DEFINITIONS
 from sandbox.csi.manifests import DEFINITIONS as CSI
 from sandbox.demo import chart
 from sandbox.kubevirt.api.definitions import DEFINITIONS as KUBEVIRT_KINDS
@@ -259,6 +260,52 @@ async def test_bases_are_counted_and_those_of_vms_that_are_gone_named(clinic: Cl
     assert "2 snapshots are kept" in message
     assert "1 of VMs that are gone" in message
     assert clinic.visit()["orphans"] == []
+
+
+async def test_group_snapshots_are_told_by_driver(clinic: Clinic) -> None:
+    """Not installed, without a class, with one that only retains, and with one that serves."""
+    assert "serves no VolumeGroupSnapshots" in clinic.level("group snapshots")[1]
+    await _with_groups(clinic)
+    assert "no VolumeGroupSnapshotClass" in clinic.level("group snapshots")[1]
+    for name, policy, level in (("kept", "Retain", "warn"), ("fast", "Delete", "ok")):
+        manifest = {"metadata": {"name": name}, "driver": "csi.example", "deletionPolicy": policy}
+        await clinic.cluster.create(kinds_of("v1").snapshot_class, manifest)
+        found, message = clinic.level("group snapshots")
+        assert (found, "csi.example" in message) == (level, True)
+
+
+async def test_what_a_lost_run_left_of_its_group_is_removed(clinic: Clinic) -> None:
+    """The group goes, and of the VM's claim nothing but the mark; that of a run which is there stays."""
+    cluster, kinds = clinic.cluster, kinds_of("v1")
+    await _with_groups(clinic)
+    spec = {"vm": {"name": "db"}, "targetRef": {"kind": "BackupTarget", "name": "own"}}
+    living = await cluster.create(VM_BACKUP, {"metadata": {"name": "living", "namespace": SHOP}, "spec": spec})
+    claim = await cluster.read(CLAIM, "disk", SHOP)
+    other = {"metadata": {"name": "other", "namespace": SHOP}, "spec": claim["spec"]}
+    await cluster.create(CLAIM, other)
+    for name, uid in (("disk", "gone"), ("other", living["metadata"]["uid"])):
+        await cluster.merge_patch(CLAIM, name, SHOP, {"metadata": {"labels": {GROUP_MARK: uid}}})
+    labels = owner_labels("VMBackup", "gone", name="lost", namespace=SHOP, vm="db")
+    group = {
+        "metadata": {"name": "lost", "namespace": SHOP, "labels": labels},
+        "spec": {"source": {"selector": {"matchLabels": {GROUP_MARK: "gone"}}}},
+    }
+    await cluster.create(kinds.snapshot, group)
+    assert {(orphan["kind"], orphan["name"]) for orphan in clinic.visit()["orphans"]} == {
+        ("VolumeGroupSnapshot", "lost"),
+        ("Mark on PersistentVolumeClaim", "disk"),
+    }
+    assert all(removal["complete"] for removal in clinic.visit("--remove", "--yes")["removed"])
+    assert await cluster.get(kinds.snapshot, "lost", SHOP) is None
+    marks = {item["metadata"]["name"] for item in await cluster.list(CLAIM, SHOP, labels=GROUP_MARK)}
+    assert marks == {"other"}
+    assert await cluster.get(CLAIM, "disk", SHOP)
+
+
+async def _with_groups(clinic: Clinic) -> None:
+    """The definitions of group snapshots, as the CSI snapshot controller brings them."""
+    async with SandboxCluster.connect(clinic.kubeconfig, "tests") as sandbox:
+        await install_definitions(sandbox, GROUP_DEFINITIONS)
 
 
 async def _children_of(cluster: Cluster, name: str, labels: dict[str, str]) -> None:

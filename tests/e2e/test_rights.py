@@ -28,6 +28,7 @@ UNUSED = {
     "snapshot.storage.k8s.io/volumesnapshotclasses:list": "guests that are only disks can always be frozen",
     "snapshot.storage.k8s.io/volumesnapshots:create": _ONLY_OF_GUESTS,
     "snapshot.storage.k8s.io/volumesnapshots:delete": _ONLY_OF_GUESTS,
+    "groupsnapshot.storage.k8s.io/*": _ONLY_OF_GUESTS,
     "/configmaps:delete": _TAKEN_BACK,
     "/serviceaccounts:delete": _TAKEN_BACK,
     "kubevirt.io/virtualmachines:delete": _TAKEN_BACK,

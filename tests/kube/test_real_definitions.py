@@ -10,13 +10,16 @@ from tests.kube.backup.test_pairs import LABELS, POD, until
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.errors import SafeholdError
 from safehold.kube.backup.freezes import FreezeWatches
+from safehold.kube.backup.group.kinds import VERSIONS, kinds_of
+from safehold.kube.backup.group.observer import group_content_facts, group_snapshot_facts
 from safehold.kube.backup.hands import BackupHands
 from safehold.kube.backup.hooks import HookRuns, OperatorAccount
 from safehold.kube.backup.snapshots import observe_snapshot, read_content, read_volume_snapshot
 from safehold.kube.client import Cluster
-from safehold.kube.kinds import NAMESPACE, VM_SNAPSHOT, VMI, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Kind
-from safehold.plan.backup.cleanup import ORIGINAL_CONTENT, ORIGINAL_POLICY
+from safehold.kube.kinds import CLAIM, NAMESPACE, VM_SNAPSHOT, VMI, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Kind
+from safehold.plan.backup.group.steps import CutGroup, HoldGroup, SelectedClaim
 from safehold.plan.backup.steps import CreatePair, HoldContent, TakeSnapshot
+from safehold.plan.names import GROUP_MARK, ORIGINAL_CONTENT, ORIGINAL_POLICY
 from sandbox.apiserver import running_api_server
 
 _REAL = Path(__file__).parents[2] / ".." / "shared" / "crds"
@@ -25,7 +28,12 @@ FILES = (
     "kubevirt/virtualmachinesnapshots.yaml",
     "csi/snapshot.storage.k8s.io_volumesnapshots.yaml",
     "csi/snapshot.storage.k8s.io_volumesnapshotcontents.yaml",
+    "csi/groupsnapshot.storage.k8s.io_volumegroupsnapshots.yaml",
+    "csi/groupsnapshot.storage.k8s.io_volumegroupsnapshotcontents.yaml",
+    "csi/groupsnapshot.storage.k8s.io_volumegroupsnapshotclasses.yaml",
 )
+_GROUPS = kinds_of("v1")
+_OF_GROUPS = (_GROUPS.snapshot, _GROUPS.content, _GROUPS.snapshot_class)
 DEFINITION = Kind(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
@@ -62,7 +70,7 @@ async def hands(tmp_path: Path) -> AsyncIterator[BackupHands]:
 
             async def served() -> bool:
                 try:
-                    for kind in (VMI, VM_SNAPSHOT, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT):
+                    for kind in (VMI, VM_SNAPSHOT, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, *_OF_GROUPS):
                         await cluster.list(kind)
                 except SafeholdError:
                     return False
@@ -124,3 +132,42 @@ async def test_a_content_of_kubevirts_can_be_held(hands: BackupHands) -> None:
         {ORIGINAL_POLICY: "Delete"},
         "volume-1",
     )
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_group_is_accepted_in_every_version(hands: BackupHands, version: str) -> None:
+    """Its selector is the mark, its class the chosen one, and each version that is served reads the same."""
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    claim = await hands.cluster.create(CLAIM, {"metadata": {"name": "data", "namespace": "shop"}, "spec": spec})
+    step = CutGroup(
+        namespace="shop",
+        backup="db-1",
+        backup_uid="backup-uid",
+        name="group",
+        class_name="together",
+        claims=(SelectedClaim("data", claim["metadata"]["uid"]),),
+        labels=LABELS,
+    )
+    await hands.carry_out(step)
+    found = await hands.cluster.read(kinds_of(version).snapshot, "group", "shop")
+    facts = group_snapshot_facts(found)
+    assert (dict(facts.selector), facts.content, facts.ready) == ({GROUP_MARK: "backup-uid"}, None, False)
+    assert found["spec"]["volumeGroupSnapshotClassName"] == "together"
+
+
+async def test_the_content_of_a_group_can_be_held(hands: BackupHands) -> None:
+    """The policy is mutable, and labels and annotations are taken in the same write."""
+    spec = {
+        "driver": "csi.example",
+        "deletionPolicy": "Delete",
+        "source": {"volumeHandles": ["volume-1", "volume-2"]},
+        "volumeGroupSnapshotClassName": "together",
+        "volumeGroupSnapshotRef": {"namespace": "shop", "name": "group", "uid": "group-uid"},
+    }
+    created = await hands.cluster.create(_GROUPS.content, {"metadata": {"name": "groupsnapcontent-1"}, "spec": spec})
+    version = created["metadata"]["resourceVersion"]
+    step = HoldGroup(content="groupsnapcontent-1", resource_version=version, policy="Delete", labels=LABELS)
+    await hands.carry_out(step)
+    held = group_content_facts(await hands.cluster.read(_GROUPS.content, "groupsnapcontent-1"))
+    assert (held.policy, held.annotations) == ("Retain", {ORIGINAL_POLICY: "Delete"})
+    assert (held.volume_handles, held.group_uid) == (("volume-1", "volume-2"), "group-uid")

@@ -102,7 +102,10 @@ class ReachedConsistency(ApiModel):
     frozen_observation: FrozenObservation | None = None
     """Observed: freeze and thaw were both seen. UpperBound: the guest was frozen for at most that long."""
     skew_millis: Count | None = None
-    """How long after the first volume the last one was cut, where nothing held the guest; absent for one instant."""
+    """How long after the first volume the last one was cut, where nothing held the guest: 0 for a group's one instant.
+
+    Absent where the guest was held.
+    """
     indications: Annotated[list[Word], Field(max_length=16)] = Field(default_factory=list)
     """What KubeVirt said about the snapshot, such as Online and GuestAgent."""
 

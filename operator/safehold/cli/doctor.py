@@ -15,7 +15,7 @@ from safehold.kube.backup.removal import remove_leftovers
 from safehold.kube.client import Cluster
 from safehold.kube.doctor.checkup import Checkup, check_cluster
 from safehold.kube.kinds import VM_PULL_BACKUP
-from safehold.plan.doctor.orphans import Orphan
+from safehold.plan.doctor.orphans import GROUP_ORPHANS, Orphan
 from safehold.plan.doctor.verdicts import Verdict, is_well
 
 
@@ -70,12 +70,13 @@ async def _visit(
         checkup = await check_cluster(
             cluster, operator_namespace=namespace, service_account=service_account, now=datetime.now(UTC)
         )
-        pulls = any(orphan.kind == VM_PULL_BACKUP.kind for orphan in checkup.orphans)
+        kinds = {orphan.kind for orphan in checkup.orphans}
+        pulls, groups = VM_PULL_BACKUP.kind in kinds, bool(GROUP_ORPHANS & kinds)
         owners = {orphan.owner_uid: orphan.made_by for orphan in checkup.orphans} if remove else {}
         removals = [
             _Removal(
                 made_by=made_by,
-                complete=await remove_leftovers(cluster, uid, operator_namespace=namespace, pulls=pulls),
+                complete=await remove_leftovers(cluster, uid, operator_namespace=namespace, pulls=pulls, groups=groups),
             )
             for uid, made_by in owners.items()
         ]

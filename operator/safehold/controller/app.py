@@ -132,6 +132,7 @@ def _backups(operator: Operator) -> BackupReconciler:
             freezes=freezes,
             pull_enabled=settings.kubevirt_engine,
             classes_limited=bool(settings.max_active_runs_by_storage_class),
+            groups_enabled=settings.group_snapshots,
             hooks=hooks,
         ),
         hands=BackupHands(cluster=operator.cluster, pod=settings.worker_pod(), freezes=freezes, hooks=hooks),

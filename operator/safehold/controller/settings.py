@@ -57,6 +57,8 @@ class ControllerSettings(BaseSettings):
 
     kubevirt_engine: bool = False
     """Whether policies may choose KubeVirt's own backups, for which more rights are needed; the chart gives both."""
+    group_snapshots: bool = True
+    """Whether a capture without KubeVirt may be a VolumeGroupSnapshot; the chart gives the rights for it."""
     pull_timeout_seconds: int = Field(default=21600, ge=600)
     """When KubeVirt ends a backup of its own by itself. Until then it holds up drains and migrations of the VM."""
     scratch_storage_class: str | None = None

@@ -38,7 +38,10 @@ async def sweep_forever(operator: Operator, metrics: Metrics) -> None:
             await look_at_everything(operator)
             settings = operator.settings
             await sweep(
-                operator.cluster, operator_namespace=settings.operator_namespace, pulls=settings.kubevirt_engine
+                operator.cluster,
+                operator_namespace=settings.operator_namespace,
+                pulls=settings.kubevirt_engine,
+                groups=settings.group_snapshots,
             )
             await sweep_bases(operator, metrics)
         except SafeholdError as error:
@@ -64,10 +67,10 @@ def is_over(found: Mapping[str, Any]) -> bool:
     return completion is not None and "deletionTimestamp" not in found["metadata"]
 
 
-async def sweep(cluster: Cluster, *, operator_namespace: str, pulls: bool = False) -> None:
+async def sweep(cluster: Cluster, *, operator_namespace: str, pulls: bool = False, groups: bool = False) -> None:
     """Take away what belongs to objects of ours that do not exist any more."""
     # In this order: an object that is listed first belongs to an owner that was created before.
-    owners = await owners_of_leftovers(cluster, operator_namespace=operator_namespace, pulls=pulls)
+    owners = await owners_of_leftovers(cluster, operator_namespace=operator_namespace, pulls=pulls, groups=groups)
     living = {
         found["metadata"]["uid"]
         for kind in OWNERS
@@ -76,4 +79,4 @@ async def sweep(cluster: Cluster, *, operator_namespace: str, pulls: bool = Fals
     }
     for uid in sorted(owners - living):
         logger.info("takes away what is left of the object with uid %s, which is gone", uid)
-        await remove_leftovers(cluster, uid, operator_namespace=operator_namespace, pulls=pulls)
+        await remove_leftovers(cluster, uid, operator_namespace=operator_namespace, pulls=pulls, groups=groups)

@@ -28,6 +28,12 @@ RESTORED_BY = "safehold.dev/restored-by"
 BASE_OF = "safehold.dev/base-of"
 """Label of a VolumeSnapshotContent of ours that outlived its run: the uid of the VM's claim that was cut."""
 VM_UID = "safehold.dev/vm-uid"
+ORIGINAL_POLICY = "safehold.dev/original-deletion-policy"
+"""On a held content and on our own: the policy to set back. It outlives the VMBackup."""
+ORIGINAL_CONTENT = "safehold.dev/original-content"
+"""On our own content: the name of the held one."""
+GROUP_MARK = "safehold.dev/group"
+"""Label of a VM's own claim while a VolumeGroupSnapshot of ours selects it: the uid of the VMBackup."""
 MANAGER = "safehold"
 FINALIZER = "safehold.dev/finalizer"
 """On runs while they are active, and on VMBackups whose point goes with them."""
@@ -74,6 +80,11 @@ def snapshot_name(backup: str, backup_uid: str) -> str:
 def own_snapshot_name(backup_uid: str, volume: str) -> str:
     """Name of our VolumeSnapshot of one volume, in the VM's namespace, when KubeVirt could not snapshot the VM."""
     return _name(f"safehold-{volume}", "own-snapshot", backup_uid, volume)
+
+
+def own_group_name(backup: str, backup_uid: str) -> str:
+    """Name of our VolumeGroupSnapshot of a VM's volumes, in the VM's namespace."""
+    return _name(f"safehold-{backup}", "own-group", backup_uid)
 
 
 def pull_name(backup: str, backup_uid: str) -> str:

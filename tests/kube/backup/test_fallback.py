@@ -36,7 +36,7 @@ async def created(bench: Bench) -> VMBackup:
     spec = {"vm": {"name": "db"}, "targetRef": {"kind": "ClusterBackupTarget", "name": "primary"}}
     manifest = {"metadata": {"name": "db-1", "namespace": TENANT}, "spec": spec}
     backup = VMBackup.model_validate(await bench.cluster.create(VM_BACKUP, manifest))
-    facts = await observe_fallback(bench.cluster, TENANT, MACHINE)
+    facts = await observe_fallback(bench.cluster, TENANT, MACHINE, groups_enabled=False)
     claim = facts.claims["root"]
     assert claim is not None
     volume = FallbackVolume(name="root", claim_name=claim.name, claim_uid=claim.uid, class_name=facts.classes[0].name)
@@ -85,7 +85,7 @@ async def ready(bench: Bench, backup: VMBackup) -> CaptureFacts:
 
 async def test_what_a_fallback_could_be_made_of_is_seen(bench: Bench) -> None:
     """Claims by the VM's names of its volumes, absent ones included, and the classes with their drivers."""
-    facts = await observe_fallback(bench.cluster, TENANT, MACHINE)
+    facts = await observe_fallback(bench.cluster, TENANT, MACHINE, groups_enabled=False)
     found = facts.claims["root"]
     assert found is not None
     assert (found.name, facts.claims["gone"]) == ("data", None)

@@ -18,10 +18,10 @@ from safehold.kube.backup.snapshots import read_content, read_volume_snapshot
 from safehold.kube.client import Cluster
 from safehold.kube.jobs import WorkerPod
 from safehold.kube.kinds import CLAIM, NAMESPACE, VOLUME, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
-from safehold.plan.backup.cleanup import ORIGINAL_CONTENT, ORIGINAL_POLICY, cleanup
+from safehold.plan.backup.cleanup import cleanup
 from safehold.plan.backup.facts import ContentFacts, HoldFacts, Leftovers
 from safehold.plan.backup.steps import CreateClone, CreatePair, HoldContent, RebindPair, SetPolicy
-from safehold.plan.names import owner_labels
+from safehold.plan.names import ORIGINAL_CONTENT, ORIGINAL_POLICY, owner_labels
 from sandbox.apiserver import running_api_server
 from sandbox.cluster.client import Cluster as SandboxCluster
 from sandbox.cluster.definitions import install_definitions

@@ -9,7 +9,6 @@ from tests.plan.backup.objects import START, target
 from safehold.api import VMBackup
 from safehold.api.hooks import HookPhase
 from safehold.plan.backup.changes_facts import BaseFacts, ChangesFacts, MetadataService
-from safehold.plan.backup.cleanup import ORIGINAL_POLICY
 from safehold.plan.backup.facts import (
     BackupFacts,
     CapturedVolume,
@@ -30,7 +29,7 @@ from safehold.plan.backup.facts import (
 )
 from safehold.plan.backup.stages import stage_of
 from safehold.plan.job import JobFacts
-from safehold.plan.names import BASE_OF, OWNER_UID, pair_name
+from safehold.plan.names import BASE_OF, ORIGINAL_POLICY, OWNER_UID, pair_name
 from safehold.run import Engine, RunReport, VolumeReport
 
 

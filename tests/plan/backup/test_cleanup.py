@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from safehold.plan.backup.cleanup import ORIGINAL_CONTENT, ORIGINAL_POLICY, cleanup
+from safehold.plan.backup.cleanup import cleanup
 from safehold.plan.backup.facts import (
     CloneFacts,
     ContentFacts,
@@ -17,6 +17,7 @@ from safehold.plan.backup.facts import (
 from safehold.plan.backup.memory_facts import MemoryDumpRef, TenantObject
 from safehold.plan.backup.steps import Delete, SetPolicy
 from safehold.plan.job import PodFacts
+from safehold.plan.names import ORIGINAL_CONTENT, ORIGINAL_POLICY
 
 DELETED = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
 

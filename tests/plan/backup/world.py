@@ -7,9 +7,8 @@ import pytest
 from tests.plan.backup.holdings import Holdings, Volume, held_name
 
 from safehold.plan.backup import steps
-from safehold.plan.backup.cleanup import ORIGINAL_POLICY
 from safehold.plan.backup.facts import HookOutcome
-from safehold.plan.names import pair_name
+from safehold.plan.names import ORIGINAL_POLICY, pair_name
 
 
 @dataclass

@@ -5,6 +5,7 @@ from dataclasses import replace
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import CLAIM, EVENT, VOLUME
 from safehold.plan.backup.facts import ClaimFacts, CloneFacts, MachineFacts
+from safehold.plan.names import GROUP_MARK
 from safehold.plan.quantities import parse_bytes
 
 
@@ -16,6 +17,8 @@ async def observe_claim(cluster: Cluster, namespace: str, name: str) -> ClaimFac
     if claim is None or volume is None or "csi" not in volume["spec"]:
         return None
     metadata, spec = claim["metadata"], claim["spec"]
+    labels = dict(metadata.get("labels") or {})
+    mark = labels.pop(GROUP_MARK, None)
     capacity = (claim.get("status") or {}).get("capacity") or volume["spec"]["capacity"]
     return ClaimFacts(
         name=name,
@@ -26,8 +29,9 @@ async def observe_claim(cluster: Cluster, namespace: str, name: str) -> ClaimFac
         access_modes=tuple(spec.get("accessModes") or ()),
         driver=volume["spec"]["csi"]["driver"],
         volume_handle=volume["spec"]["csi"]["volumeHandle"],
-        labels=metadata.get("labels") or {},
+        labels=labels,
         annotations=metadata.get("annotations") or {},
+        mark=mark,
         node_affinity=(volume["spec"].get("nodeAffinity") or {}).get("required"),
     )
 

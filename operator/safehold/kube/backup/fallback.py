@@ -6,6 +6,7 @@ from safehold.api import API_VERSION
 from safehold.api.fallback import FallbackCapture, FallbackVolume
 from safehold.api.vmbackup import VMBackup
 from safehold.kube.backup.claims import observe_claim
+from safehold.kube.backup.group.observer import observe_offer
 from safehold.kube.backup.snapshots import read_content, read_volume_snapshot
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import VM_BACKUP, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CLASS
@@ -23,13 +24,16 @@ from safehold.plan.names import own_snapshot_name
 _DEFAULT_CLASS = "snapshot.storage.kubernetes.io/is-default-class"
 
 
-async def observe_fallback(cluster: Cluster, namespace: str, machine: MachineFacts) -> FallbackFacts:
-    """The claims of the VM's disks, and all VolumeSnapshotClasses."""
+async def observe_fallback(
+    cluster: Cluster, namespace: str, machine: MachineFacts, *, groups_enabled: bool
+) -> FallbackFacts:
+    """The claims of the VM's disks, all VolumeSnapshotClasses, and what a group could be taken with."""
     claims = {
         disk.name: await observe_claim(cluster, namespace, disk.claim) if disk.claim else None for disk in machine.disks
     }
     classes = tuple(_class_facts(found) for found in await cluster.list(VOLUME_SNAPSHOT_CLASS))
-    return FallbackFacts(claims=claims, classes=classes)
+    groups = await observe_offer(cluster, enabled=groups_enabled)
+    return FallbackFacts(claims=claims, classes=classes, groups=groups)
 
 
 async def observe_own_capture(cluster: Cluster, backup: VMBackup, fallback: FallbackCapture) -> SnapshotFacts:

@@ -8,6 +8,7 @@ from safehold.errors import SafeholdError
 from safehold.kube.backup.changed_blocks import keep_base
 from safehold.kube.backup.fallback import take_volume_snapshots
 from safehold.kube.backup.freezes import FreezeWatches
+from safehold.kube.backup.group.hands import carry_out_group_step
 from safehold.kube.backup.hooks import HookRuns
 from safehold.kube.backup.machines import keep_machine, kept_machine
 from safehold.kube.backup.memory import carry_out_memory_step
@@ -23,6 +24,14 @@ from safehold.kube.kinds import (
 )
 from safehold.kube.target.resolution import read_secrets
 from safehold.kube.virtualmachines import thaw
+from safehold.plan.backup.group.steps import (
+    CutGroup,
+    HoldGroup,
+    RemoveGroup,
+    RemoveGroupContent,
+    SetGroupPolicy,
+    UnmarkClaim,
+)
 from safehold.plan.backup.memory_facts import (
     CreateDumpClaim,
     RemoveMemoryDump,
@@ -81,6 +90,8 @@ class BackupHands:
                 self.hooks.start(step)
             case Delete() | SetPolicy() | GiveUpVolume() | RemoveMemoryDump():
                 await take_away(self.cluster, step, operator_namespace=self.pod.namespace)
+            case CutGroup() | UnmarkClaim() | HoldGroup() | SetGroupPolicy() | RemoveGroup() | RemoveGroupContent():
+                await carry_out_group_step(self.cluster, step)
             case CreateDumpClaim() | RequestMemoryDump() | SnapshotDumpClaim():
                 await carry_out_memory_step(self.cluster, step)
             case _:

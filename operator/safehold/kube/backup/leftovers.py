@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from safehold.api.fallback import FallbackGroup
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.kube.backup.changed_blocks import list_bases
 from safehold.kube.backup.claims import clone_facts
+from safehold.kube.backup.group.leftovers import GroupLeftovers, observe_group_leftovers, owners_of_groups
 from safehold.kube.backup.memory import dumps_of
 from safehold.kube.backup.pull.observer import list_pull_backups
 from safehold.kube.backup.snapshots import content_facts, read_content, read_volume_snapshot, volume_snapshot_facts
@@ -23,7 +25,6 @@ from safehold.kube.kinds import (
     Kind,
 )
 from safehold.plan.backup.changes_facts import BaseFacts
-from safehold.plan.backup.cleanup import ORIGINAL_POLICY
 from safehold.plan.backup.facts import (
     ContentFacts,
     ContentPolicy,
@@ -33,7 +34,7 @@ from safehold.plan.backup.facts import (
     VMSnapshotRef,
 )
 from safehold.plan.backup.memory_facts import TenantObject
-from safehold.plan.names import BASE_OF, MANAGED_BY, MANAGER, OWNER_KIND, OWNER_UID, children_of
+from safehold.plan.names import BASE_OF, MANAGED_BY, MANAGER, ORIGINAL_POLICY, OWNER_KIND, OWNER_UID, children_of
 
 
 async def observe_leftovers(
@@ -44,12 +45,15 @@ async def observe_leftovers(
     namespace: str | None,
     handles: Sequence[SnapshotHandle] = (),
     pulls: bool = False,
+    groups: bool = False,
+    group: FallbackGroup | None = None,
     claim_uids: Iterable[str] = (),
 ) -> Leftovers:
     """Everything of the run with this uid. VirtualMachineSnapshots are looked for in `namespace`, or in all.
 
     `handles` also finds held contents whose labels somebody took away, `claim_uids` the bases that earlier runs kept.
-    The run's own bases are none of its leftovers. `pulls`: also backups of KubeVirt's own.
+    The run's own bases are none of its leftovers. `pulls`: also backups of KubeVirt's own. `groups`: also group
+    snapshots; the recorded `group` finds a held content like `handles` do.
     """
     mine = children_of(uid)
 
@@ -64,6 +68,7 @@ async def observe_leftovers(
     clones, elsewhere = await list_mine(CLAIM), await list_mine(CLAIM, namespace)
     claims = _outside(operator_namespace, elsewhere)
     pulled = await list_pull_backups(cluster, namespace, mine) if pulls else []
+    of_group = await observe_group_leftovers(cluster, uid, namespace, group) if groups else GroupLeftovers()
     return Leftovers(
         jobs=tuple(_names(await list_mine(JOB))),
         pods=tuple(pod_facts(found) for found in await list_mine(POD)),
@@ -81,12 +86,17 @@ async def observe_leftovers(
         tenant_snapshots=_outside(operator_namespace, await list_mine(VOLUME_SNAPSHOT, namespace)),
         tenant_claims=claims,
         pull_backups=_outside(operator_namespace, pulled),
+        groups=of_group.groups,
+        group_contents=of_group.contents,
+        marked_claims=of_group.marked,
         old_bases=await _old_bases(cluster, claim_uids, bases, operator_namespace=operator_namespace),
         secrets=tuple(_names(await list_mine(SECRET))),
     )
 
 
-async def owners_of_leftovers(cluster: Cluster, *, operator_namespace: str, pulls: bool = False) -> set[str]:
+async def owners_of_leftovers(
+    cluster: Cluster, *, operator_namespace: str, pulls: bool = False, groups: bool = False
+) -> set[str]:
     """The uids of all objects of ours that anything says it belongs to; in other namespaces, of VMBackups only."""
     ours = {MANAGED_BY: MANAGER}
     found: list[Manifest] = []
@@ -97,7 +107,8 @@ async def owners_of_leftovers(cluster: Cluster, *, operator_namespace: str, pull
     if pulls:
         found += await list_pull_backups(cluster, None, {**ours, OWNER_KIND: "VMBackup"})
     bases = {item["metadata"]["name"] for item in found if BASE_OF in item["metadata"]["labels"]}
-    return {
+    of_groups = await owners_of_groups(cluster) if groups else set()
+    return of_groups | {
         owner
         for item in found
         if (owner := item["metadata"]["labels"].get(OWNER_UID)) and item["metadata"]["name"] not in bases

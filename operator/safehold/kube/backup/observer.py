@@ -7,6 +7,7 @@ from safehold.kube.backup.changed_blocks import observe_changes
 from safehold.kube.backup.claims import observe_clone, with_storage_classes
 from safehold.kube.backup.fallback import observe_fallback, observe_own_capture
 from safehold.kube.backup.freezes import FreezeWatches
+from safehold.kube.backup.group.observer import observe_group, observe_group_capture
 from safehold.kube.backup.hooks import HookRuns
 from safehold.kube.backup.leftovers import observe_leftovers
 from safehold.kube.backup.machines import kept_machine_bytes
@@ -20,7 +21,8 @@ from safehold.kube.target.resolution import read_secrets, resolve_target
 from safehold.kube.virtualmachines import observe_machine
 from safehold.plan.backup.changes_facts import ChangesFacts
 from safehold.plan.backup.ending import wants_forgetting
-from safehold.plan.backup.facts import BackupFacts, HoldFacts, MachineFacts, SnapshotFacts
+from safehold.plan.backup.facts import BackupFacts, FallbackFacts, HoldFacts, MachineFacts, SnapshotFacts
+from safehold.plan.backup.group.facts import GroupFacts
 from safehold.plan.backup.pull.choice import pulls, wants_pull
 from safehold.plan.backup.stages import stage_of
 from safehold.plan.names import job_name, machine_secret_name
@@ -43,6 +45,8 @@ class BackupObserver:
     """Whether KubeVirt's own backups may be read and made."""
     classes_limited: bool = False
     """Whether the storage classes of a VM's disks have to be known before its run begins."""
+    groups_enabled: bool = True
+    """Whether VolumeGroupSnapshots may be read and made."""
 
     async def observe(self, backup: VMBackup) -> BackupFacts:
         """The facts for `safehold.plan.backup.reconcile.next_step`."""
@@ -71,7 +75,8 @@ class BackupObserver:
 
     async def _capturing(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
         namespace, uid = backup.metadata.namespace or "", backup.metadata.uid
-        snapshot, machine = await self._snapshot(backup), await self._machine(backup)
+        group, machine = await self._group(backup), await self._machine(backup)
+        snapshot = await self._snapshot(backup, group)
         gave_up = snapshot is not None and snapshot.failure is not None and backup.spec.consistency.falls_back
         size = await kept_machine_bytes(
             self.cluster, self.operator_namespace, machine_secret_name(backup.metadata.name, uid)
@@ -80,7 +85,8 @@ class BackupObserver:
             facts,
             machine=machine,
             snapshot=snapshot,
-            fallback=await observe_fallback(self.cluster, namespace, machine) if gave_up and machine else None,
+            fallback=await self._fallback(namespace, machine) if gave_up and machine else None,
+            group=group,
             machine_captured=size is not None,
             machine_bytes=size or 0,
             hooks=self.hooks.facts(uid),
@@ -103,11 +109,13 @@ class BackupObserver:
         if pulls(backup):
             facts = replace(facts, machine=await self._machine(backup), changes=await self._changes(backup))
             return await self._with_pull(backup, facts)
-        snapshot = await self._snapshot(backup)
+        group = await self._group(backup)
+        snapshot = await self._snapshot(backup, group)
         holds = await self._holds(backup)
         return replace(
             facts,
             snapshot=await with_memory(self.cluster, snapshot, backup),
+            group=group,
             memory=await observe_memory(self.cluster, backup),
             holds=holds,
             changes=await self._changes(backup) if holds and all(hold.clone for hold in holds) else facts.changes,
@@ -119,6 +127,7 @@ class BackupObserver:
 
     async def _ending(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
         self.freezes.forget(backup.metadata.uid)
+        group = backup.status.fallback.group if backup.status.fallback else None
         leftovers = await observe_leftovers(
             self.cluster,
             backup.metadata.uid,
@@ -126,6 +135,8 @@ class BackupObserver:
             namespace=backup.metadata.namespace,
             handles=backup.status.handles,
             pulls=self.pull_enabled and backup.status.pull is not None,
+            groups=group is not None,
+            group=group,
             claim_uids=[volume.claim_uid for volume in backup.status.volumes] if backup.status.restore_point else (),
         )
         if self.pull_enabled:
@@ -141,10 +152,22 @@ class BackupObserver:
         job = await observe_job(self.cluster, self.operator_namespace, name, run_id=backup.metadata.uid)
         return replace(await self._with_target(backup, facts), forget=job)
 
-    async def _snapshot(self, backup: VMBackup) -> SnapshotFacts | None:
-        """What was cut: by KubeVirt, or by ourselves once that is recorded."""
-        if backup.status.fallback is not None:
-            return await observe_own_capture(self.cluster, backup, backup.status.fallback)
+    async def _fallback(self, namespace: str, machine: MachineFacts) -> FallbackFacts:
+        return await observe_fallback(self.cluster, namespace, machine, groups_enabled=self.groups_enabled)
+
+    async def _group(self, backup: VMBackup) -> GroupFacts | None:
+        group = backup.status.fallback.group if backup.status.fallback else None
+        if group is None:
+            return None
+        return await observe_group(self.cluster, backup.metadata.namespace or "", backup.metadata.uid, group)
+
+    async def _snapshot(self, backup: VMBackup, group: GroupFacts | None) -> SnapshotFacts | None:
+        """What was cut: by KubeVirt, or by ourselves once that is recorded, each volume for itself or as a group."""
+        fallback = backup.status.fallback
+        if fallback is not None and fallback.by_group is not None and group is not None:
+            return await observe_group_capture(self.cluster, backup, fallback, group)
+        if fallback is not None:
+            return await observe_own_capture(self.cluster, backup, fallback)
         name = backup.status.snapshot_name
         return await observe_snapshot(self.cluster, backup.metadata.namespace or "", name) if name else None
 

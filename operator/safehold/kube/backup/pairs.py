@@ -6,9 +6,8 @@ only where `sourceVolumeMode` is set, so it is copied; a content without a snaps
 
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import CLAIM, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
-from safehold.plan.backup.cleanup import ORIGINAL_POLICY
 from safehold.plan.backup.steps import CreateClone, CreatePair, HoldContent, RebindPair, SetPolicy
-from safehold.plan.names import MANAGED_BY, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, OWNER_UID, VM
+from safehold.plan.names import MANAGED_BY, ORIGINAL_POLICY, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, OWNER_UID, VM
 
 
 async def hold_content(cluster: Cluster, step: HoldContent) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from safehold.kube.backup.group.hands import carry_out_group_step
 from safehold.kube.backup.leftovers import observe_leftovers
 from safehold.kube.backup.memory import carry_out_memory_step
 from safehold.kube.backup.pairs import set_policy
@@ -18,6 +19,7 @@ from safehold.kube.kinds import (
     Kind,
 )
 from safehold.plan.backup.cleanup import CleanupStep, cleanup
+from safehold.plan.backup.memory_facts import RemoveMemoryDump
 from safehold.plan.backup.steps import Delete, GiveUpVolume, SetPolicy
 
 _KINDS: dict[str, Kind] = {
@@ -46,18 +48,22 @@ async def take_away(cluster: Cluster, step: CleanupStep, *, operator_namespace: 
         case GiveUpVolume():
             patch = {"metadata": {"uid": step.uid}, "spec": {"persistentVolumeReclaimPolicy": "Delete"}}
             await cluster.merge_patch(VOLUME, step.name, None, patch)
-        case _:
+        case RemoveMemoryDump():
             await carry_out_memory_step(cluster, step)
+        case _:
+            await carry_out_group_step(cluster, step)
 
 
-async def remove_leftovers(cluster: Cluster, uid: str, *, operator_namespace: str, pulls: bool) -> bool:
+async def remove_leftovers(
+    cluster: Cluster, uid: str, *, operator_namespace: str, pulls: bool, groups: bool = False
+) -> bool:
     """Take away all that the owner with this uid left, in all namespaces; whether nothing of it is there any more.
 
-    `pulls`: also backups of KubeVirt's own, whose kind not every cluster has.
+    `pulls`, `groups`: also backups of KubeVirt's own, and group snapshots: kinds for which there may be no rights.
     """
     for _ in range(_STAGES):
         found = await observe_leftovers(
-            cluster, uid, operator_namespace=operator_namespace, namespace=None, pulls=pulls
+            cluster, uid, operator_namespace=operator_namespace, namespace=None, pulls=pulls, groups=groups
         )
         steps = cleanup(found)
         if not steps and not found.pods:

@@ -90,6 +90,7 @@ def content_facts(found: Manifest) -> ContentFacts:
         # In nanoseconds.
         cut_at=datetime.fromtimestamp(status["creationTime"] / 1e9, UTC) if status.get("creationTime") else None,
         error=_error(status),
+        group_handle=status.get("volumeGroupSnapshotHandle"),
         labels=metadata.get("labels") or {},
         annotations=metadata.get("annotations") or {},
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from safehold.errors import ForbiddenError, NotServedError
 from safehold.kube.client import Cluster
+from safehold.kube.doctor.groups import check_groups
 from safehold.kube.doctor.installation import (
     check_controller,
     check_definitions,
@@ -46,6 +47,9 @@ async def check_cluster(cluster: Cluster, *, operator_namespace: str, service_ac
         "csi snapshots": check_snapshot_classes(cluster),
         "storage": check_storage_classes(cluster),
         "changed blocks": check_changed_blocks(cluster),
+        "group snapshots": check_groups(
+            cluster, operator_namespace=operator_namespace, service_account=service_account
+        ),
         "targets": check_targets(cluster),
         "guests": check_guests(cluster),
         "held snapshots": check_held_contents(cluster, orphans),

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 
 from safehold.errors import NotServedError
+from safehold.kube.backup.group.leftovers import list_group_objects, list_marked
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import (
     BACKUP_TARGET,
@@ -19,8 +20,17 @@ from safehold.kube.kinds import (
     VOLUME_SNAPSHOT_CONTENT,
     Kind,
 )
-from safehold.plan.doctor.orphans import Child, Orphan, Owner, find_orphans
-from safehold.plan.names import BASE_OF, MANAGED_BY, MANAGER, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, OWNER_UID
+from safehold.plan.doctor.orphans import MARK, Child, Orphan, Owner, find_orphans
+from safehold.plan.names import (
+    BASE_OF,
+    GROUP_MARK,
+    MANAGED_BY,
+    MANAGER,
+    OWNER_KIND,
+    OWNER_NAME,
+    OWNER_NAMESPACE,
+    OWNER_UID,
+)
 
 IN_OPERATOR_NAMESPACE: tuple[Kind, ...] = (JOB, SECRET)
 EVERYWHERE: tuple[Kind, ...] = (CLAIM, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, VM_SNAPSHOT, VM_PULL_BACKUP)
@@ -42,7 +52,12 @@ async def _children(cluster: Cluster, operator_namespace: str) -> AsyncIterator[
     for kind, namespace in [*places, *((kind, None) for kind in EVERYWHERE)]:
         for found in await _list(cluster, kind, namespace, labels={MANAGED_BY: MANAGER}):
             if (found["metadata"].get("labels") or {}).get(OWNER_UID):
-                yield _child(kind, found)
+                yield _child(kind.kind, found)
+    for found in await list_group_objects(cluster):
+        if found["metadata"]["labels"].get(OWNER_UID):
+            yield _child(found["kind"], found)
+    for found in await list_marked(cluster):
+        yield _mark(found)
 
 
 async def _list(
@@ -55,11 +70,26 @@ async def _list(
         return []
 
 
-def _child(kind: Kind, found: Manifest) -> Child:
+def _mark(claim: Manifest) -> Child:
+    metadata = claim["metadata"]
+    owner = metadata["labels"][GROUP_MARK]
+    return Child(
+        kind=MARK,
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        owner_kind="VMBackup",
+        owner_uid=owner,
+        owner_namespace=metadata["namespace"],
+        owner_name=owner,
+    )
+
+
+def _child(kind: str, found: Manifest) -> Child:
     metadata = found["metadata"]
     labels = metadata["labels"]
     return Child(
-        kind=kind.kind,
+        kind=kind,
         namespace=metadata.get("namespace"),
         name=metadata["name"],
         created=datetime.fromisoformat(metadata["creationTimestamp"]),

@@ -53,7 +53,7 @@ NEEDED: tuple[Right, ...] = (
 async def check_rights(cluster: Cluster, namespace: str, service_account: str) -> list[Verdict]:
     """One verdict on all that is needed."""
     user = f"system:serviceaccount:{namespace}:{service_account}"
-    missing = [right for right in NEEDED if not await _allowed(cluster, user, right, namespace)]
+    missing = [right for right in NEEDED if not await is_allowed(cluster, user, right, namespace)]
     if not missing:
         return [Verdict(check="rights", level="ok", message=f"ServiceAccount {service_account} may do what it needs")]
     named = ", ".join(f"{right.verb} {right.resource}" for right in missing)
@@ -61,7 +61,8 @@ async def check_rights(cluster: Cluster, namespace: str, service_account: str) -
     return [Verdict(check="rights", level="fail", message=message, remedy="install the chart's RBAC of this version")]
 
 
-async def _allowed(cluster: Cluster, user: str, right: Right, namespace: str) -> bool:
+async def is_allowed(cluster: Cluster, user: str, right: Right, namespace: str) -> bool:
+    """Whether the user, a service account of this namespace, has the right."""
     resource, _, subresource = right.resource.partition("/")
     attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": subresource}
     if not right.everywhere:

@@ -16,10 +16,9 @@ from safehold.kube.kinds import (
     VOLUME_SNAPSHOT_CONTENT,
 )
 from safehold.kube.virtualmachines import claims_of
-from safehold.plan.backup.cleanup import ORIGINAL_POLICY
 from safehold.plan.doctor.orphans import Orphan
 from safehold.plan.doctor.verdicts import Verdict
-from safehold.plan.names import UNDO_OF
+from safehold.plan.names import ORIGINAL_POLICY, UNDO_OF
 from safehold.plan.quantities import parse_bytes
 
 _DEFAULT_CLASS = "snapshot.storage.kubernetes.io/is-default-class"

@@ -9,11 +9,10 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from safehold.plan.backup.changes_facts import BaseFacts
-from safehold.plan.backup.cleanup import ORIGINAL_CONTENT
 from safehold.plan.backup.facts import ContentFacts, Leftovers, OriginalFacts
 from safehold.plan.backup.run import Run
 from safehold.plan.backup.steps import Delete, KeepBase, SetPolicy, Step
-from safehold.plan.names import BASE_OF, POLICY_UID, VM_UID
+from safehold.plan.names import BASE_OF, ORIGINAL_CONTENT, POLICY_UID, VM_UID
 
 
 def kept_pairs(run: Run, patience: timedelta) -> frozenset[str]:

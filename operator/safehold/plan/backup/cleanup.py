@@ -7,16 +7,14 @@ snapshot stays behind. At any moment at most one content may delete a handle.
 from collections.abc import Collection, Iterable
 
 from safehold.plan.backup.facts import ContentFacts, Leftovers, OriginalFacts
+from safehold.plan.backup.group.holding import let_groups_go, take_marks_away
+from safehold.plan.backup.group.steps import GroupStep
 from safehold.plan.backup.memory_facts import RemoveMemoryDump
 from safehold.plan.backup.steps import Delete, GiveUpVolume, SetPolicy
+from safehold.plan.names import ORIGINAL_CONTENT, ORIGINAL_POLICY
 
-CleanupStep = Delete | SetPolicy | GiveUpVolume | RemoveMemoryDump
+CleanupStep = Delete | SetPolicy | GiveUpVolume | RemoveMemoryDump | GroupStep
 """All that a clean-up may do."""
-
-ORIGINAL_POLICY = "safehold.dev/original-deletion-policy"
-"""On a held content and on our own: the policy to set back. It outlives the VMBackup."""
-ORIGINAL_CONTENT = "safehold.dev/original-content"
-"""On our own content: the name of the held one."""
 
 
 def cleanup(found: Leftovers, kept: Collection[str] = ()) -> tuple[CleanupStep, ...]:
@@ -24,6 +22,11 @@ def cleanup(found: Leftovers, kept: Collection[str] = ()) -> tuple[CleanupStep, 
 
     `kept` are names of pairs that become bases: they and their originals are left to `safehold.plan.backup.bases`.
     """
+    # The marks first: they are on the VM's own claims, and nothing waits for them.
+    return (*take_marks_away(found), *_stage(found, kept))
+
+
+def _stage(found: Leftovers, kept: Collection[str]) -> tuple[CleanupStep, ...]:
     if found.jobs or found.pods:
         return tuple(Delete(kind="Job", name=name) for name in found.jobs)
     return _copies(found) or _pairs(found, kept) or _captures(found, kept)
@@ -76,6 +79,7 @@ def _captures(found: Leftovers, kept: Collection[str]) -> tuple[CleanupStep, ...
             Delete(kind="VolumeSnapshot", name=snapshot.name, namespace=snapshot.namespace, uid=snapshot.uid)
             for snapshot in found.tenant_snapshots
         ),
+        *let_groups_go(found),
         *_memory(found),
         *(Delete(kind="Secret", name=name) for name in found.secrets),
     )

@@ -49,17 +49,22 @@ def reached(
     )
 
 
-def reached_unfrozen(captured: CaptureFacts, why: str, *, offline: bool) -> ReachedConsistency:
-    """What VolumeSnapshots of our own are worth: nothing froze the guest, and each volume was cut for itself.
+def reached_unfrozen(
+    captured: CaptureFacts, why: str, *, offline: bool, group: str | None = None
+) -> ReachedConsistency:
+    """What snapshots of our own are worth: nothing froze the guest.
 
     `why`: what kept KubeVirt from it. `offline`: the VM was stopped from before the first cut to after the last.
+    `group`: the VolumeGroupSnapshot that cut all volumes at one instant; without one each was cut for itself.
     """
     times = [volume.content.cut_at for volume in captured.volumes if volume.content and volume.content.cut_at]
-    skew = max(times) - min(times) if times else timedelta()
+    # Drivers tell when they made each member; what makes them a group is that all hold one instant.
+    skew = max(times) - min(times) if times and not group else timedelta()
+    together = f"cut at one instant by VolumeGroupSnapshot {group}" if group else None
     how = (
-        "the VM was stopped, and its volumes were cut one by one"
+        f"the VM was stopped, and its volumes were {together or 'cut one by one'}"
         if offline
-        else "the volumes were cut without a freeze"
+        else f"the volumes were {together or 'cut'} without a freeze"
     )
     return ReachedConsistency(
         reached="Offline" if offline else "Crash",

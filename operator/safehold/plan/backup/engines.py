@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from safehold.api.changed_blocks import ChangedBlocks
+from safehold.api.vmbackup import SnapshotHandle
 from safehold.plan.backup.changes_facts import BaseFacts, Verification
 from safehold.plan.backup.facts import CapturedVolume, ClaimFacts
+from safehold.plan.backup.group.holding import is_member
 from safehold.plan.backup.pull.choice import pulls
 from safehold.plan.backup.run import Run
 from safehold.plan.names import pair_name
@@ -114,9 +116,12 @@ def _csi(run: Run, volume: CapturedVolume, claim: ClaimFacts) -> EngineChoice:
     )
 
 
-def keeps_base(run: Run, choice: EngineChoice, original_policy: str) -> bool:
+def keeps_base(run: Run, choice: EngineChoice, handle: SnapshotHandle) -> bool:
     """Whether the run's own pair stays for the next one.
 
-    Not where the class says Retain: then the physical snapshot is not ours to delete in the end.
+    Not where the class says Retain: then the physical snapshot is not ours to delete in the end. Nor a member of a
+    group, which only the group's end deletes.
     """
-    return choice.changes is not None and original_policy == "Delete" and run.rules.base_max_age > timedelta()
+    if is_member(run, handle.volume) or handle.original_deletion_policy != "Delete":
+        return False
+    return choice.changes is not None and run.rules.base_max_age > timedelta()

@@ -7,6 +7,7 @@ from typing import Literal
 
 from safehold.api.hooks import HookPhase
 from safehold.plan.backup.changes_facts import BaseFacts, ChangesFacts
+from safehold.plan.backup.group.facts import GroupContentFacts, GroupFacts, GroupOffer, MarkedClaim
 from safehold.plan.backup.memory_facts import MemoryDumpRef, MemoryFacts, TenantObject
 from safehold.plan.backup.pull.facts import PullFacts
 from safehold.plan.job import JobFacts, PodFacts
@@ -70,6 +71,8 @@ class ClaimFacts:
     annotations: Mapping[str, str] = field(default_factory=dict)
     node_affinity: Mapping[str, object] | None = None
     """The volume's required node selector: where it can be reached."""
+    mark: str | None = None
+    """uid of the VMBackup whose group snapshot selects it now; no label of the tenant's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,8 @@ class ContentFacts:
     cut_at: datetime | None = None
     """When the driver cut it."""
     error: str = ""
+    group_handle: str | None = None
+    """The driver's name of the group that it was cut with; such a content deletes nothing by itself."""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 
@@ -179,6 +184,7 @@ class FallbackFacts:
     claims: Mapping[str, ClaimFacts | None]
     """By the VM's name of the volume."""
     classes: tuple[SnapshotClassFacts, ...]
+    groups: GroupOffer = field(default_factory=GroupOffer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +291,12 @@ class Leftovers:
     secrets: tuple[str, ...] = ()
     pull_backups: tuple[TenantObject, ...] = ()
     """Our VirtualMachineBackups in the VM's namespace."""
+    groups: tuple[TenantObject, ...] = ()
+    """Our VolumeGroupSnapshots in the VM's namespace."""
+    group_contents: tuple[GroupContentFacts, ...] = ()
+    """The contents of groups that the run holds."""
+    marked_claims: tuple[MarkedClaim, ...] = ()
+    """Claims of the VM that still carry the run's mark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,6 +317,8 @@ class BackupFacts:
     """KubeVirt's, or once a fallback is recorded our own ones, in the same shape."""
     fallback: FallbackFacts | None = None
     """Read only after KubeVirt's snapshot failed."""
+    group: GroupFacts | None = None
+    """Read only once a group is recorded."""
     machine_captured: bool = False
     """Whether the manifests are kept for the run."""
     machine_bytes: int = 0

@@ -1,13 +1,16 @@
-"""The capture of last resort: VolumeSnapshots of our own, after KubeVirt has given up its snapshot of the VM.
+"""The capture of last resort: snapshots of our own, after KubeVirt has given up its snapshot of the VM.
 
-Nothing is frozen for it (docs/adr/0008), so what comes of it is Crash-consistent at best, or Offline. The snapshots
-carry the run's labels and belong to the VMBackup, and are checked, held, paired and removed as KubeVirt's are.
+Nothing is frozen for it (docs/adr/0008), so what comes of it is Crash-consistent at best, or Offline. Several volumes
+are cut as a group where that can be (docs/adr/0009), else each for itself, all at the same moment. The snapshots carry
+the run's labels and belong to the VMBackup, and are checked, held, paired and removed as KubeVirt's are.
 """
 
-from safehold.api.fallback import FallbackCapture, FallbackVolume
+from safehold.api.fallback import FallbackCapture, FallbackGroup, FallbackVolume
 from safehold.plan.backup.acceptance import accept, keep_machine
 from safehold.plan.backup.consistency import reached_unfrozen
 from safehold.plan.backup.facts import CaptureFacts, FallbackFacts, MachineFacts, SnapshotClassFacts, SnapshotFacts
+from safehold.plan.backup.group.capture import abandoned, follow_group
+from safehold.plan.backup.group.choice import choose_group
 from safehold.plan.backup.hooks import after_cut
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import NewVolumeSnapshot, TakeVolumeSnapshots
@@ -24,12 +27,29 @@ def begin_fallback(run: Run, machine: MachineFacts, failure: Refusal) -> Decisio
     if isinstance(volumes, Refusal):
         message = f"{failure.message}; and there is no other way: {volumes.message}"
         return run.fails(Refusal(volumes.reason, message[:1024]))
-    fallback = FallbackCapture(reason=failure.message, start_time=run.now, offline=not machine.running, volumes=volumes)
+    group = choose_group(
+        [claim for claim in run.facts.fallback.claims.values() if claim],
+        run.facts.fallback.groups,
+        backup=run.backup.metadata.name,
+        backup_uid=run.uid,
+    )
+    fallback = FallbackCapture(
+        reason=failure.message,
+        start_time=run.now,
+        offline=not machine.running,
+        volumes=volumes,
+        group=group if isinstance(group, FallbackGroup) else None,
+        ungrouped_reason=group if isinstance(group, str) else None,
+    )
     return run.goes_on("Snapshotting", "cuts the volumes without KubeVirt", fallback=fallback)
 
 
 def follow_fallback(run: Run, machine: MachineFacts, fallback: FallbackCapture) -> Decision:
     """Make the recorded snapshots, wait until they can be read, and judge them."""
+    if fallback.by_group is not None:
+        return follow_group(run, machine, fallback, fallback.by_group)
+    if steps := abandoned(run):
+        return run.goes_on("Snapshotting", "takes the group snapshot back", *steps)
     snapshot = run.facts.snapshot
     assert snapshot is not None
     assert snapshot.capture is not None

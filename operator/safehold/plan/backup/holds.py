@@ -5,14 +5,15 @@ before anything is made from them, and everything carries the run's labels.
 """
 
 from safehold.api.vmbackup import SnapshotHandle, VolumeBackup
-from safehold.plan.backup.cleanup import ORIGINAL_CONTENT, ORIGINAL_POLICY
 from safehold.plan.backup.facts import CaptureFacts, ClaimFacts, ContentFacts, HoldFacts
+from safehold.plan.backup.group.holding import hold_group, is_member, refuse_group
 from safehold.plan.backup.memory import dump_memory, give_up
 from safehold.plan.backup.memory_facts import MEMORY_VOLUME
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import CreateClone, CreatePair, HoldContent, RebindPair, Step
 from safehold.plan.backup.trust import trusted_handle
 from safehold.plan.backup.worker import follow_worker, problems, start_worker
+from safehold.plan.names import ORIGINAL_CONTENT, ORIGINAL_POLICY
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
 
@@ -34,6 +35,8 @@ def prepare(run: Run) -> Decision:
         return _record(run, snapshot.capture)
     if run.is_late:
         return _too_late(run)
+    if refusal := refuse_group(run):
+        return run.fails(refusal)
     for handle, hold in _pairs(run):
         if refusal := _refuse_hold(handle, hold):
             return _refused(run, handle.volume, refusal)
@@ -104,7 +107,7 @@ def _refuse_hold(handle: SnapshotHandle, hold: HoldFacts) -> Refusal | None:
 
 
 def _hold(run: Run) -> tuple[Step, ...]:
-    return tuple(
+    members = (
         HoldContent(
             content=handle.content,
             resource_version=hold.original.resource_version,
@@ -114,6 +117,7 @@ def _hold(run: Run) -> tuple[Step, ...]:
         for handle, hold in _pairs(run)
         if hold.original is not None and not _is_held(run, hold.original)
     )
+    return (*hold_group(run), *members)
 
 
 def _is_held(run: Run, original: ContentFacts) -> bool:
@@ -135,7 +139,8 @@ def _pair(run: Run, captured: CaptureFacts) -> tuple[Step, ...]:
         if ours is None or snapshot is None:
             annotations = {
                 **secrets.get(handle.volume, {}),
-                ORIGINAL_POLICY: handle.original_deletion_policy,
+                # A member is deleted with its group and never alone, so our content must not come to own it.
+                ORIGINAL_POLICY: "Retain" if is_member(run, handle.volume) else handle.original_deletion_policy,
                 ORIGINAL_CONTENT: handle.content,
             }
             steps.append(CreatePair(handle=handle, annotations=annotations, labels=run.labels))

@@ -18,6 +18,8 @@ from safehold.plan.backup.acceptance import refuse_unsaved
 from safehold.plan.backup.capture import capture
 from safehold.plan.backup.ending import clean_up, let_go
 from safehold.plan.backup.facts import BackupFacts, MachineFacts
+from safehold.plan.backup.group.capture import without_group
+from safehold.plan.backup.group.steps import CutGroup
 from safehold.plan.backup.holds import prepare
 from safehold.plan.backup.hooks import planned
 from safehold.plan.backup.pull.capture import capture_by_pull, give_up_pull
@@ -77,6 +79,8 @@ def after_refused_step(backup: VMBackup, status: VMBackupStatus, step: Step, ref
 
     `status` is what was decided together with the step.
     """
+    if isinstance(step, CutGroup):
+        return without_group(status, refusal.message)
     if isinstance(step, StartPull):
         snapshot = snapshot_name(backup.metadata.name, backup.metadata.uid)
         instead = without_pull(status, backup.spec, refusal.message, snapshot)

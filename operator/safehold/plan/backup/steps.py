@@ -7,6 +7,7 @@ from typing import Literal
 from safehold.api.hooks import Hook, HookPhase
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.plan.backup.facts import ContentPolicy, VolumeMode
+from safehold.plan.backup.group.steps import GroupStep
 from safehold.plan.backup.memory_facts import MemoryStep
 from safehold.plan.backup.pull.steps import PullStep
 from safehold.plan.target.use import TargetFacts
@@ -233,6 +234,7 @@ Step = (
     | Delete
     | SetPolicy
     | GiveUpVolume
+    | GroupStep
     | MemoryStep
     | PullStep
 )

@@ -8,6 +8,7 @@ from safehold.api.base import Progress
 from safehold.api.vmbackup import MemoryDump, VolumeBackup
 from safehold.plan.backup.engines import EngineChoice, choose_engine, keeps_base
 from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, ClaimFacts
+from safehold.plan.backup.group.holding import is_member
 from safehold.plan.backup.memory_facts import MEMORY_VOLUME
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import AdoptSecret, StartBackup
@@ -19,8 +20,20 @@ from safehold.plan.refusal import Refusal
 from safehold.plan.summary import measure_progress, total_counts
 from safehold.plan.target.use import TargetFacts, refuse_repository, refuse_writing
 from safehold.reasons import Reason
-from safehold.run import BackupRun, Capture, Owner, RunReport, VolumeSource, VolumeToBackUp, disk_path, file_path
+from safehold.run import (
+    BackupRun,
+    Capture,
+    Engine,
+    Owner,
+    RunReport,
+    VolumeReport,
+    VolumeSource,
+    VolumeToBackUp,
+    disk_path,
+    file_path,
+)
 
+_MEMBER_IS_NO_BASE = "its snapshot is a member of a group, which cannot be kept as a base"
 PROGRESS_SECONDS = 5.0
 """How often a running worker's log is looked at."""
 
@@ -79,10 +92,7 @@ def _recorded(run: Run, choices: Mapping[str, EngineChoice]) -> dict[str, Any]:
     """What must be known about bases and trust when the worker has ended, and after a restart of the controller."""
     handles = [
         handle.model_copy(
-            update={
-                "kept_as_base": handle.volume in choices
-                and keeps_base(run, choices[handle.volume], handle.original_deletion_policy)
-            }
+            update={"kept_as_base": handle.volume in choices and keeps_base(run, choices[handle.volume], handle)}
         )
         for handle in run.status.handles
     ]
@@ -232,7 +242,7 @@ def _reported(run: Run, report: RunReport) -> list[VolumeBackup]:
         with_verdict(run, volume, found).model_copy(
             update={
                 "engine": found.engine.value,
-                "engine_reason": found.engine_reason[:1024] or None,
+                "engine_reason": _engine_reason(run, found) or None,
                 "seconds": round(found.seconds, 3),
                 **found.model_dump(include={field for field in type(found).model_fields if field.startswith("bytes_")}),
             }
@@ -240,6 +250,14 @@ def _reported(run: Run, report: RunReport) -> list[VolumeBackup]:
         for volume in run.status.volumes
         if (found := reports.get(volume.name))
     ]
+
+
+def _engine_reason(run: Run, report: VolumeReport) -> str:
+    """The worker's words, and why the next run will find no base of this volume, where one could have been kept."""
+    said = report.engine_reason
+    if report.engine is Engine.CSI and is_member(run, report.name):
+        said = "; ".join(part for part in (said, _MEMBER_IS_NO_BASE) if part)
+    return said[:1024]
 
 
 def problems(run: Run) -> str:

@@ -11,12 +11,19 @@ from datetime import datetime, timedelta
 
 RUNS = frozenset({"VMBackup", "VMRestore"})
 """Kinds of owner that are one run; the others, targets, own objects as long as they exist."""
+MARK = "Mark on PersistentVolumeClaim"
+"""A label of ours on a VM's own claim is a child too, of no kind of Kubernetes."""
+GROUP_ORPHANS = frozenset({"VolumeGroupSnapshot", "VolumeGroupSnapshotContent", MARK})
+"""What is left of a group snapshot."""
 _CONSEQUENCES: Mapping[str, str] = {
     "Job": "its pod is stopped; a worker that has not committed leaves no restore point",
     "Secret": "a copy of credentials or of a VM's manifest goes; the original stays",
     "PersistentVolumeClaim": "a copy of a disk or of memory goes; the VM's own disks stay",
     "VolumeSnapshot": "a snapshot of a run goes; the VM's disks stay",
     "VolumeSnapshotContent": "a hold on a snapshot ends: the policy that it had is set back",
+    "VolumeGroupSnapshot": "a group of snapshots of a run goes; the VM's disks stay",
+    "VolumeGroupSnapshotContent": "a hold on a group of snapshots ends: the policy that it had is set back",
+    MARK: "the label goes; the claim and its disk stay",
     "VirtualMachineBackup": "KubeVirt ends its own backup of the VM; the VM's disks stay",
     "VirtualMachineSnapshot": "KubeVirt removes the snapshot of the VM; the VM's disks stay",
 }

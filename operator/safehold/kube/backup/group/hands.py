@@ -1,0 +1,98 @@
+"""Carries out what the plan decided about a group snapshot. Every step may find that it was done before."""
+
+from safehold.api import API_VERSION
+from safehold.kube.backup.group.kinds import required_kinds
+from safehold.kube.client import Cluster, Manifest
+from safehold.kube.kinds import CLAIM, VM_BACKUP
+from safehold.plan.backup.group.steps import (
+    CutGroup,
+    GroupStep,
+    HoldGroup,
+    RemoveGroup,
+    RemoveGroupContent,
+    SetGroupPolicy,
+    UnmarkClaim,
+)
+from safehold.plan.names import (
+    GROUP_MARK,
+    MANAGED_BY,
+    ORIGINAL_POLICY,
+    OWNER_KIND,
+    OWNER_NAME,
+    OWNER_NAMESPACE,
+    OWNER_UID,
+    VM,
+)
+
+
+async def carry_out_group_step(cluster: Cluster, step: GroupStep) -> None:
+    """Do one step."""
+    match step:
+        case CutGroup():
+            await _cut(cluster, step)
+        case UnmarkClaim():
+            await _unmark(cluster, step)
+        case HoldGroup():
+            await _hold(cluster, step)
+        case SetGroupPolicy():
+            await _set_policy(cluster, step)
+        case RemoveGroup():
+            kinds = await required_kinds(cluster)
+            await cluster.delete(kinds.snapshot, step.name, step.namespace, uid=step.uid)
+        case RemoveGroupContent():
+            kinds = await required_kinds(cluster)
+            await cluster.delete(kinds.content, step.content, uid=step.uid)
+
+
+async def _cut(cluster: Cluster, step: CutGroup) -> None:
+    kinds = await required_kinds(cluster)
+    for claim in step.claims:
+        patch = {"metadata": {"uid": claim.uid, "labels": {GROUP_MARK: step.backup_uid}}}
+        await cluster.merge_patch(CLAIM, claim.name, step.namespace, patch)
+    owner = {"apiVersion": API_VERSION, "kind": VM_BACKUP.kind, "name": step.backup, "uid": step.backup_uid}
+    group: Manifest = {
+        "metadata": {
+            "name": step.name,
+            "namespace": step.namespace,
+            "labels": dict(step.labels),
+            "ownerReferences": [{**owner, "controller": True}],
+        },
+        "spec": {
+            "volumeGroupSnapshotClassName": step.class_name,
+            "source": {"selector": {"matchLabels": {GROUP_MARK: step.backup_uid}}},
+        },
+    }
+    await cluster.create_if_absent(kinds.snapshot, group)
+
+
+async def _unmark(cluster: Cluster, step: UnmarkClaim) -> None:
+    found = await cluster.get(CLAIM, step.name, step.namespace)
+    if found is None or (found["metadata"].get("labels") or {}).get(GROUP_MARK) != step.backup_uid:
+        return
+    # Guarded: between the two calls somebody may have marked it anew.
+    guard = found["metadata"]["resourceVersion"]
+    patch = {"metadata": {"resourceVersion": guard, "labels": {GROUP_MARK: None}}}
+    await cluster.merge_patch(CLAIM, step.name, step.namespace, patch)
+
+
+async def _hold(cluster: Cluster, step: HoldGroup) -> None:
+    kinds = await required_kinds(cluster)
+    patch: Manifest = {
+        "metadata": {
+            "resourceVersion": step.resource_version,
+            "labels": dict(step.labels),
+            "annotations": {ORIGINAL_POLICY: step.policy},
+        },
+        "spec": {"deletionPolicy": "Retain"},
+    }
+    await cluster.merge_patch(kinds.content, step.content, None, patch)
+
+
+async def _set_policy(cluster: Cluster, step: SetGroupPolicy) -> None:
+    kinds = await required_kinds(cluster)
+    patch: Manifest = {"metadata": {"uid": step.uid}, "spec": {"deletionPolicy": step.policy}}
+    if step.release:
+        marks = (MANAGED_BY, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, OWNER_UID, VM)
+        patch["metadata"]["labels"] = dict.fromkeys(marks)
+        patch["metadata"]["annotations"] = {ORIGINAL_POLICY: None}
+    await cluster.merge_patch(kinds.content, step.content, None, patch)
