@@ -26,3 +26,9 @@ def acknowledged_counters(path: Path) -> dict[str, int]:
     for match in _LINE.finditer(whole):
         counters[match[1].decode()] = max(int(match[2]), counters.get(match[1].decode(), 0))
     return counters
+
+
+def all_acknowledged(path: Path) -> list[tuple[str, int]]:
+    """(disk serial, counter) in the order in which the guest told them: what is later in it was committed later."""
+    whole = path.read_bytes()
+    return [(match[1].decode(), int(match[2])) for match in _LINE.finditer(whole[: whole.rfind(b"\n") + 1])]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from sandbox.guest.acknowledged import acknowledged_counters
+from sandbox.guest.acknowledged import acknowledged_counters, all_acknowledged
 from sandbox.guest.control import run_in_guest
 from sandbox.guest.machine import guest_sockets
 
@@ -37,3 +37,8 @@ async def guest_check(
 def guest_counters(state: Path, namespace: str, vm: str) -> dict[str, int]:
     """Volume → the last counter that its ledger acknowledged, since the guest was booted."""
     return acknowledged_counters(guest_sockets(state, namespace, vm).acknowledged)
+
+
+def acknowledged_lines(state: Path, namespace: str, vm: str) -> list[tuple[str, int]]:
+    """(volume, counter) in the order in which its ledgers told them, since the guest was booted."""
+    return all_acknowledged(guest_sockets(state, namespace, vm).acknowledged)
