@@ -72,9 +72,9 @@ def measure(command: Command, server_pid: int) -> Usage:
             folder=command.folder,
             stdin=command.stdin,
         )
-        server, busy = _cpu_seconds_of(server_pid), _busy_seconds()
+        server, busy = cpu_seconds_of(server_pid), busy_seconds()
         output = run(launched)
-        server, busy = _cpu_seconds_of(server_pid) - server, _busy_seconds() - busy
+        server, busy = cpu_seconds_of(server_pid) - server, busy_seconds() - busy
         used = json.load(report)
     others = busy - server - used["cpu_seconds"]
     return Usage(
@@ -113,11 +113,13 @@ def _environment(command: Command) -> dict[str, str]:
     return {**kept, "LC_ALL": "C.UTF-8", **command.environment}
 
 
-def _cpu_seconds_of(pid: int) -> float:
+def cpu_seconds_of(pid: int) -> float:
+    """User and system time of a process so far."""
     columns = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(columns[11]) + int(columns[12])) / _TICKS
 
 
-def _busy_seconds() -> float:
+def busy_seconds() -> float:
+    """What all cores have done so far, for whomever."""
     columns = [int(column) for column in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return (sum(columns) - sum(columns[column] for column in _IDLE_COLUMNS)) / _TICKS

@@ -26,10 +26,17 @@ class Figures:
     requests: Counter[Request] = field(default_factory=Counter)
     """Of the runs that were counted."""
     runs: int = 0
+    others: dict[str, float] = field(default_factory=dict)
+    """By stage: the share of all cores that other programs took."""
 
     def add(self, what: str, found: str, *, reach: str = "", met: bool | None = None) -> None:
         """Add a row."""
         self.rows.append(Figure(what=what, reach=reach, found=found, met=met))
+
+    def note_others(self, stage: str, share: float) -> None:
+        """Keep what other programs took of the cores in a stage, and show it."""
+        self.others[stage] = share
+        self.add(f"{stage}: other programs' share of the cores", f"{share:.0%}")
 
     def at_most(self, what: str, found: float, limit: float, unit: str) -> None:
         """Add a row that is met up to a limit."""

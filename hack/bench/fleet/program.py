@@ -1,6 +1,5 @@
 """The controller as a process of its own, and what it uses."""
 
-import os
 import re
 import sys
 import urllib.request
@@ -8,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from bench.measure import cpu_seconds_of
 from sandbox.ports import free_ports
 from sandbox.program import Program
 
-_TICKS = os.sysconf("SC_CLK_TCK")
 _STOP_SECONDS = 40.0
 
 
@@ -70,9 +69,3 @@ class Controller:
         status = Path(f"/proc/{self.program.process.pid}/status").read_text()
         match = re.search(rf"{field}:\s+(\d+) kB", status)
         return int(match[1]) * 1024 if match else 0
-
-
-def cpu_seconds_of(pid: int) -> float:
-    """User and system time of a process."""
-    columns = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(columns[11]) + int(columns[12])) / _TICKS

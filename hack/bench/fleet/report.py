@@ -2,6 +2,7 @@
 
 from bench.fleet.figures import Figures
 from bench.fleet.shape import Shape
+from bench.reach import LOADED_SHARE
 
 _SHOWN_REQUESTS = 25
 
@@ -45,12 +46,22 @@ def markdown(
         explanation,
         "## Machine",
         _table(["what", "is"], [[name, fact] for name, fact in machine.items()]),
+        *([_warning(figures)] if _warning(figures) else []),
         "## Figures",
         _table(["what", "reach", "found", "met"], rows),
         f"## The requests of a run\nThe mean of {figures.runs} runs, those of policies and of idling included.",
         _table(["verb", "resource", "per run"], per_run),
     ]
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
+def _warning(figures: Figures) -> str:
+    loaded = [f"{share:.0%} in {stage!r}" for stage, share in figures.others.items() if share > LOADED_SHARE]
+    if not loaded:
+        return ""
+    return (
+        f"**The machine was busy:** other programs took {', '.join(loaded)} of the cores, and all seconds are longer."
+    )
 
 
 def _table(head: list[str], lines: list[list[str]]) -> str:

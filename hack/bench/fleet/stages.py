@@ -11,11 +11,12 @@ from pathlib import Path
 from bench.fleet.arrivals import Arrivals
 from bench.fleet.figures import MIB, Figures
 from bench.fleet.installation import TARGET, USER, Installation
-from bench.fleet.program import Controller, cpu_seconds_of
+from bench.fleet.others import Others
+from bench.fleet.program import Controller
 from bench.fleet.requests import RequestLog
 from bench.fleet.shape import Shape
 from bench.fleet.stand_ins import StandIns
-from bench.measure import BenchError
+from bench.measure import BenchError, cpu_seconds_of
 from safehold.errors import ClusterError
 from safehold.kube.kinds import BACKUP_POLICY, CLUSTER_BACKUP_POLICY, CLUSTER_BACKUP_TARGET, VM_BACKUP
 from sandbox.demo import chart
@@ -86,6 +87,10 @@ class Fleet:
             for found in await self.installation.cluster.list(VM_BACKUP)
         )
 
+    def others(self) -> Others:
+        """Who else works on this machine, from now on."""
+        return Others((self.installation.server.process.pid, self.controller.program.process.pid))
+
     async def _busy(self) -> float:
         """As /metrics has it, which costs the API server nothing."""
         found = await asyncio.to_thread(self.controller.figures)
@@ -135,7 +140,7 @@ async def running_fleet(installation: Installation, shape: Shape, folder: Path) 
 async def measure_idle(fleet: Fleet, seconds: float) -> None:
     """Nothing is due, and no VM changes."""
     fleet.requests.since_last()
-    cpu, began = fleet.controller.cpu_seconds(), time.monotonic()
+    cpu, began, others = fleet.controller.cpu_seconds(), time.monotonic(), fleet.others()
     await asyncio.sleep(seconds)
     elapsed = time.monotonic() - began
     share = 100 * (fleet.controller.cpu_seconds() - cpu) / elapsed
@@ -144,6 +149,7 @@ async def measure_idle(fleet: Fleet, seconds: float) -> None:
     figures.at_most("Idle: share of a core", share, 5, "%")
     figures.add("Idle: requests a minute", f"{60 * asked / elapsed:.0f}")
     figures.add("Idle: requests per VM and day", f"{asked / elapsed * 86400 / vms:.1f}")
+    figures.note_others("Idle", others.share())
     figures.add("Idle: resident memory", f"{fleet.controller.resident_bytes() / MIB:.0f} MiB")
 
 
@@ -156,7 +162,7 @@ async def measure_pace(fleet: Fleet, minutes: int) -> None:
     within = [number for number in range(fleet.shape.policies) if number % HOUR_MINUTES < minutes]
     expected = sum(len(_group(fleet.shape, number)) for number in within)
     fleet.requests.since_last()
-    cpu, began = fleet.controller.cpu_seconds(), time.monotonic()
+    cpu, began, others = fleet.controller.cpu_seconds(), time.monotonic(), fleet.others()
     waited = (runs[-1] - now).total_seconds() + _LONGEST_BURST
     if not await fleet.arrivals.until(runs, expected, waited):
         raise BenchError(f"{len(fleet.arrivals.of(runs).seconds)} of {expected} VMBackups appeared")
@@ -164,6 +170,7 @@ async def measure_pace(fleet: Fleet, minutes: int) -> None:
     await fleet.runs_end()
     elapsed = time.monotonic() - began
     late, figures = fleet.arrivals.of(runs), fleet.figures
+    figures.note_others("Spread over the hour", others.share())
     figures.requests, figures.runs = fleet.requests.since_last(), len(late.seconds)
     figures.at_most("Spread over the hour: p99 from due to VMBackup", late.quantile(0.99), 5, "s")
     figures.add("Spread over the hour: median", f"{late.quantile(0.5):.1f} s")
@@ -184,11 +191,13 @@ async def measure_burst(fleet: Fleet) -> None:
     await fleet.set_schedules(lambda _: f"{due.minute} {due.hour} * * *")
     vms = fleet.shape.vms
     await asyncio.sleep(max(0.0, due.timestamp() - time.time()))
+    others = fleet.others()
     server, cpu = cpu_seconds_of(fleet.installation.server.process.pid), fleet.controller.cpu_seconds()
     complete = await fleet.arrivals.until([due], vms, _LONGEST_BURST)
     late, figures = fleet.arrivals.of([due]), fleet.figures
     server = cpu_seconds_of(fleet.installation.server.process.pid) - server
     cpu = fleet.controller.cpu_seconds() - cpu
+    figures.note_others("All at once", others.share())
     figures.add("All at once: VMBackups", str(len(late.seconds)), reach=str(vms), met=complete)
     figures.at_most("All at once: the last one after", late.quantile(1.0), 90, "s")
     figures.add("All at once: median", f"{late.quantile(0.5):.1f} s")
