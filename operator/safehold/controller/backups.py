@@ -69,7 +69,7 @@ class BackupReconciler:
             decision = await self._pass(key, backup)
             if decision.again != 0:
                 queue = self.operator.queues.get(VM_BACKUP.plural)
-                return paced(decision.again, queue.scheduled() if queue else 0)
+                return paced(decision.again, queue.at_work() if queue else 0)
         return self.rules.poll_seconds
 
     async def _pass(self, key: Key, backup: VMBackup) -> Decision:

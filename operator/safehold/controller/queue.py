@@ -82,6 +82,10 @@ class WorkQueue:
         """How many objects are looked at again later without an event."""
         return len(self._timers)
 
+    def at_work(self) -> int:
+        """How many objects are looked at now, soon or later."""
+        return len(self._active) + len(self._waiting) + len(self._timers)
+
     async def run(self) -> None:
         """Work until cancelled."""
         try:
