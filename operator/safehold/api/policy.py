@@ -4,16 +4,19 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from safehold.api.base import ApiModel, Count, Resource, Status, Time, rules
+from safehold.api.base import Count, Resource, Status, Time, rules
 from safehold.api.changed_blocks import ChangedBlocks
 from safehold.api.consistency import Consistency
 from safehold.api.hooks import APPLICATION_NEEDS_HOOKS, Hooks
 from safehold.api.references import LabelSelector, TargetRef
+from safehold.api.timing import TIMING_RULES, Timing, TimingStatus
 
 DeletionPolicy = Literal["Retain", "Delete"]
 MAX_MACHINE_NAMES = 10
 MachineNames = Annotated[list[Annotated[str, Field(max_length=317)]], Field(max_length=MAX_MACHINE_NAMES)]
 
+_VALIDATIONS = "x-kubernetes-validations"
+_RULES = {_VALIDATIONS: [*TIMING_RULES[_VALIDATIONS], *APPLICATION_NEEDS_HOOKS[_VALIDATIONS]]}
 _CLUSTER_TARGET_ONLY = rules(
     (
         "self.kind == 'ClusterBackupTarget'",
@@ -22,17 +25,11 @@ _CLUSTER_TARGET_ONLY = rules(
 )
 
 
-class BackupPolicySpec(ApiModel):
+class BackupPolicySpec(Timing):
     """Which VMs of this namespace are backed up, when, and where to."""
 
-    model_config = ConfigDict(json_schema_extra=APPLICATION_NEEDS_HOOKS)
+    model_config = ConfigDict(json_schema_extra=_RULES)
 
-    schedule: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^\S(.*\S)?$")]
-    """When, as a cron line of five fields: minute, hour, day of month, month, day of week."""
-    time_zone: Annotated[str, Field(min_length=1, max_length=64)] = "UTC"
-    """The zone of `schedule`, by its name in the IANA time zone database."""
-    suspend: bool = False
-    """While true no run starts; active ones end. Runs that were missed meanwhile are not made up for."""
     selector: LabelSelector | None = None
     """VirtualMachines by their labels; absent: all. A VM with the label `safehold.dev/exclude=true` is left out."""
     target_ref: TargetRef
@@ -58,13 +55,13 @@ class ClusterBackupPolicySpec(BackupPolicySpec):
     """Where to: a ClusterBackupTarget."""
 
 
-class BackupPolicyStatus(Status):
+class BackupPolicyStatus(TimingStatus, Status):
     """What became of the policy's runs."""
 
     last_schedule_time: Time | None = None
     """The run time for which VMBackups were created last."""
     next_schedule_time: Time | None = None
-    """The next run time; absent while suspended."""
+    """When the next run may start; absent while suspended."""
     last_successful_time: Time | None = None
     """The run time of the last run in which every VM's backup succeeded."""
     protected_machines: Count | None = None

@@ -9,7 +9,8 @@ from safehold.kube.events import emit
 from safehold.kube.kinds import BACKUP_POLICY, CLUSTER_BACKUP_POLICY
 from safehold.kube.policies import create_backups, observe_policy
 from safehold.kube.status import apply_status
-from safehold.plan.policy import AnyPolicy, PolicyDecision, has_due_run, next_run, stay_due
+from safehold.plan.policy.decision import next_run, with_refusals
+from safehold.plan.policy.facts import AnyPolicy, PolicyDecision
 
 
 def reconciles(operator: Operator) -> dict[str, Reconcile]:
@@ -40,13 +41,13 @@ async def _reconcile(operator: Operator, policy: AnyPolicy) -> float | None:
         operator.cluster,
         operator.fleet,
         policy,
-        due=has_due_run(policy, now),
+        now=now,
         operator_namespace=operator.settings.operator_namespace,
         rules=operator.endpoint_rules,
     )
     decision = next_run(policy, facts, now)
     refusals = await create_backups(operator.cluster, decision.create)
-    decision = stay_due(policy, decision, refusals, now)
+    decision = with_refusals(policy, decision, refusals, now)
     await apply_status(operator.cluster, policy, policy.status, decision.status)
     await _tell(operator, policy, decision)
     # A moment more, because the clock that a timer goes by may be a little ahead of the one that a run is due by.
@@ -59,6 +60,13 @@ async def _tell(operator: Operator, policy: AnyPolicy, decision: PolicyDecision)
     if decision.create and status.last_schedule_time != policy.status.last_schedule_time:
         message = f"run of {status.last_schedule_time:%Y-%m-%d %H:%M} UTC: {len(decision.create)} VMBackups"
         await emit(operator.cluster, policy, reason="RunStarted", message=message, warning=False, now=now)
+    if decision.missed:
+        message = f"not started, because spec.startingDeadline is over: {', '.join(decision.missed)}"
+        await emit(operator.cluster, policy, reason="RunMissed", message=message, warning=True, now=now)
+    if decision.delayed:
+        told = (f"{one.name} until {one.until:%Y-%m-%d %H:%M} UTC ({one.failures} times)" for one in decision.delayed)
+        message = f"held back, because backups failed again and again: {', '.join(told)}"
+        await emit(operator.cluster, policy, reason="BackupsDelayed", message=message, warning=True, now=now)
     if decision.skipped:
         message = f"left out, because their earlier backup is active: {', '.join(decision.skipped)}"
         await emit(operator.cluster, policy, reason="Overlap", message=message, warning=True, now=now)

@@ -23,6 +23,7 @@ from safehold.kube.kinds import (
 )
 from safehold.plan.conditions import READY, STALLED
 from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, POLICY_UID
+from safehold.plan.policy.facts import RUN_NOW
 
 PLURALS = {kind.kind: kind.plural for kind in (VM_BACKUP, VM_RESTORE, BACKUP_TARGET, CLUSTER_BACKUP_TARGET)}
 """Kinds that have Jobs and snapshots, with the names of their queues."""
@@ -64,7 +65,12 @@ async def object_changed(
 
 def _is_news(memo: Operator, uid: str, kind: str | None, metadata: Mapping[str, Any]) -> bool:
     """Whether more than the status changed, which is our own doing: looking again at once would undo every delay."""
-    mark = (metadata.get("generation"), metadata.get("deletionTimestamp"), tuple(metadata.get("finalizers") or ()))
+    mark = (
+        metadata.get("generation"),
+        metadata.get("deletionTimestamp"),
+        tuple(metadata.get("finalizers") or ()),
+        (metadata.get("annotations") or {}).get(RUN_NOW),
+    )
     before = memo.marks.get(uid)
     memo.marks[uid] = mark
     return kind != "MODIFIED" or before != mark

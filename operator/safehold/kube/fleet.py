@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Self
 
 from safehold.errors import HistoryError, SafeholdError
@@ -31,6 +32,8 @@ class Member:
     namespace: str
     name: str
     labels: Mapping[str, str]
+    uid: str
+    created: datetime
 
 
 @dataclass(slots=True)
@@ -129,7 +132,9 @@ def _put(members: dict[str, dict[str, Member]], found: Manifest) -> None:
     # Thousands of objects share a few namespaces, label keys and values.
     labels = {sys.intern(key): sys.intern(value) for key, value in (metadata.get("labels") or {}).items()}
     namespace = sys.intern(metadata.get("namespace") or "")
-    members.setdefault(namespace, {})[metadata["name"]] = Member(namespace, metadata["name"], labels)
+    created = datetime.fromisoformat(metadata["creationTimestamp"])
+    member = Member(namespace, metadata["name"], labels, metadata["uid"], created)
+    members.setdefault(namespace, {})[metadata["name"]] = member
 
 
 def _drop(members: dict[str, dict[str, Member]], found: Manifest) -> None:

@@ -1,7 +1,8 @@
 """Policies in the cluster: the VMs that they select, the VMBackups that they made, and creating more."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from safehold.api.policy import ClusterBackupPolicy
 from safehold.api.vmbackup import VMBackup
@@ -11,39 +12,60 @@ from safehold.kube.fleet import Fleet, Member
 from safehold.kube.kinds import VM_BACKUP
 from safehold.kube.target.resolution import resolve_target
 from safehold.plan.conditions import READY, is_finished, is_true
-from safehold.plan.names import FINALIZER, POLICY_UID
-from safehold.plan.policy import RUN, AnyPolicy, NewBackup, PolicyBackup, PolicyFacts, SelectedVM, is_made_by, run_label
+from safehold.plan.names import FINALIZER, POLICY_UID, label_value
+from safehold.plan.names import VM as VM_LABEL
+from safehold.plan.policy.decision import due_vms
+from safehold.plan.policy.facts import (
+    RUN,
+    TIER,
+    AnyPolicy,
+    NewBackup,
+    PolicyBackup,
+    PolicyFacts,
+    SelectedVM,
+    is_made_by,
+    last_runs,
+)
 from safehold.plan.refusal import Refusal
 from safehold.plan.selection import select_namespaces, select_vms
 from safehold.plan.target.endpoint import EndpointRules
 
 CREATIONS = 8
 """VMBackups that are created side by side. One after another, the API server's answer to each would be waited for."""
+_MOST_NAMED = 30
+"""VMs in one label selector; for more, all backups of the policy are listed."""
 
 
 async def observe_policy(
-    cluster: Cluster, fleet: Fleet, policy: AnyPolicy, *, due: bool, operator_namespace: str, rules: EndpointRules
+    cluster: Cluster, fleet: Fleet, policy: AnyPolicy, *, now: datetime, operator_namespace: str, rules: EndpointRules
 ) -> PolicyFacts:
-    """The facts for `safehold.plan.policy.next_run`."""
+    """The facts for `safehold.plan.policy.decision.next_run`."""
     vms = await _selected(fleet, policy)
     namespaces = sorted({vm.namespace for vm in vms})
     target = await _refused_target(cluster, policy, namespaces, operator_namespace, rules)
-    return PolicyFacts(vms=vms, backups=await _backups(cluster, policy, due=due), target=target)
+    due = due_vms(policy, vms, now)
+    return PolicyFacts(
+        vms=vms,
+        backups=await _backups(cluster, policy, due),
+        with_history=frozenset(vm.uid for vm in due),
+        target=target,
+    )
 
 
-async def create_backups(cluster: Cluster, backups: Iterable[NewBackup]) -> list[Refusal]:
+async def create_backups(cluster: Cluster, backups: Iterable[NewBackup]) -> list[tuple[NewBackup, Refusal]]:
     """Create VMBackups, and say which the cluster does not take."""
     places = asyncio.Semaphore(CREATIONS)
+    wanted = list(backups)
 
     async def create(backup: NewBackup) -> Refusal | None:
         async with places:
             return await create_backup(cluster, backup)
 
-    outcomes = await asyncio.gather(*map(create, backups), return_exceptions=True)
+    outcomes = await asyncio.gather(*map(create, wanted), return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
-    return [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
+    return [(backup, outcome) for backup, outcome in zip(wanted, outcomes, strict=True) if isinstance(outcome, Refusal)]
 
 
 async def create_backup(cluster: Cluster, backup: NewBackup) -> Refusal | None:
@@ -70,7 +92,7 @@ async def _selected(fleet: Fleet, policy: AnyPolicy) -> tuple[SelectedVM, ...]:
         namespaces = await fleet.namespaces.members()
         reached = {namespace.name for namespace in select_namespaces(policy.spec.namespace_selector, namespaces)}
         vms = [vm for vm in vms if vm.namespace in reached]
-    return tuple(SelectedVM(namespace=vm.namespace, name=vm.name) for vm in vms)
+    return tuple(SelectedVM(namespace=vm.namespace, name=vm.name, uid=vm.uid, created=vm.created) for vm in vms)
 
 
 async def _refused_target(
@@ -89,22 +111,28 @@ async def _refused_target(
     return refusal
 
 
-async def _backups(cluster: Cluster, policy: AnyPolicy, *, due: bool) -> tuple[PolicyBackup, ...]:
-    """Of the last run only, unless a run is due: then earlier ones matter too, which may still be active."""
-    labels = {POLICY_UID: policy.metadata.uid}
-    last = policy.status.last_schedule_time
-    if not due:
-        if last is None:
-            return ()
-        labels[RUN] = run_label(last)
-    found = await cluster.list(VM_BACKUP, policy.metadata.namespace, labels=labels)
-    return tuple(_backup(manifest) for manifest in found if _is_made_by(policy, manifest))
+async def _backups(cluster: Cluster, policy: AnyPolicy, due: Sequence[SelectedVM]) -> tuple[PolicyBackup, ...]:
+    """Of the last runs, and all of the VMs that are due: their earlier ones may be active, or have failed."""
+    own = f"{POLICY_UID}={policy.metadata.uid}"
+    selectors = []
+    if len(due) > _MOST_NAMED:
+        selectors.append(own)
+    else:
+        if due:
+            selectors.append(f"{own},{VM_LABEL} in ({','.join(sorted({label_value(vm.name) for vm in due}))})")
+        if runs := last_runs(policy.status):
+            selectors.append(f"{own},{RUN} in ({','.join(sorted(runs))})")
+    found: dict[str, Manifest] = {}
+    for selector in selectors:
+        listed = await cluster.list(VM_BACKUP, policy.metadata.namespace, labels=selector)
+        found |= {manifest["metadata"]["uid"]: manifest for manifest in listed}
+    return tuple(_backup(manifest) for manifest in found.values() if _is_made_by(policy, manifest))
 
 
 def _is_made_by(policy: AnyPolicy, found: Manifest) -> bool:
-    metadata = found["metadata"]
-    run, vm = metadata["labels"].get(RUN, ""), found["spec"]["vm"]["name"]
-    return is_made_by(policy.metadata.uid, name=metadata["name"], vm=vm, run=run)
+    metadata, vm = found["metadata"], found["spec"]["vm"]["name"]
+    run, tier = metadata["labels"].get(RUN, ""), metadata["labels"].get(TIER, "")
+    return is_made_by(policy.metadata.uid, name=metadata["name"], vm=vm, run=run, tier=tier)
 
 
 def _backup(found: Manifest) -> PolicyBackup:
@@ -114,7 +142,9 @@ def _backup(found: Manifest) -> PolicyBackup:
         namespace=backup.metadata.namespace or "",
         vm=backup.spec.vm.name,
         run=backup.metadata.labels.get(RUN, ""),
+        tier=backup.metadata.labels.get(TIER, ""),
         # One that has failed is over, though its clean-up may still wait, such as for a node that is away.
         finished=is_finished(conditions) or backup.status.failure is not None,
         succeeded=is_true(conditions, READY),
+        ended=backup.status.completion_time or backup.status.start_time or backup.metadata.creation_timestamp,
     )

@@ -8,15 +8,16 @@ import pytest
 from safehold.api import BackupPolicy, ClusterBackupPolicy
 from safehold.api.policy import BackupPolicyStatus
 from safehold.plan.conditions import READY, STALLED, is_true
-from safehold.plan.policy import (
+from safehold.plan.policy.decision import due_vms, next_run
+from safehold.plan.policy.facts import (
     RUN,
+    RUN_NOW,
+    TIER,
     AnyPolicy,
     PolicyBackup,
     PolicyDecision,
     PolicyFacts,
     SelectedVM,
-    has_due_run,
-    next_run,
     run_label,
 )
 from safehold.plan.refusal import Refusal
@@ -24,7 +25,11 @@ from safehold.reasons import Reason
 
 CREATED = datetime(2026, 11, 22, 13, 30, tzinfo=UTC)
 TWO = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
-VMS = (SelectedVM(namespace="shop", name="db"), SelectedVM(namespace="shop", name="web"))
+VMS = (
+    SelectedVM(namespace="shop", name="db", uid="uid-db"),
+    SelectedVM(namespace="shop", name="web", uid="uid-web"),
+)
+NIGHTS = [{"from": "22:00", "to": "06:00"}]
 MISSING = Refusal(Reason.TARGET_NOT_FOUND, "there is no such target")
 
 
@@ -52,14 +57,19 @@ def policy(status: BackupPolicyStatus | None = None, *, generation: int = 1, **s
 
 
 def facts(*backups: PolicyBackup, vms: tuple[SelectedVM, ...] = VMS, target: Refusal | None = None) -> PolicyFacts:
-    """What is in the cluster."""
-    return PolicyFacts(vms=vms, backups=backups, target=target)
+    """What is in the cluster, with the history of every VM."""
+    return PolicyFacts(vms=vms, backups=backups, with_history=frozenset(vm.uid for vm in vms), target=target)
 
 
 def made(vm: str, run: datetime, *, finished: bool = True, succeeded: bool = True) -> PolicyBackup:
     """A VMBackup of an earlier look."""
     return PolicyBackup(
-        namespace="shop", vm=vm, run=run_label(run), finished=finished, succeeded=finished and succeeded
+        namespace="shop",
+        vm=vm,
+        run=run_label(run),
+        finished=finished,
+        succeeded=finished and succeeded,
+        ended=run + timedelta(minutes=10) if finished else None,
     )
 
 
@@ -108,8 +118,8 @@ def test_a_run_happens_once() -> None:
     """Once its status is applied the run is not due again."""
     now = TWO + timedelta(seconds=1)
     done = next_run(policy(), facts(), now).status
-    assert has_due_run(policy(), now)
-    assert not has_due_run(policy(done), now)
+    assert due_vms(policy(), VMS, now) == list(VMS)
+    assert due_vms(policy(done), VMS, now) == []
     assert next_run(policy(done), facts(), now).create == ()
 
 
@@ -177,9 +187,11 @@ def test_the_status_tells_how_the_last_run_went() -> None:
 @pytest.mark.parametrize(
     ("spec", "reason"),
     [
-        ({"schedule": "every day"}, Reason.INVALID_SCHEDULE),
+        ({"schedule": "0 0 31 2 *"}, Reason.INVALID_SCHEDULE),
         ({"schedule": "61 * * * *"}, Reason.INVALID_SCHEDULE),
         ({"timeZone": "Mars/Olympus"}, Reason.UNKNOWN_TIME_ZONE),
+        ({"spread": "1h"}, Reason.SPREAD_TOO_LONG),
+        ({"schedule": "0 12 * * *", "windows": NIGHTS, "startingDeadline": "1h"}, Reason.NO_ALLOWED_TIME),
     ],
 )
 def test_a_schedule_that_cannot_be_read_stalls_the_policy(spec: dict[str, Any], reason: Reason) -> None:
@@ -236,9 +248,116 @@ def test_a_cluster_policy_names_its_vms_with_their_namespaces() -> None:
             },
         }
     )
-    vms = (SelectedVM(namespace="shop", name="db"), SelectedVM(namespace="bank", name="db"))
+    vms = (
+        SelectedVM(namespace="shop", name="db", uid="uid-1"),
+        SelectedVM(namespace="bank", name="db", uid="uid-2"),
+    )
     first = next_run(cluster, facts(vms=vms), TWO)
     assert [backup.namespace for backup in first.create] == ["shop", "bank"]
     ended = facts(made("db", TWO, succeeded=False), vms=vms)
     status = next_run(cluster.model_copy(update={"status": first.status}), ended, TWO).status
     assert status.failed_machine_names == ["shop/db"]
+
+
+def test_a_fixed_target_does_not_lose_the_run() -> None:
+    """An edit that leaves the schedule alone keeps what is due; one that changes it counts from now."""
+    now = TWO + timedelta(minutes=3)
+    waiting = next_run(policy(), facts(target=MISSING), now).status
+    other = {"kind": "ClusterBackupTarget", "name": "other"}
+    assert len(next_run(policy(waiting, generation=2, targetRef=other), facts(), now).create) == 2
+    assert next_run(policy(waiting, generation=2, targetRef=other, spread="5m"), facts(), now).create == ()
+
+
+def test_a_spread_run_succeeds_once_every_vm_has() -> None:
+    """While a VM has yet to start the run is not called successful, though all that have started are."""
+    spread = {"spread": "30m"}
+    status = next_run(policy(**spread), facts(), CREATED).status
+    one = next_run(policy(status, **spread), facts(), TWO + timedelta(minutes=8))
+    assert [backup.vm for backup in one.create] == ["db"]
+    halfway = next_run(policy(one.status, **spread), facts(made("db", TWO)), TWO + timedelta(minutes=20)).status
+    assert halfway.last_successful_time is None
+    other = next_run(policy(halfway, **spread), facts(made("db", TWO)), TWO + timedelta(minutes=30))
+    assert [backup.vm for backup in other.create] == ["web"]
+    done = next_run(policy(other.status, **spread), facts(made("db", TWO), made("web", TWO)), TWO + timedelta(minutes=40))
+    assert done.status.last_successful_time == TWO
+
+
+def test_a_look_that_starts_nothing_changes_nothing() -> None:
+    """Between the runs the status stays as it is, so that nothing is written."""
+    status = next_run(policy(), facts(), TWO).status
+    first = next_run(policy(status), facts(made("db", TWO), made("web", TWO)), TWO + timedelta(minutes=5)).status
+    later = next_run(policy(first), facts(made("db", TWO), made("web", TWO)), TWO + timedelta(minutes=10)).status
+    assert later == first
+
+
+def test_tiers_mark_their_backups() -> None:
+    """A tier's name is in the label and in the backup's name; the status has the run times of each."""
+    tiers = [{"name": "weekly", "schedule": "@weekly"}, {"name": "hourly", "schedule": "@hourly"}]
+    several = {"schedule": None, "schedules": tiers}
+    decision = next_run(policy(**several), facts(), TWO)
+    assert {backup.labels[TIER] for backup in decision.create} == {"hourly"}
+    assert not {backup.name for backup in decision.create} & {backup.name for backup in next_run(policy(), facts(), TWO).create}
+    weekly, hourly = decision.status.tiers
+    assert (weekly.last_schedule_time, hourly.last_schedule_time) == (None, TWO)
+    assert weekly.next_schedule_time == datetime(2026, 11, 29, tzinfo=UTC)
+    assert decision.status.next_schedule_time == TWO + timedelta(hours=1)
+
+
+def asked(token: str, status: BackupPolicyStatus | None = None, **spec: Any) -> BackupPolicy:
+    """A policy with the annotation that asks for a run."""
+    found = policy(status, **spec)
+    return found.model_copy(update={"metadata": found.metadata.model_copy(update={"annotations": {RUN_NOW: token}})})
+
+
+def test_a_run_that_is_asked_for_is_recorded_first_and_happens_once() -> None:
+    """The token gets its run time in the status before anything is created, so that a death between loses nothing."""
+    now, second = CREATED + timedelta(minutes=5), timedelta(seconds=1)
+    first = next_run(asked("before-upgrade"), facts(), now)
+    assert (first.create, first.again) == ((), second)
+    run = next_run(asked("before-upgrade", first.status, windows=NIGHTS), facts(), now + second)
+    assert [(backup.vm, backup.labels[RUN]) for backup in run.create] == [("db", "20261122t133501"), ("web", "20261122t133501")]
+    assert run.status.last_schedule_time == now + second
+    assert next_run(asked("before-upgrade", run.status), facts(), now + 2 * second).create == ()
+    other = next_run(asked("again", run.status), facts(), now + 2 * second)
+    assert other.status.run_now != run.status.run_now
+
+
+def test_a_run_that_is_asked_for_waits_for_suspend_and_target() -> None:
+    """While the policy is suspended, or its target cannot be used, the token is kept for later."""
+    suspended = next_run(asked("now", suspend=True), facts(), CREATED).status
+    assert suspended.run_now is None
+    waiting = next_run(asked("now"), facts(target=MISSING), CREATED).status
+    assert waiting.run_now is None
+    assert next_run(asked("now", waiting), facts(), CREATED + timedelta(minutes=1)).status.run_now is not None
+
+
+def test_a_vm_that_fails_again_and_again_is_held_back() -> None:
+    """After three failures the next run leaves it out and says until when; then it is tried, and a success heals it."""
+    hour = timedelta(hours=1)
+    failures = [made("db", TWO - count * hour, succeeded=False) for count in (3, 2, 1)]
+    often = {"schedule": "*/10 * * * *"}
+    status = next_run(policy(**often), facts(), CREATED).status
+    held = next_run(policy(status, **often), facts(*failures), TWO)
+    assert [backup.vm for backup in held.create] == ["web"]
+    (delay,) = held.status.delayed_machines
+    assert (delay.name, delay.failures) == ("db", 3)
+    assert TWO - hour * 0.85 < delay.until <= TWO + timedelta(minutes=10)
+    assert held.delayed == (delay,)
+    assert "held back after repeated failures (status.delayedMachines): db" in held.status.conditions[0].message
+    waited = policy(held.status, **often)
+    assert due_vms(waited, VMS, delay.until) == list(VMS) or due_vms(waited, VMS, delay.until) == [VMS[0]]
+    tried = next_run(waited, facts(*failures), delay.until)
+    assert "db" in {backup.vm for backup in tried.create}
+    assert tried.status.delayed_machines == []
+    healed = next_run(policy(tried.status, **often), facts(*failures, made("db", TWO)), TWO + hour)
+    assert {backup.vm for backup in healed.create} == {"db", "web"}
+
+
+def test_a_start_after_the_deadline_is_told() -> None:
+    """The status names the run and its VMs, and they are told of once."""
+    late = {"startingDeadline": "10m"}
+    status = next_run(policy(**late), facts(), CREATED).status
+    decision = next_run(policy(status, **late), facts(), TWO + timedelta(minutes=20))
+    assert (decision.create, decision.missed) == ((), ("db", "web"))
+    assert (decision.status.last_missed_time, decision.status.missed_machine_names) == (TWO, ["db", "web"])
+    assert next_run(policy(decision.status, **late), facts(), TWO + timedelta(minutes=25)).missed == ()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safehold.errors import SpecError
-from safehold.plan.schedule import Schedule, run_times
+from safehold.plan.policy.schedule import Schedule
 from safehold.reasons import Reason
 
 BERLIN, LORD_HOWE, NEW_YORK = "Europe/Berlin", "Australia/Lord_Howe", "America/New_York"
@@ -27,6 +27,11 @@ def utc(text: str) -> datetime:
         ("0 */4 * * *", BERLIN, "2026-07-01 00:00", ["2026-07-01 02:00", "2026-07-01 06:00"]),
         ("*/15 9-10 * * MON", "UTC", "2026-11-22 12:00", ["2026-11-23 09:00", "2026-11-23 09:15"]),
         ("0 0 29 2 *", "UTC", "2026-01-01 00:00", ["2028-02-29 00:00"]),
+        ("@hourly", "UTC", "2026-11-22 12:10", ["2026-11-22 13:00", "2026-11-22 14:00"]),
+        ("@daily", BERLIN, "2026-11-22 12:00", ["2026-11-22 23:00", "2026-11-23 23:00"]),
+        ("@weekly", "UTC", "2026-11-23 00:00", ["2026-11-29 00:00", "2026-12-06 00:00"]),
+        ("@monthly", "UTC", "2026-11-23 00:00", ["2026-12-01 00:00", "2027-01-01 00:00"]),
+        ("@yearly", "UTC", "2026-11-23 00:00", ["2027-01-01 00:00", "2028-01-01 00:00"]),
         ("0 0 L * *", "UTC", "2026-02-01 00:00", ["2026-02-28 00:00", "2026-03-31 00:00"]),
     ],
 )
@@ -61,39 +66,30 @@ def test_clock_changes(cron: str, zone: str, after: str, runs: list[str]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("since", "now", "due"),
+    ("line", "now", "latest"),
     [
-        ("2026-11-22 03:00", "2026-11-22 03:30", None),
-        ("2026-11-22 03:00", "2026-11-22 04:00", "2026-11-22 04:00"),
-        ("2026-11-22 03:00", "2026-11-22 04:59:59", "2026-11-22 04:00"),
-        ("2026-11-22 03:00", "2026-11-25 09:20", "2026-11-25 09:00"),
-        ("2026-11-22 03:00", "2026-11-25 09:59:59.500", "2026-11-25 09:00"),
-        ("2026-11-22 03:20", "2026-11-22 03:40", None),
-        ("2026-11-22 05:00", "2026-11-22 04:30", None),
+        ("0 * * * *", "2026-11-22 04:00", "2026-11-22 04:00"),
+        ("0 * * * *", "2026-11-22 04:59:59", "2026-11-22 04:00"),
+        ("0 * * * *", "2026-11-25 09:59:59.500", "2026-11-25 09:00"),
+        ("@yearly", "2026-11-22 04:00", "2026-01-01 00:00"),
     ],
 )
-def test_missed_runs_become_one(since: str, now: str, due: str | None) -> None:
-    """However many runs were missed since the last one, exactly the latest of them is due."""
-    times = run_times("0 * * * *", "UTC", suspend=False, since=utc(since), now=utc(now))
-    assert times.due == (utc(due) if due else None)
-    assert times.next is not None
-    assert times.next > utc(now)
+def test_latest_run(line: str, now: str, latest: str) -> None:
+    """The latest run is the last one at or before a moment."""
+    assert Schedule.parse(line, "UTC").latest_until(utc(now)) == utc(latest)
 
 
-def test_new_policy_waits() -> None:
-    """A policy that never ran is due at its first run after its creation, not at once."""
-    created = utc("2026-11-22 14:20")
-    assert run_times("0 3 * * *", "UTC", suspend=False, since=created, now=created).due is None
-    first = utc("2026-11-23 03:00")
-    assert run_times("0 3 * * *", "UTC", suspend=False, since=created, now=first).due == first
+@pytest.mark.parametrize(
+    ("line", "hours"), [("@hourly", 1), ("0 3,5 * * *", 2), ("@weekly", 168), ("0 0 1 * *", 28 * 24), ("@daily", 24)]
+)
+def test_shortest_interval(line: str, hours: int) -> None:
+    """The shortest time between runs is that of the two that are nearest to each other."""
+    assert Schedule.parse(line, "UTC").shortest_interval() == timedelta(hours=hours)
 
 
-def test_suspended() -> None:
-    """A suspended policy has neither a due run nor a next one; when it is resumed, one run makes up for the missed."""
-    since, now = utc("2026-11-20 03:00"), utc("2026-11-22 14:00")
-    asleep = run_times("0 3 * * *", "UTC", suspend=True, since=since, now=now)
-    assert (asleep.due, asleep.next) == (None, None)
-    assert run_times("0 3 * * *", "UTC", suspend=False, since=since, now=now).due == utc("2026-11-22 03:00")
+def test_a_day_of_a_clock_change_counts() -> None:
+    """A daily run is 23 hours after the one before, where the clock is put forward in between."""
+    assert Schedule.parse("@daily", BERLIN).shortest_interval() == timedelta(hours=23)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +97,7 @@ def test_suspended() -> None:
     [
         ("", "minute, hour"),
         ("every day", "minute, hour"),
-        ("@daily", "minute, hour"),
+        ("@never", "minute, hour"),
         ("0 3 * *", "minute, hour"),
         ("0 0 3 * * *", "minute, hour"),
         ("60 3 * * *", "Bad minute"),
@@ -115,7 +111,7 @@ def test_suspended() -> None:
 def test_bad_cron(cron: str, remedy: str) -> None:
     """What is no cron line of five fields, or never comes, is refused with what is wrong and how to write it."""
     with pytest.raises(SpecError, match=remedy) as refused:
-        run_times(cron, "UTC", suspend=True, since=utc("2026-11-22 00:00"), now=utc("2026-11-22 00:00"))
+        Schedule.parse(cron, "UTC")
     assert refused.value.reason is Reason.INVALID_SCHEDULE
     assert repr(cron) in str(refused.value)
 
@@ -146,19 +142,11 @@ MOMENTS = st.integers(0, 3 * 365 * 86400 * 1000).map(lambda millis: utc("2024-01
 
 @given(CRONS, ZONES, MOMENTS)
 def test_next_is_later(cron: str, zone: str, moment: datetime) -> None:
-    """The next run is after the moment, also within hours that come twice, and it is due exactly when it comes."""
+    """The next run is after the moment, also within hours that come twice, and it is the latest once it comes."""
     schedule = Schedule.parse(cron, zone)
     run = schedule.next_after(moment)
     assert run > moment
-    assert schedule.latest_until(run, since=moment) == run
-    assert schedule.latest_until(run - timedelta(microseconds=1), since=moment) is None
-
-
-@given(CRONS, ZONES, MOMENTS, st.timedeltas(timedelta(0), timedelta(days=3)))
-def test_looking_often_or_seldom(cron: str, zone: str, since: datetime, elapsed: timedelta) -> None:
-    """The due run is the last of those that a watcher who never sleeps would have seen."""
-    schedule, now = Schedule.parse(cron, zone), since + elapsed
-    seen, run = None, schedule.next_after(since)
-    while run <= now:
-        seen, run = run, schedule.next_after(run)
-    assert schedule.latest_until(now, since=since) == seen
+    assert schedule.latest_until(run) == run
+    before = schedule.latest_until(run - timedelta(microseconds=1))
+    assert before is not None
+    assert before <= moment

@@ -1,0 +1,132 @@
+"""What a policy's decisions depend on, and what they are made of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from safehold.api.policy import BackupPolicy, BackupPolicyStatus, ClusterBackupPolicy
+from safehold.api.timing import DelayedMachine
+from safehold.plan.names import backup_labels, backup_name
+from safehold.plan.refusal import Refusal
+
+AnyPolicy = BackupPolicy | ClusterBackupPolicy
+
+RUN = "safehold.dev/run"
+"""Label of a VMBackup that a policy creates: the run time, so that one run's backups are found without all others."""
+TIER = "safehold.dev/tier"
+"""Label of a VMBackup that one of `spec.schedules` creates: the tier's name."""
+RUN_NOW = "safehold.dev/run-now"
+"""Annotation of a policy: another value than before asks for a run at once."""
+_RUN_FORMAT = "%Y%m%dt%H%M%S"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectedVM:
+    """A VirtualMachine that the policy's selectors match."""
+
+    namespace: str
+    name: str
+    uid: str
+    created: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyBackup:
+    """A VMBackup that the policy created. `run` and `tier` are the values of its labels."""
+
+    namespace: str
+    vm: str
+    run: str
+    tier: str = ""
+    finished: bool
+    succeeded: bool
+    ended: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBackup:
+    """A VMBackup to create, if its name is free."""
+
+    namespace: str
+    name: str
+    labels: Mapping[str, str]
+    spec: Mapping[str, Any]
+
+    @property
+    def vm(self) -> str:
+        """The VM that it is of."""
+        return str(self.spec["vm"]["name"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyFacts:
+    """What the decision depends on."""
+
+    vms: tuple[SelectedVM, ...]
+    backups: tuple[PolicyBackup, ...]
+    """Those of the last runs, and all of the VMs in `with_history`."""
+    with_history: frozenset[str] = frozenset()
+    """uids of the VMs that are due."""
+    target: Refusal | None
+    """Why no namespace of the policy can use the target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyDecision:
+    """What to create first, and the status to apply then: a start counts once its VMBackup exists."""
+
+    status: BackupPolicyStatus
+    create: tuple[NewBackup, ...] = ()
+    again: timedelta | None = None
+    skipped: tuple[str, ...] = field(default=())
+    """VMs whose earlier backup is still active."""
+    missed: tuple[str, ...] = ()
+    """VMs whose backup can no longer start within the deadline."""
+    delayed: tuple[DelayedMachine, ...] = ()
+    """VMs that repeated failures hold back from now on."""
+
+
+def run_label(run: datetime) -> str:
+    """The RUN label of a run time."""
+    return run.astimezone(UTC).strftime(_RUN_FORMAT)
+
+
+def last_runs(status: BackupPolicyStatus) -> frozenset[str]:
+    """RUN labels of the policy's last run, and of the last one of each tier."""
+    times = [status.last_schedule_time, *(tier.last_schedule_time for tier in status.tiers)]
+    return frozenset(run_label(time) for time in times if time is not None)
+
+
+def called(policy: AnyPolicy, namespace: str, vm: str) -> str:
+    """How the policy's status names a VM."""
+    return vm if policy.metadata.namespace else f"{namespace}/{vm}"
+
+
+def is_made_by(policy_uid: str, *, name: str, vm: str, run: str, tier: str = "") -> bool:
+    """Whether a VMBackup is the policy's: labels are copied easily, but its name is made from them."""
+    try:
+        moment = datetime.strptime(run, _RUN_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return name == backup_name(policy_uid, vm, moment, tier)
+
+
+def new_backup(policy: AnyPolicy, vm: SelectedVM, run: datetime, tier: str) -> NewBackup:
+    """The VMBackup of one VM in one run: the policy's spec, and labels that lead back to it."""
+    metadata, spec = policy.metadata, policy.spec
+    labels = {**backup_labels(metadata.uid, metadata.name, vm.name), RUN: run_label(run)}
+    return NewBackup(
+        namespace=vm.namespace,
+        name=backup_name(metadata.uid, vm.name, run, tier),
+        labels={**labels, TIER: tier} if tier else labels,
+        spec={
+            "vm": {"name": vm.name},
+            "targetRef": spec.target_ref.to_wire(),
+            "consistency": spec.consistency.to_wire(),
+            **({"memoryDump": True} if spec.memory_dump else {}),
+            "changedBlocks": spec.changed_blocks.to_wire(),
+            "hooks": spec.hooks.to_wire(),
+            "deletionPolicy": spec.deletion_policy,
+        },
+    )

@@ -1,0 +1,132 @@
+"""The starts of one look: VMBackups to create, VMs that are left out, missed or held back, and what is told of it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from safehold.api.policy import MAX_MACHINE_NAMES, BackupPolicyStatus
+from safehold.api.timing import DelayedMachine, MakeUp, RunNow, TierStatus
+from safehold.plan.names import label_value
+from safehold.plan.policy.delays import delays, recorded_delays
+from safehold.plan.policy.facts import RUN_NOW, AnyPolicy, NewBackup, PolicyFacts, SelectedVM, called, new_backup, run_label
+from safehold.plan.policy.hours import Span
+from safehold.plan.policy.starts import Look, Progress, Start, look
+from safehold.plan.policy.timetable import Timetable, schedule_digest
+
+_SOON = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What one look starts. VMs are named as the policy's status names them."""
+
+    look: Look
+    asked: RunNow | None
+    create: tuple[NewBackup, ...]
+    skipped: tuple[str, ...]
+    """VMs whose earlier backup is still active."""
+    missed: tuple[str, ...]
+    delays: tuple[DelayedMachine, ...]
+    """All that are held back for longer than now."""
+    active: int
+
+
+def progress_of(policy: AnyPolicy, now: datetime) -> Progress:
+    """How far the policy's starts are dealt with; from now on, where its schedule is another than before."""
+    status = policy.status
+    if status.observed_generation is None:
+        return Progress(policy.metadata.creation_timestamp or now)
+    if status.handled_until is None or status.observed_schedule != schedule_digest(policy.spec):
+        return Progress(now)
+    return Progress(status.handled_until, tuple(Span(stretch.start, stretch.end) for stretch in status.make_ups))
+
+
+def run_asked_for(policy: AnyPolicy, now: datetime) -> RunNow | None:
+    """The run that the annotation asks for; its time is a second ahead, to be recorded before anything starts."""
+    token = label_value(policy.metadata.annotations.get(RUN_NOW, ""))
+    known = policy.status.run_now
+    if not token or (known is not None and known.token == token):
+        return known
+    return RunNow(token=token, time=now + _SOON)
+
+
+def run_now(policy: AnyPolicy, facts: PolicyFacts, timetable: Timetable, now: datetime) -> Run:
+    """What starts at this moment."""
+    asked, held = run_asked_for(policy, now), delays(policy, facts)
+    found = look(
+        timetable,
+        facts.vms,
+        progress_of(policy, now),
+        now,
+        not_before={uid: delayed.until for uid, delayed in held.items()},
+        at_once=asked.time if asked else None,
+    )
+    vms = {vm.uid: vm for vm in facts.vms}
+    active = {(backup.namespace, backup.vm) for backup in facts.backups if not backup.finished}
+    made = {(backup.namespace, backup.vm, backup.tier, backup.run) for backup in facts.backups}
+    due = [(vms[start.uid], start) for start in found.due]
+    fresh = [(vm, start) for vm, start in due if (vm.namespace, vm.name, start.tier, run_label(start.run)) not in made]
+    create = [
+        new_backup(policy, vm, start.run, start.tier) for vm, start in fresh if (vm.namespace, vm.name) not in active
+    ]
+    return Run(
+        look=found,
+        asked=asked,
+        create=tuple(create),
+        skipped=tuple(called(policy, vm.namespace, vm.name) for vm, _ in fresh if (vm.namespace, vm.name) in active),
+        missed=_names(policy, (vms[start.uid] for start in found.missed)),
+        delays=tuple(recorded_delays(held.values(), now)),
+        active=len(create) + len(active),
+    )
+
+
+def run_changes(policy: AnyPolicy, timetable: Timetable, run: Run, now: datetime) -> dict[str, Any]:
+    """The fields of the status that say when runs were and will be, and what to go on from."""
+    status, found = policy.status, run.look
+    tiers = [
+        TierStatus(
+            name=tier.name,
+            last_schedule_time=_last(_recorded(status, tier.name), (s for s in found.due if s.tier == tier.name)),
+            next_schedule_time=timetable.next_run(tier, now),
+        )
+        for tier in timetable.tiers
+        if tier.name
+    ]
+    changes: dict[str, Any] = {
+        "last_schedule_time": _last(status.last_schedule_time, found.due),
+        "next_schedule_time": min(timetable.next_run(tier, now) for tier in timetable.tiers),
+        "tiers": tiers,
+        "run_now": run.asked,
+        "delayed_machines": list(run.delays),
+        **_progress_changes(policy, found, now),
+    }
+    if found.missed:
+        run_time = max(start.run for start in found.missed)
+        before = status.missed_machine_names if run_time == status.last_missed_time else []
+        changes["last_missed_time"] = run_time
+        changes["missed_machine_names"] = [*before, *run.missed][:MAX_MACHINE_NAMES]
+    return changes
+
+
+def _progress_changes(policy: AnyPolicy, found: Look, now: datetime) -> dict[str, Any]:
+    """Where to go on from; while nothing is dealt with it stays, so that a look that does nothing writes nothing."""
+    before, after = progress_of(policy, now), found.progress
+    idle = not (found.due or found.missed or found.held_back) and before.stretches == after.stretches
+    known = policy.status.handled_until is not None and before.handled_until == policy.status.handled_until
+    return {
+        "handled_until": before.handled_until if idle and known else after.handled_until,
+        "make_ups": [MakeUp(start=stretch.start, end=stretch.end) for stretch in after.stretches],
+    }
+
+
+def _recorded(status: BackupPolicyStatus, tier: str) -> datetime | None:
+    return next((known.last_schedule_time for known in status.tiers if known.name == tier), None)
+
+
+def _last(known: datetime | None, starts: Iterable[Start]) -> datetime | None:
+    return max((time for time in (known, *(start.run for start in starts)) if time is not None), default=None)
+
+
+def _names(policy: AnyPolicy, vms: Iterable[SelectedVM]) -> tuple[str, ...]:
+    return tuple(called(policy, vm.namespace, vm.name) for vm in vms)
