@@ -27,7 +27,7 @@ def test_every_reason_is_explained() -> None:
 @pytest.mark.parametrize(
     "row",
     [
-        "| **`schedule`** | string |  | When, as a cron line",
+        "| `schedule` | string |  | When, as a cron line",
         '| `timeZone` | string | `"UTC"` |',
         "| `handles[].snapshotHandle` |",
         "| **`s3.bucket`** | string |",

@@ -32,8 +32,9 @@ def objects_of(schema: Schema) -> st.SearchStrategy[Any]:
             return _maps_of(schema)
         case "array":
             # Items of a list map must differ in their key; one or none always do.
-            limit = 1 if schema.get("x-kubernetes-list-type") == "map" else 3
-            return st.lists(objects_of(schema["items"]), min_size=schema.get("minItems", 0), max_size=limit)
+            kind, least = schema.get("x-kubernetes-list-type"), schema.get("minItems", 0)
+            limit = 1 if kind == "map" else 3
+            return st.lists(objects_of(schema["items"]), min_size=least, max_size=limit, unique=kind == "set")
         case "string":
             return _texts_of(schema)
         case "integer":

@@ -64,6 +64,7 @@ def test_defaults() -> None:
     assert SCHEMAS["backuppolicy"].default(policy)["spec"] == {
         "schedule": "0 3 * * *",
         "timeZone": "UTC",
+        "circuitBreaker": {"failures": 3, "maxDelay": "6h"},
         "suspend": False,
         "targetRef": {"kind": "BackupTarget", "name": "offsite"},
         "consistency": {"level": "Crash", "freezeTimeout": "60s"},

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import VM_BACKUP
 from safehold.plan.names import VM
-from safehold.plan.policy import RUN
+from safehold.plan.policy.facts import RUN
 
 _WATCH_SECONDS = 600
 _POLL_SECONDS = 0.2

@@ -1,6 +1,6 @@
 """BackupPolicy and ClusterBackupPolicy: which VMs are backed up, when, how well quiesced, and where to."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -16,7 +16,7 @@ MAX_MACHINE_NAMES = 10
 MachineNames = Annotated[list[Annotated[str, Field(max_length=317)]], Field(max_length=MAX_MACHINE_NAMES)]
 
 _VALIDATIONS = "x-kubernetes-validations"
-_RULES = {_VALIDATIONS: [*TIMING_RULES[_VALIDATIONS], *APPLICATION_NEEDS_HOOKS[_VALIDATIONS]]}
+_RULES: dict[str, Any] = {_VALIDATIONS: [*TIMING_RULES[_VALIDATIONS], *APPLICATION_NEEDS_HOOKS[_VALIDATIONS]]}
 _CLUSTER_TARGET_ONLY = rules(
     (
         "self.kind == 'ClusterBackupTarget'",

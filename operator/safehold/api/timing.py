@@ -25,13 +25,9 @@ MAX_MAKE_UPS = 8
 
 
 def _bounds(field: str, least: str, most: str) -> dict[str, Any]:
-    return rules(
-        (
-            f"self.matches('^([0-9]+[hms])+$') && duration(self) >= duration('{least}')"
-            f" && duration(self) <= duration('{most}')",
-            f"{field} must be between {least} and {most}, in hours, minutes and seconds, such as 2h",
-        )
-    )
+    within = f"duration(self) >= duration('{least}') && duration(self) <= duration('{most}')"
+    sentence = f"{field} must be between {least} and {most}, in hours, minutes and seconds, such as 2h"
+    return rules((f"self.matches('^([0-9]+[hms])+$') && {within}", sentence))
 
 
 Spread = Annotated[Duration, Field(json_schema_extra=_bounds("spread", "1s", "168h"))]
@@ -40,17 +36,19 @@ LongestDelay = Annotated[Duration, Field(json_schema_extra=_bounds("maxDelay", "
 
 _SHORTER_THAN_ITS_INTERVAL = tuple(
     (
-        f"!has(self.spread) || !has(self.schedule) || self.schedule != '{word}' ||"
-        f" duration(self.spread) < duration('{interval}')",
+        f"!has(self.spread) || !has(self.schedule) || self.schedule != '{word}' || {shorter}",
         f"spread must be shorter than the time between two runs, which for {word} is {interval}",
     )
     # A day on which the clock is put forward has 23 hours.
     for word, interval in (("@hourly", "1h"), ("@daily", "23h"))
+    for shorter in [f"duration(self.spread) < duration('{interval}')"]
 )
 TIMING_RULES = rules(
     ("has(self.schedule) != has(self.schedules)", "exactly one of schedule and schedules must be set"),
     *_SHORTER_THAN_ITS_INTERVAL,
 )
+_WEEKLY = "has(self.from) && has(self.to) && !has(self.start) && !has(self.end)"
+_SINGLE = "has(self.start) && has(self.end) && !has(self.from) && !has(self.to)"
 _TO_DIFFERS = "from and to must differ; a whole day is from 00:00 to 24:00"
 
 
@@ -85,10 +83,7 @@ class Blackout(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            (
-                "has(self.from) == has(self.to) && has(self.start) == has(self.end) && has(self.from) != has(self.start)",
-                "a blackout has either from and to, or start and end",
-            ),
+            (f"{_WEEKLY} || {_SINGLE}", "a blackout has either from and to, or start and end"),
             ("!has(self.days) || has(self.from)", "days goes with from and to"),
             ("!has(self.from) || !has(self.to) || self.from != self.to", _TO_DIFFERS),
         )
@@ -110,7 +105,7 @@ class CircuitBreaker(ApiModel):
     """What repeated failures of a VM change."""
 
     failures: Annotated[int, Field(ge=1, le=10, json_schema_extra={"format": "int32"})] = 3
-    """After how many failed backups in a row a VM's next run is held back: by an hour, then by two, by four and so on."""
+    """After how many failed backups in a row a VM's next run is held back: by an hour, then by two, four and so on."""
     max_delay: LongestDelay = "6h"
     """The longest time that it is held back. One success ends it."""
 
@@ -124,18 +119,18 @@ class Timing(ApiModel):
     schedules: (
         Annotated[list[ScheduleTier], Field(min_length=1, max_length=8, json_schema_extra=list_map("name"))] | None
     ) = None
-    """Several rhythms in place of `schedule`. Where a VM is due in two at once, the first in the list makes the backup."""
+    """Several rhythms in place of `schedule`. A VM that is due in two at once gets the backup of the first one."""
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] = "UTC"
     """The zone of schedules, windows and blackouts, by its name in the IANA time zone database."""
     spread: Spread | None = None
     """Over how much time the VMs of a run start, each at its own moment that stays the same; absent: all at once."""
-    windows: Annotated[list[Window], Field(max_length=16)] = Field(default_factory=list)
-    """Hours in which runs may start; none: always. A run that is due outside of them starts when the next one opens."""
-    blackouts: Annotated[list[Blackout], Field(max_length=32)] = Field(default_factory=list)
+    windows: Annotated[list[Window], Field(max_length=16)] | None = None
+    """Hours in which runs may start; absent: always. A run that is due outside of them waits for the next one."""
+    blackouts: Annotated[list[Blackout], Field(max_length=32)] | None = None
     """Hours in which no run starts, also within windows."""
     starting_deadline: Deadline | None = None
     """How late a backup may start; one that would start later is missed. Absent: it is made up for however late."""
-    circuit_breaker: CircuitBreaker = CircuitBreaker()
+    circuit_breaker: CircuitBreaker = Field(default_factory=CircuitBreaker, json_schema_extra={"default": {}})
     """What repeated failures of a VM change."""
     suspend: bool = False
     """While true no run starts; active ones end. Runs that were missed meanwhile are not made up for."""
@@ -153,7 +148,7 @@ class TierStatus(ApiModel):
 
 
 class MakeUp(ApiModel):
-    """A stretch of time in which no run could start. What was due in it is made up for once, spread again from its end."""
+    """Time in which no run could start. What was due in it is made up for once, spread again from its end."""
 
     start: Time
     """When it began."""
@@ -164,7 +159,7 @@ class MakeUp(ApiModel):
 class RunNow(ApiModel):
     """The run that was asked for last by the annotation `safehold.dev/run-now`."""
 
-    token: Word
+    value: Word
     """The annotation's value; another one asks for another run."""
     time: Time
     """Its run time."""

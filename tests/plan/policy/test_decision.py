@@ -270,16 +270,22 @@ def test_a_fixed_target_does_not_lose_the_run() -> None:
 
 def test_a_spread_run_succeeds_once_every_vm_has() -> None:
     """While a VM has yet to start the run is not called successful, though all that have started are."""
-    spread = {"spread": "30m"}
+    spread: dict[str, Any] = {"spread": "30m"}
     status = next_run(policy(**spread), facts(), CREATED).status
-    one = next_run(policy(status, **spread), facts(), TWO + timedelta(minutes=8))
-    assert [backup.vm for backup in one.create] == ["db"]
-    halfway = next_run(policy(one.status, **spread), facts(made("db", TWO)), TWO + timedelta(minutes=20)).status
-    assert halfway.last_successful_time is None
-    other = next_run(policy(halfway, **spread), facts(made("db", TWO)), TWO + timedelta(minutes=30))
-    assert [backup.vm for backup in other.create] == ["web"]
-    done = next_run(policy(other.status, **spread), facts(made("db", TWO), made("web", TWO)), TWO + timedelta(minutes=40))
-    assert done.status.last_successful_time == TWO
+    moments: list[int] = []
+    started: list[str] = []
+    succeeded = None
+    for seconds in range(0, 1860, 30):
+        decision = next_run(
+            policy(status, **spread), facts(*(made(vm, TWO) for vm in started)), TWO + timedelta(seconds=seconds)
+        )
+        started += [backup.vm for backup in decision.create]
+        moments += [seconds for _ in decision.create]
+        status, succeeded = decision.status, decision.status.last_successful_time
+        assert succeeded is None or len(started) == len(VMS)
+    assert sorted(started) == ["db", "web"]
+    assert len(set(moments)) == len(VMS), "each has its own moment"
+    assert succeeded == TWO
 
 
 def test_a_look_that_starts_nothing_changes_nothing() -> None:
@@ -293,10 +299,12 @@ def test_a_look_that_starts_nothing_changes_nothing() -> None:
 def test_tiers_mark_their_backups() -> None:
     """A tier's name is in the label and in the backup's name; the status has the run times of each."""
     tiers = [{"name": "weekly", "schedule": "@weekly"}, {"name": "hourly", "schedule": "@hourly"}]
-    several = {"schedule": None, "schedules": tiers}
+    several: dict[str, Any] = {"schedule": None, "schedules": tiers}
     decision = next_run(policy(**several), facts(), TWO)
     assert {backup.labels[TIER] for backup in decision.create} == {"hourly"}
-    assert not {backup.name for backup in decision.create} & {backup.name for backup in next_run(policy(), facts(), TWO).create}
+    assert not {backup.name for backup in decision.create} & {
+        backup.name for backup in next_run(policy(), facts(), TWO).create
+    }
     weekly, hourly = decision.status.tiers
     assert (weekly.last_schedule_time, hourly.last_schedule_time) == (None, TWO)
     assert weekly.next_schedule_time == datetime(2026, 11, 29, tzinfo=UTC)
@@ -315,7 +323,10 @@ def test_a_run_that_is_asked_for_is_recorded_first_and_happens_once() -> None:
     first = next_run(asked("before-upgrade"), facts(), now)
     assert (first.create, first.again) == ((), second)
     run = next_run(asked("before-upgrade", first.status, windows=NIGHTS), facts(), now + second)
-    assert [(backup.vm, backup.labels[RUN]) for backup in run.create] == [("db", "20261122t133501"), ("web", "20261122t133501")]
+    assert [(backup.vm, backup.labels[RUN]) for backup in run.create] == [
+        ("db", "20261122t133501"),
+        ("web", "20261122t133501"),
+    ]
     assert run.status.last_schedule_time == now + second
     assert next_run(asked("before-upgrade", run.status), facts(), now + 2 * second).create == ()
     other = next_run(asked("again", run.status), facts(), now + 2 * second)
@@ -335,7 +346,7 @@ def test_a_vm_that_fails_again_and_again_is_held_back() -> None:
     """After three failures the next run leaves it out and says until when; then it is tried, and a success heals it."""
     hour = timedelta(hours=1)
     failures = [made("db", TWO - count * hour, succeeded=False) for count in (3, 2, 1)]
-    often = {"schedule": "*/10 * * * *"}
+    often: dict[str, Any] = {"schedule": "*/10 * * * *"}
     status = next_run(policy(**often), facts(), CREATED).status
     held = next_run(policy(status, **often), facts(*failures), TWO)
     assert [backup.vm for backup in held.create] == ["web"]
@@ -355,7 +366,7 @@ def test_a_vm_that_fails_again_and_again_is_held_back() -> None:
 
 def test_a_start_after_the_deadline_is_told() -> None:
     """The status names the run and its VMs, and they are told of once."""
-    late = {"startingDeadline": "10m"}
+    late: dict[str, Any] = {"startingDeadline": "10m"}
     status = next_run(policy(**late), facts(), CREATED).status
     decision = next_run(policy(status, **late), facts(), TWO + timedelta(minutes=20))
     assert (decision.create, decision.missed) == ((), ("db", "web"))

@@ -44,7 +44,11 @@ def calendar(now: str | datetime, zone: str = "UTC", **spec: Any) -> OpenTime:
         ({"blackouts": [OFFICE]}, "2026-11-23 12:00", "2026-11-23 18:00"),
         ({"blackouts": [OFFICE]}, "2026-11-22 12:00", "2026-11-22 12:00"),
         ({"windows": [NIGHTS], "blackouts": [CHRISTMAS]}, "2026-12-24 03:00", "2026-12-27 00:00"),
-        ({"windows": [NIGHTS], "blackouts": [{"from": "21:00", "to": "23:00"}]}, "2026-11-23 12:00", "2026-11-23 23:00"),
+        (
+            {"windows": [NIGHTS], "blackouts": [{"from": "21:00", "to": "23:00"}]},
+            "2026-11-23 12:00",
+            "2026-11-23 23:00",
+        ),
     ],
 )
 def test_first_open_moment(spec: dict[str, Any], moment: str, opens: str) -> None:

@@ -31,7 +31,10 @@ def test_tiers_have_the_policys_spread_or_their_own() -> None:
     """They keep the order in which they are listed."""
     found = timetable(
         spread="20m",
-        schedules=[{"name": "weekly", "schedule": "@weekly", "spread": "5h"}, {"name": "hourly", "schedule": "@hourly"}],
+        schedules=[
+            {"name": "weekly", "schedule": "@weekly", "spread": "5h"},
+            {"name": "hourly", "schedule": "@hourly"},
+        ],
     )
     assert [(tier.name, tier.spread) for tier in found.tiers] == [
         ("weekly", timedelta(hours=5)),
@@ -58,7 +61,7 @@ def test_tiers_have_the_policys_spread_or_their_own() -> None:
         (
             {"schedule": "0 12 * * *", "windows": [NIGHTS], "startingDeadline": "1h"},
             Reason.NO_ALLOWED_TIME,
-            "move the schedule into spec.windows",
+            "write a schedule that lies in spec.windows",
         ),
     ],
 )

@@ -14,7 +14,7 @@ from safehold.errors import SpecError
 from safehold.plan.conditions import conditions_for
 from safehold.plan.policy.delays import RETRY, recorded_delays, refused
 from safehold.plan.policy.facts import AnyPolicy, NewBackup, PolicyDecision, PolicyFacts, SelectedVM, called
-from safehold.plan.policy.run import Run, progress_of, run_asked_for, run_changes, run_now
+from safehold.plan.policy.run import Run, progress_of, run_asked_for, run_changes, run_now, time_of_pending
 from safehold.plan.policy.starts import look
 from safehold.plan.policy.status import last_success, policy_status
 from safehold.plan.policy.timetable import Timetable
@@ -26,7 +26,7 @@ LONGEST_PAUSE = timedelta(minutes=5)
 SHORTEST_PAUSE = timedelta(seconds=2)
 """Between two looks that start something: in a large policy, VMs come due every second."""
 TARGET_POLL = timedelta(seconds=15)
-_NOTHING_AHEAD: dict[str, Any] = {"next_schedule_time": None, "handled_until": None, "make_ups": [], "tiers": []}
+_NOTHING_AHEAD: dict[str, Any] = {"next_schedule_time": None, "make_ups": [], "tiers": []}
 
 
 def due_vms(policy: AnyPolicy, vms: Sequence[SelectedVM], now: datetime) -> list[SelectedVM]:
@@ -37,8 +37,8 @@ def due_vms(policy: AnyPolicy, vms: Sequence[SelectedVM], now: datetime) -> list
         timetable = Timetable.parse(policy.spec, now)
     except SpecError:
         return []
-    asked = run_asked_for(policy, now)
-    found = look(timetable, vms, progress_of(policy, now), now, at_once=asked.time if asked else None)
+    at_once = time_of_pending(policy, run_asked_for(policy, now))
+    found = look(timetable, vms, progress_of(policy, now), now, at_once=at_once)
     due = {start.uid for start in found.due}
     over = {delayed.name for delayed in policy.status.delayed_machines if delayed.until <= now}
     return [vm for vm in vms if vm.uid in due or called(policy, vm.namespace, vm.name) in over]

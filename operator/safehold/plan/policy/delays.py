@@ -35,7 +35,9 @@ def delays(policy: AnyPolicy, facts: PolicyFacts) -> dict[str, DelayedMachine]:
 
 def recorded_delays(found: Iterable[DelayedMachine], now: datetime) -> list[DelayedMachine]:
     """Those to record: that are not over, the next to end first."""
-    kept = sorted((delayed for delayed in found if delayed.until > now), key=lambda delayed: (delayed.until, delayed.name))
+    kept = sorted(
+        (delayed for delayed in found if delayed.until > now), key=lambda delayed: (delayed.until, delayed.name)
+    )
     return kept[:MAX_DELAYED]
 
 

@@ -76,7 +76,8 @@ class OpenTime:
 
     def remaining(self, moment: datetime) -> tuple[Span, ...]:
         """What is open after `moment`."""
-        return tuple(span for span in self.spans if span.end > moment)
+        place = max(0, bisect_right(self._starts, moment) - 1)
+        return tuple(span for span in self.spans[place:] if span.end > moment)
 
     def _passed(self, moment: datetime) -> timedelta:
         place = bisect_right(self._starts, moment) - 1
@@ -103,11 +104,12 @@ class AllowedHours:
     @classmethod
     def parse(cls, spec: Timing) -> Self:
         """Check them; a SpecError says what is wrong."""
-        weekly = [blackout for blackout in spec.blackouts if blackout.from_ is not None]
-        single = [blackout for blackout in spec.blackouts if blackout.from_ is None]
+        blackouts = spec.blackouts or []
+        weekly = [blackout for blackout in blackouts if blackout.from_ is not None]
+        single = [blackout for blackout in blackouts if blackout.from_ is None]
         return cls(
             time_zone(spec.time_zone),
-            tuple(_weekly(window) for window in spec.windows),
+            tuple(_weekly(window) for window in spec.windows or []),
             tuple(_weekly(blackout) for blackout in weekly),
             tuple(_closure(blackout) for blackout in single),
         )
@@ -168,7 +170,9 @@ def _moment(day: date, minutes: int, zone: ZoneInfo, *, fold: int) -> datetime:
 def _weekly(hours: Window | Blackout) -> WeeklyHours:
     if hours.from_ is None or hours.to is None:
         raise SpecError(
-            "hours in spec.blackouts are incomplete", found=str(hours.to_wire()), remedy="write from and to, or start and end"
+            "hours in spec.blackouts are incomplete",
+            found=str(hours.to_wire()),
+            remedy="write from and to, or start and end",
         )
     return WeeklyHours.of(hours.days, hours.from_, hours.to)
 

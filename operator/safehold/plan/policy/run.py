@@ -1,6 +1,6 @@
 """The starts of one look: VMBackups to create, VMs that are left out, missed or held back, and what is told of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +9,16 @@ from safehold.api.policy import MAX_MACHINE_NAMES, BackupPolicyStatus
 from safehold.api.timing import DelayedMachine, MakeUp, RunNow, TierStatus
 from safehold.plan.names import label_value
 from safehold.plan.policy.delays import delays, recorded_delays
-from safehold.plan.policy.facts import RUN_NOW, AnyPolicy, NewBackup, PolicyFacts, SelectedVM, called, new_backup, run_label
+from safehold.plan.policy.facts import (
+    RUN_NOW,
+    AnyPolicy,
+    NewBackup,
+    PolicyFacts,
+    SelectedVM,
+    called,
+    new_backup,
+    run_label,
+)
 from safehold.plan.policy.hours import Span
 from safehold.plan.policy.starts import Look, Progress, Start, look
 from safehold.plan.policy.timetable import Timetable, schedule_digest
@@ -33,22 +42,29 @@ class Run:
 
 
 def progress_of(policy: AnyPolicy, now: datetime) -> Progress:
-    """How far the policy's starts are dealt with; from now on, where its schedule is another than before."""
+    """How far the policy's starts are dealt with; from now on where its schedule is a new one, or was suspended."""
     status = policy.status
     if status.observed_generation is None:
         return Progress(policy.metadata.creation_timestamp or now)
-    if status.handled_until is None or status.observed_schedule != schedule_digest(policy.spec):
+    changed = status.observed_schedule != schedule_digest(policy.spec)
+    if status.handled_until is None or status.next_schedule_time is None or changed:
         return Progress(now)
     return Progress(status.handled_until, tuple(Span(stretch.start, stretch.end) for stretch in status.make_ups))
 
 
 def run_asked_for(policy: AnyPolicy, now: datetime) -> RunNow | None:
     """The run that the annotation asks for; its time is a second ahead, to be recorded before anything starts."""
-    token = label_value(policy.metadata.annotations.get(RUN_NOW, ""))
+    value = label_value(policy.metadata.annotations.get(RUN_NOW, ""))
     known = policy.status.run_now
-    if not token or (known is not None and known.token == token):
+    if not value or (known is not None and known.value == value):
         return known
-    return RunNow(token=token, time=now + _SOON)
+    return RunNow(value=value, time=now + _SOON)
+
+
+def time_of_pending(policy: AnyPolicy, asked: RunNow | None) -> datetime | None:
+    """The run time of a run that was asked for, unless it is dealt with."""
+    handled = policy.status.handled_until
+    return asked.time if asked is not None and (handled is None or asked.time > handled) else None
 
 
 def run_now(policy: AnyPolicy, facts: PolicyFacts, timetable: Timetable, now: datetime) -> Run:
@@ -60,7 +76,7 @@ def run_now(policy: AnyPolicy, facts: PolicyFacts, timetable: Timetable, now: da
         progress_of(policy, now),
         now,
         not_before={uid: delayed.until for uid, delayed in held.items()},
-        at_once=asked.time if asked else None,
+        at_once=time_of_pending(policy, asked),
     )
     vms = {vm.uid: vm for vm in facts.vms}
     active = {(backup.namespace, backup.vm) for backup in facts.backups if not backup.finished}

@@ -122,8 +122,8 @@ def look(
 ) -> Look:
     """What starts now.
 
-    `not_before`: by uid, until when a VM's starts are held back. `at_once`: the time of a run that was asked for, in
-    which all VMs start, whatever the hours and delays.
+    `not_before`: by uid, until when a VM's starts are held back. `at_once`: the time of a run that was asked for and
+    is not dealt with yet; in it all VMs start, whatever the hours and delays.
     """
     moments = [found for tier in timetable.tiers for found in _moments(timetable.calendar, tier, machines, now)]
     stretches = _stretches(timetable, moments, progress, now)
@@ -131,7 +131,7 @@ def look(
     for one in moments:
         _sort_in(timetable, one, Progress(progress.handled_until, stretches), not_before or {}, now, found)
     if at_once is not None:
-        _sort_in_at_once(machines, at_once, progress, now, found)
+        _sort_in_at_once(machines, at_once, now, found)
     return Look(
         due=tuple(found.due.values()),
         missed=tuple(start for uid, start in found.missed.items() if uid not in found.due),
@@ -202,12 +202,10 @@ def _sort_in(
         (found.missed if too_late else found.due).setdefault(uid, start)
 
 
-def _sort_in_at_once(
-    machines: Iterable[Machine], at_once: datetime, progress: Progress, now: datetime, found: _Findings
-) -> None:
+def _sort_in_at_once(machines: Iterable[Machine], at_once: datetime, now: datetime, found: _Findings) -> None:
     if at_once > now:
         found.next.append(at_once)
-    elif at_once > progress.handled_until:
+    else:
         for machine in machines:
             start = Start(uid=machine.uid, tier="", run=at_once, moment=at_once)
             found.due.setdefault(machine.uid, start)

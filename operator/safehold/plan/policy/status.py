@@ -52,9 +52,7 @@ def _last_runs(policy: AnyPolicy, facts: PolicyFacts) -> dict[str, Any]:
     for backup in sorted(facts.backups, key=lambda backup: backup.run):
         if backup.run in labels:
             latest[backup.namespace, backup.vm] = backup
-    failed = sorted(
-        called(policy, *vm) for vm, backup in latest.items() if backup.finished and not backup.succeeded
-    )
+    failed = sorted(called(policy, *vm) for vm, backup in latest.items() if backup.finished and not backup.succeeded)
     return {
         "active_backups": sum(not backup.finished for backup in facts.backups),
         "failed_machines": len(failed),

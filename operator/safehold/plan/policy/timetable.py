@@ -1,4 +1,4 @@
-"""What a policy's spec says about time, checked: its tiers, the hours in which runs may start, and how late they may."""
+"""What a policy's spec says about time, checked: its tiers, the hours in which runs may start, and how late."""
 
 import hashlib
 import json
@@ -84,7 +84,7 @@ class Timetable:
                     f"no run of {tier.name or 'spec.schedule'} can start within spec.startingDeadline:"
                     " the hours after each are closed for longer",
                     found=f"`{tier.schedule.cron}` with a deadline of {self.deadline}",
-                    remedy="move the schedule into spec.windows, or allow later starts",
+                    remedy="write a schedule that lies in spec.windows, or a longer deadline",
                     reason=Reason.NO_ALLOWED_TIME,
                 )
 
