@@ -146,3 +146,36 @@ async def test_a_failed_run_that_still_cleans_up_does_not_hold_up_the_next(opera
     assert await backups(operator) == ["db", "db", "web"]
     status = (await operator.cluster.read(BACKUP_POLICY, "gold", SHOP))["status"]
     assert status["skippedMachineNames"] == ["web"]
+
+
+async def test_a_vm_that_fails_again_and_again_is_held_back(operator: Operator) -> None:
+    """Three failed backups in a row hold a VM back: the status says until when, an Event tells it, the other VM runs."""
+    await prepare(operator)
+    await policy(operator, schedule="*/10 * * * *")
+    for run in range(3):
+        await reconcile_policy(at(operator, timedelta(minutes=10 * run)), (SHOP, "gold"))
+        for found in await operator.cluster.list(VM_BACKUP):
+            vm, name = found["spec"]["vm"]["name"], found["metadata"]["name"]
+            ended = (at(operator, timedelta(minutes=10 * run + 5)).now()).isoformat()
+            status: dict[str, Any] = {"phase": "Completed", "completionTime": ended}
+            if vm == "db":
+                status = {**status, "phase": "Failed", "failure": {"reason": "JobFailed", "message": "no memory"}}
+            status["conditions"] = [_condition("Stalled" if vm == "db" else "Ready", ended)]
+            if "status" not in found or not found["status"].get("completionTime"):
+                await operator.cluster.merge_patch(VM_BACKUP, name, SHOP, {"status": status}, subresource="status")
+    await reconcile_policy(at(operator, timedelta(minutes=30)), (SHOP, "gold"))
+    assert await backups(operator) == ["db", "db", "db", "web", "web", "web", "web"]
+    (delayed,) = (await operator.cluster.read(BACKUP_POLICY, "gold", SHOP))["status"]["delayedMachines"]
+    assert (delayed["name"], delayed["failures"]) == ("db", 3)
+    assert "BackupsDelayed" in [event["reason"] for event in await operator.cluster.list(EVENT, SHOP)]
+
+
+def _condition(kind: str, moment: str) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "status": "True",
+        "observedGeneration": 1,
+        "lastTransitionTime": moment,
+        "reason": "Succeeded",
+        "message": "over",
+    }

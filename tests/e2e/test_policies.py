@@ -1,8 +1,11 @@
 """Policies that come due."""
 
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from tests.e2e.kinds import BACKUP_POLICY, CLUSTER_BACKUP_POLICY, GROUP, VERSION, VM_BACKUP
+from tests.e2e.namespace import Tenant
 from tests.e2e.verdicts import assert_ready
 from tests.e2e.world import SHARED, World
 
@@ -55,6 +58,42 @@ async def test_policies_make_backups_where_they_apply(world: World) -> None:
             await tenant.left_nothing()
 
 
+async def test_a_run_is_asked_for_outside_of_the_windows(tenant: Tenant) -> None:
+    """Hours that are closed and a spread hold every scheduled run up; a new value of the annotation starts one now."""
+    world, name = tenant.world, tenant.name
+    for vm in ("orders", "web"):
+        await tenant.machine(vm)
+    # Closed for more than a day from now, whenever the test runs, and open two days later.
+    day = (datetime.now(UTC) + timedelta(days=3)).strftime("%a")
+    spec = {
+        "schedules": [
+            {"name": "often", "schedule": _EVERY_MINUTE, "spread": "50s"},
+            {"name": "daily", "schedule": "@daily"},
+        ],
+        "windows": [{"days": [day], "from": "00:00", "to": "24:00"}],
+    }
+    policy = tenant.policy("quiet", **spec)
+    del policy["spec"]["schedule"]
+    await tenant.apply(policy)
+    found = await world.ended(BACKUP_POLICY, "quiet", name)
+    assert condition(found, "Ready")["reason"] == "Scheduled"
+    assert found["status"]["nextScheduleTime"] > (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    assert [tier["name"] for tier in found["status"]["tiers"]] == ["often", "daily"]
+    assert await world.cluster.list(VM_BACKUP, name) == []
+    for value in ("before-upgrade", "before-upgrade", "after-upgrade"):
+        await tenant.kubectl.run(
+            *("annotate", "--overwrite", "backuppolicy", "quiet", "--namespace", name),
+            f"safehold.dev/run-now={value}",
+        )
+        await world.until(BACKUP_POLICY, "quiet", name, partial(_has_run_for, value))
+        for backup in await world.cluster.list(VM_BACKUP, name):
+            assert_ready(await world.ended(VM_BACKUP, backup["metadata"]["name"], name))
+    backups = await world.cluster.list(VM_BACKUP, name)
+    assert sorted(backup["spec"]["vm"]["name"] for backup in backups) == ["orders", "orders", "web", "web"]
+    await world.cluster.delete(BACKUP_POLICY, "quiet", name)
+    await tenant.left_nothing()
+
+
 def _cluster_policy(name: str, spec: Any) -> Object:
     metadata = {"name": name}
     return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "ClusterBackupPolicy", "metadata": metadata, "spec": spec}
@@ -62,3 +101,10 @@ def _cluster_policy(name: str, spec: Any) -> Object:
 
 def _has_run(policy: Object) -> bool:
     return bool((policy.get("status") or {}).get("lastScheduleTime"))
+
+
+def _has_run_for(value: str, policy: Object) -> bool:
+    """Whether the run that was asked for has begun, for all VMs at once."""
+    status = policy.get("status") or {}
+    asked = status.get("runNow") or {}
+    return bool(asked) and asked["value"] == value and status.get("lastScheduleTime") == asked["time"]

@@ -9,7 +9,13 @@ from sandbox.cluster.client import Object
 from sandbox.demo.kubectl import condition
 
 POLICIES: dict[str, tuple[Object, str, str]] = {
-    "no-cron": ({"schedule": "every day"}, "InvalidSchedule", "five fields"),
+    "no-cron": ({"schedule": "61 3 * * *"}, "InvalidSchedule", "five fields"),
+    "no-hours": (
+        {"schedule": "0 12 * * *", "windows": [{"from": "22:00", "to": "06:00"}], "startingDeadline": "1h"},
+        "NoAllowedTime",
+        "a longer deadline",
+    ),
+    "no-spread": ({"schedule": "*/5 * * * *", "spread": "1h"}, "SpreadTooLong", "a shorter spread"),
     "no-day": ({"schedule": "0 0 31 2 *"}, "InvalidSchedule", "write minute, hour"),
     "no-zone": ({"timeZone": "Europe/Atlantis"}, "UnknownTimeZone", "Europe/"),
     "no-target": (
