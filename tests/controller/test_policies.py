@@ -149,7 +149,7 @@ async def test_a_failed_run_that_still_cleans_up_does_not_hold_up_the_next(opera
 
 
 async def test_a_vm_that_fails_again_and_again_is_held_back(operator: Operator) -> None:
-    """Three failed backups in a row hold a VM back: the status says until when, an Event tells it, the other VM runs."""
+    """Three failed backups in a row hold a VM back: status and Event say until when, and the other VM runs."""
     await prepare(operator)
     await policy(operator, schedule="*/10 * * * *")
     for run in range(3):

@@ -100,7 +100,9 @@ class ScriptedCluster:
         """One VM, whose name tells how many lists there were."""
         assert metadata_only
         self.lists += 1
-        yield Page([{"metadata": {"name": f"listed-{self.lists}", "namespace": "shop"}}], f"{self.lists}00")
+        metadata = {"name": f"listed-{self.lists}", "namespace": "shop", "uid": "uid-1"}
+        metadata["creationTimestamp"] = "2026-11-22T14:00:00Z"
+        yield Page([{"metadata": metadata}], f"{self.lists}00")
 
     async def watch(self, _: Kind, *, since: str, **_options: object) -> AsyncIterator[WatchEvent]:
         """The next part of the script."""
