@@ -8,6 +8,7 @@ from sandbox.cluster.kinds import (
     CSI_DRIVER,
     SNAPSHOT_METADATA_SERVICE,
     STORAGE_CLASS,
+    STORAGE_PROFILE,
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CLASS,
     VOLUME_SNAPSHOT_CONTENT,
@@ -114,6 +115,8 @@ _METADATA_SERVICE = {
         ["address", "audience", "caCert"],
     )
 }
+_PROFILE = object_of({"snapshotClass": STRING, "storageClass": STRING, "provisioner": STRING})
+"""Of CDI the sandbox has this kind only: which VolumeSnapshotClass is preferred. Nobody fills its status."""
 _SNAPSHOT_COLUMNS = columns(
     ("ReadyToUse", "boolean", ".status.readyToUse"),
     ("SourcePVC", "string", ".spec.source.persistentVolumeClaimName"),
@@ -150,6 +153,7 @@ DEFINITIONS: Objects = [
         _CLASS_COLUMNS,
         status=False,
     ),
+    definition(STORAGE_PROFILE, [], object_of({"spec": _PROFILE, "status": _PROFILE}), [], status=True),
     definition(SNAPSHOT_METADATA_SERVICE, ["sms"], object_of(_METADATA_SERVICE, ["spec"]), [], status=False),
 ]
 

@@ -9,6 +9,8 @@ from sandbox.guest.image import GuestImage
 
 BINARY = "qemu-system-x86_64"
 MINIMUM_MEMORY_MIB = 192
+SLOTS = ("slot1", "slot2")
+"""PCIe ports into which disks are plugged while the guest runs: q35's own bus takes none."""
 _SERIAL_LENGTH = 20
 """virtio-blk passes no more characters of a disk's serial number to the guest."""
 _KERNEL_OPTIONS = (
@@ -97,6 +99,8 @@ def qemu_command(machine: Machine, image: GuestImage, sockets: Sockets, accelera
         command += ["-uuid", machine.uuid]
     for index, disk in enumerate(machine.disks):
         command += _disk_arguments(index, disk)
+    for number, slot in enumerate(SLOTS, start=1):
+        command += ["-device", f"pcie-root-port,id={slot},chassis={number}"]
     return command + _port_arguments(sockets)
 
 

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox.guest.commandline import Machine
+from sandbox.guest.commandline import Disk, Machine
 
 DATA_BYTES = 32 << 20
 _BLOCK = 1 << 20
@@ -19,6 +19,7 @@ class DiskGuest:
     """Stands where a Guest would: it counts as running until somebody ends it."""
 
     machine: Machine
+    plugged: frozenset[str] = frozenset()
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
@@ -32,6 +33,15 @@ class DiskGuest:
     def running(self) -> bool:
         """True until it was shut down or killed."""
         return not self._ended.is_set()
+
+    async def plug(self, disk: Disk) -> None:
+        """Takes a disk, and fills a blank one as at the start."""
+        await asyncio.to_thread(_fill_if_blank, disk.path, disk.volume)
+        self.plugged |= {disk.volume}
+
+    async def unplug(self, volume: str) -> None:
+        """Lets a disk go."""
+        self.plugged -= {volume}
 
     async def wait(self) -> int:
         """Returns 0 when it has ended."""

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from sandbox.guest.accelerator import usable_accelerator
 from sandbox.guest.agent import Agent
-from sandbox.guest.commandline import BINARY, Machine, Sockets, qemu_command
+from sandbox.guest.commandline import BINARY, Disk, Machine, Sockets, qemu_command
 from sandbox.guest.control import run_in_guest
 from sandbox.guest.errors import GuestError
 from sandbox.guest.image import GuestImage
 from sandbox.guest.monitor import Monitor
 from sandbox.guest.quiesce import Quiesce
+from sandbox.guest.slots import Slots
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Guest:
     process: asyncio.subprocess.Process
     monitor: Monitor
     quiesce: Quiesce
+    slots: Slots
 
     @classmethod
     async def start(cls, machine: Machine, image: GuestImage, sockets: Sockets) -> Guest:
@@ -61,7 +63,7 @@ class Guest:
         except BaseException:
             await _end(process)
             raise
-        return cls(machine, sockets, process, monitor, Quiesce(sockets))
+        return cls(machine, sockets, process, monitor, Quiesce(sockets), Slots(monitor))
 
     @property
     def running(self) -> bool:
@@ -71,6 +73,20 @@ class Guest:
     async def wait(self) -> int:
         """Returns QEMU's exit status when it has ended: 0 after the guest powered off."""
         return await self.process.wait()
+
+    @property
+    def plugged(self) -> frozenset[str]:
+        """The volumes that were plugged in since it was started."""
+        return self.slots.volumes
+
+    async def plug(self, disk: Disk) -> None:
+        """Plugs a disk in; the guest formats a blank one, and writes to it."""
+        await self.slots.plug(disk)
+        await self.exec(f"plugged {disk.serial}")
+
+    async def unplug(self, volume: str) -> None:
+        """Plugs a disk out. Whoever is in the guest should have let go of it (`unplug`)."""
+        await self.slots.unplug(volume)
 
     async def exec(self, command: str, seconds: float = 60.0) -> str:
         """Runs one line of shell in the guest."""

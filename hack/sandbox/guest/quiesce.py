@@ -1,11 +1,15 @@
-"""Freezing and thawing a guest, with the deadline that the agent itself does not have."""
+"""Freezing and thawing a guest, with the deadline that the agent itself does not have.
+
+The guests are Linux, whose freezes hold until they are thawed. `hold_limit_seconds` plays what Windows does otherwise:
+VSS lets go of a freeze after ten seconds by itself, and the agent tells so only when it is asked to thaw.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,6 +22,16 @@ _log = logging.getLogger(__name__)
 _COMMAND_SECONDS = 60.0
 """How long a freeze may take including the guest's hook: libvirt's own limit in KubeVirt."""
 _THAW_RETRY_SECONDS = 1.0
+LIMIT_MESSAGE = "fsfreeze is limited up to 10 seconds"
+"""What Windows' agent answers to a thaw that came too late; the number is that of VSS, whatever the sandbox's limit."""
+
+
+_LIMIT_FAULT = "vss-limit="
+
+
+def hold_limit(faults: Iterable[str]) -> float | None:
+    """The seconds of the fault vss-limit=SECONDS; None where freezes hold."""
+    return next((float(fault.removeprefix(_LIMIT_FAULT)) for fault in faults if fault.startswith(_LIMIT_FAULT)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +51,17 @@ class Quiesce:
         self.agent_lock = asyncio.Lock()
         """Held by whoever talks to the agent, which serves one client at a time."""
         self.on_thaw: Callable[[Freeze], None] = lambda _: None
+        self.hold_limit_seconds: float | None = None
+        """After which the guest lets go of a freeze by itself."""
         self._sockets = sockets
+        self._let_go = False
         self._since: tuple[datetime, float] | None = None
         self._deadline: asyncio.Task[None] | None = None
+        self._limit: asyncio.Task[None] | None = None
 
     @property
     def frozen(self) -> bool:
-        """True from the agent's answer to the freeze until its answer to the thaw."""
+        """True from the agent's answer to the freeze until its answer to the thaw; also after the guest has let go."""
         return self._since is not None
 
     async def freeze(self, thaw_after_seconds: float) -> None:
@@ -63,31 +81,51 @@ class Quiesce:
             except BaseException:
                 self._deadline = asyncio.create_task(self._thaw_until_done())
                 raise
-            self._since = (datetime.now(UTC), time.monotonic())
+            self._since, self._let_go = (datetime.now(UTC), time.monotonic()), False
+        if self.hold_limit_seconds is not None:
+            self._limit = asyncio.create_task(self._let_go_at(self.hold_limit_seconds))
         if thaw_after_seconds > 0:
             self._deadline = asyncio.create_task(self._thaw_at(thaw_after_seconds))
 
     async def thaw(self) -> None:
-        """Thaws all file systems; does nothing if none is frozen."""
+        """Thaws all file systems; does nothing if none is frozen. GuestError, once, if the guest had let go before."""
         async with self.agent_lock:
             await self._thaw()
 
     def close(self) -> None:
-        """Forgets the deadline: the guest has ended."""
-        if self._deadline and self._deadline is not asyncio.current_task():
-            self._deadline.cancel()
+        """Forgets the deadlines: the guest has ended."""
+        for task in (self._deadline, self._limit):
+            if task and task is not asyncio.current_task():
+                task.cancel()
 
     async def _thaw(self) -> None:
         if self._since is None:
             return
+        if self._let_go:
+            self._since = None
+            self.close()
+            raise GuestError(LIMIT_MESSAGE)
+        await self._release()
+        self._since = None
+        self.close()
+
+    async def _release(self) -> None:
+        """Lets the guest write again."""
+        assert self._since is not None
         counters = acknowledged_counters(self._sockets.acknowledged)
         async with Agent.connect(self._sockets.agent) as agent:
             await agent.thaw(_COMMAND_SECONDS)
         frozen, started = self._since
-        self._since = None
-        self.close()
         millis = round((time.monotonic() - started) * 1000, 1)
         self.on_thaw(Freeze(frozen=frozen, thawed=datetime.now(UTC), millis=millis, counters=counters))
+
+    async def _let_go_at(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        _log.info("the guest lets go of its freeze after %g s", seconds)
+        async with self.agent_lock:
+            if self._since:
+                await self._release()
+                self._let_go = True
 
     async def _thaw_at(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

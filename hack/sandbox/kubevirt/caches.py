@@ -22,19 +22,22 @@ class Caches(InformerSet):
         self.exports = self.cached(kinds.VM_EXPORT)
         self.backups = self.cached(kinds.VM_BACKUP)
         self.trackers = self.cached(kinds.VM_BACKUP_TRACKER)
+        self.migrations = self.cached(kinds.VM_MIGRATION)
         self.configurations = self.cached(kinds.KUBEVIRT)
         self.namespaces = self.cached(kinds.NAMESPACE)
         self.pods = self.cached(kinds.POD)
         self.claims = self.cached(kinds.PERSISTENT_VOLUME_CLAIM)
         self.volumes = self.cached(kinds.PERSISTENT_VOLUME)
         self.storage_classes = self.cached(kinds.STORAGE_CLASS)
+        self.storage_profiles = self.cached(kinds.STORAGE_PROFILE)
         self.volume_snapshots = self.cached(kinds.VOLUME_SNAPSHOT)
         self.volume_snapshot_classes = self.cached(kinds.VOLUME_SNAPSHOT_CLASS)
 
     def snapshot_class_of(self, claim: Object) -> str | None:
         """The VolumeSnapshotClass with which a claim's volume can be snapshotted, if there is one."""
-        storage_class = self.storage_classes.get(claim["spec"].get("storageClassName") or "")
-        return snapshot_class(claim, storage_class, self.volume_snapshot_classes.list())
+        name = claim["spec"].get("storageClassName") or ""
+        storage_class, profile = self.storage_classes.get(name), self.storage_profiles.get(name)
+        return snapshot_class(claim, storage_class, self.volume_snapshot_classes.list(), profile)
 
     @property
     def configuration(self) -> Configuration:

@@ -28,9 +28,14 @@ MACHINE_COMPONENT = "virtualmachine-controller"
 
 FAULT = "sandbox.safehold.dev/fault"
 """On a VirtualMachine or its VMI: a comma-separated list of the guest's faults (agent-absent, agent-hangs,
-freeze-fails, freeze-slow=SECONDS); removing it ends them."""
+freeze-fails, freeze-slow=SECONDS, vss-limit=SECONDS); removing it ends them."""
 NODE = "sandbox-hypervisor"
 """The node on which all guests run. It belongs to no kubelet: nobody else starts the launcher pods."""
+OTHER_NODE = "sandbox-hypervisor-2"
+"""Where guests are after a migration, as the cluster sees it: both nodes are this machine."""
+MIGRATION_JOB = "kubevirt.io/migrationJobUID"
+HELD = "sandbox.safehold.dev/held"
+"""On a VirtualMachineInstanceMigration: it goes on, and does not end, while this is there."""
 
 CONTENT_TYPE = "cdi.kubevirt.io/storage.contentType"
 EXPORT_SERVICE = "kubevirt.io.virt-export-service"

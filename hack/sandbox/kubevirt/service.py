@@ -25,6 +25,7 @@ from sandbox.kubevirt.caches import Caches
 from sandbox.kubevirt.exports.controller import ExportController
 from sandbox.kubevirt.exports.serving import ExportServers
 from sandbox.kubevirt.machines.hypervisor import Hypervisor
+from sandbox.kubevirt.machines.migrations import MigrationController
 from sandbox.kubevirt.machines.vm_controller import VirtualMachineController
 from sandbox.kubevirt.machines.vmi_controller import InstanceController
 from sandbox.kubevirt.quiescing import Quiescing
@@ -72,6 +73,7 @@ async def serve(cluster: Cluster, settings: Settings, ready: asyncio.Event | Non
         InstanceController(cluster, caches, hypervisor, settings.volumes).run(),
         VirtualMachineController(cluster, caches).run(),
         SnapshotController(cluster, caches, quiescing).run(),
+        MigrationController(cluster, caches).run(),
         RestoreController(cluster, caches).run(),
         ExportController(cluster, caches, servers, settings.volumes, jobs.pulled).run(),
         BackupController(cluster, caches, jobs, settings.volumes).run(),

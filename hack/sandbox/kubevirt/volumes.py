@@ -25,18 +25,25 @@ def claim_name(volume: Object) -> str | None:
     return None
 
 
+def is_hotpluggable(volume: Object) -> bool:
+    """True for a disk that was added with `addvolume`."""
+    sources = (volume.get(source) or {} for source in ("persistentVolumeClaim", "dataVolume"))
+    return any(source.get("hotpluggable") for source in sources)
+
+
 def claim_names(volumes: Objects) -> dict[str, str]:
     """Volume name → claim name, in the order of the volumes."""
     return {volume["name"]: claim for volume in volumes if (claim := claim_name(volume))}
 
 
-def snapshot_class(claim: Object, storage_class: Object | None, snapshot_classes: Objects) -> str | None:
-    """The VolumeSnapshotClass for a claim: the only one of its provisioner, else that marked as the default.
-
-    KubeVirt looks at CDI's StorageProfile first, which the sandbox does not have.
-    """
+def snapshot_class(
+    claim: Object, storage_class: Object | None, snapshot_classes: Objects, profile: Object | None
+) -> str | None:
+    """The VolumeSnapshotClass for a claim: the one of CDI's profile, else its provisioner's only or default one."""
     if storage_class is None or not claim["spec"].get("storageClassName"):
         return None
+    if preferred := ((profile or {}).get("status") or {}).get("snapshotClass"):
+        return str(preferred)
     fitting = [item for item in snapshot_classes if item["driver"] == storage_class["provisioner"]]
     if len(fitting) > 1:
         fitting = [item for item in fitting if annotations_of(item).get(_DEFAULT_SNAPSHOT_CLASS) == "true"]

@@ -24,7 +24,9 @@ def _existing(records: list[Record], kind: str) -> list[Any]:
     return list(newest.values())
 
 
-def _recorded_world(records: list[Record], snapshot: str, freeze_errors: list[str]) -> World:
+def _recorded_world(
+    records: list[Record], snapshot: str, freeze_errors: list[str], thaw_errors: list[str] | None = None
+) -> World:
     """The world as it was when the snapshot had just been created."""
     created = next(
         record.obj
@@ -46,6 +48,7 @@ def _recorded_world(records: list[Record], snapshot: str, freeze_errors: list[st
         classes=dict.fromkeys(claims, "hostpath-snap"),
         now=datetime.fromisoformat(created["metadata"]["creationTimestamp"]) + _MOMENT,
         freeze_errors=freeze_errors,
+        thaw_errors=thaw_errors or [],
     )
 
 
@@ -82,11 +85,21 @@ def _replay(world: World, records: list[Record]) -> None:
             if status and world.volume_snapshots[name].get("status") != status:
                 world.volume_snapshots[name] = record.obj
                 world.settle()
+                while world.frozen and world.calls[-1] == "Thaw":
+                    later(world, 5)
+                    world.settle()
 
 
 _FREEZE_ERROR = (
     "Internal error occurred: unexpected return code 500 (500 Internal Server Error), "
     "message: internal error: Agent error: fsfreeze hook failed"
+)
+
+
+_LIMIT_ERROR = (
+    "Internal error occurred: unexpected return code 500 (500 Internal Server Error), "
+    "message: internal error: unable to execute QEMU agent command guest-fsfreeze-thaw: "
+    "fsfreeze is limited up to 10 seconds"
 )
 
 
@@ -110,6 +123,17 @@ def test_the_writes_are_the_recorded_ones(name: str, snapshot: str, freeze_error
     assert len(expected) > 12
     assert world.writes == expected
     assert world.calls == calls
+
+
+def test_a_freeze_that_ended_by_itself_is_told_as_recorded() -> None:
+    """Each thaw is answered with the limit of VSS: an error and QuiesceTimeout, which stays after the success."""
+    records = recording("08")
+    world = _recorded_world(records, "on3", [], [_LIMIT_ERROR] * 3)
+    expected = _recorded_writes(records, world)
+    _replay(world, records)
+    assert world.writes == expected
+    assert world.calls == ["Freeze", *["Thaw"] * 4]
+    assert world.snapshot["status"]["indications"] == ["GuestAgent", "Online", "QuiesceTimeout"]
 
 
 def test_an_expired_snapshot_fails_as_recorded() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox.cluster.client import Object
 from sandbox.kubevirt.api.admission import check_machine, check_restore, check_snapshot, review_response
 from sandbox.kubevirt.durations import format_duration, parse_duration
 from sandbox.kubevirt.machines.lifecycle import Action, decide, start_failure
@@ -174,25 +175,27 @@ def test_volume_snapshot_statuses_use_the_recorded_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("classes", "expected"),
+    ("classes", "profile", "expected"),
     [
-        ([("a", "drv", False)], "a"),
-        ([("a", "other", False)], None),
-        ([("a", "drv", False), ("b", "drv", True)], "b"),
-        ([("a", "drv", False), ("b", "drv", False)], None),
+        ([("a", "drv", False)], None, "a"),
+        ([("a", "other", False)], None, None),
+        ([("a", "drv", False), ("b", "drv", True)], None, "b"),
+        ([("a", "drv", False), ("b", "drv", False)], None, None),
+        ([("a", "drv", False), ("b", "drv", True)], {"status": {"snapshotClass": "a"}}, "a"),
+        ([("a", "drv", False)], {"spec": {}}, "a"),
     ],
 )
-def test_the_snapshot_class_is_the_only_one_or_the_default(
-    classes: list[tuple[str, str, bool]], expected: str | None
+def test_the_snapshot_class_is_that_of_the_profile_or_the_only_one_or_the_default(
+    classes: list[tuple[str, str, bool]], profile: Object | None, expected: str | None
 ) -> None:
-    """Among the classes of the claim's own driver."""
+    """Among the classes of the claim's own driver, unless CDI's profile names one."""
     default = "snapshot.storage.kubernetes.io/is-default-class"
     objects = [
         {"metadata": {"name": name, "annotations": {default: str(marked).lower()}}, "driver": driver}
         for name, driver, marked in classes
     ]
     claim = {"spec": {"storageClassName": "fast"}}
-    assert snapshot_class(claim, {"provisioner": "drv"}, objects) == expected
+    assert snapshot_class(claim, {"provisioner": "drv"}, objects, profile) == expected
 
 
 _SOURCE = {"apiGroup": "kubevirt.io", "kind": "VirtualMachine", "name": "vm"}

@@ -94,6 +94,7 @@ class World:
     volume_snapshots: dict[str, Object] = field(default_factory=dict)
     frozen: bool = False
     freeze_errors: list[str] = field(default_factory=list)
+    thaw_errors: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     writes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     gone: bool = False
@@ -192,9 +193,10 @@ class World:
 
     def _quiesce(self, step: steps.Freeze | steps.Thaw) -> None:
         self.calls.append(type(step).__name__)
-        if isinstance(step, steps.Freeze) and self.freeze_errors:
+        errors = self.freeze_errors if isinstance(step, steps.Freeze) else self.thaw_errors
+        if errors:
             assert self.content is not None
-            error = {"message": self.freeze_errors.pop(0), "time": timestamp(self.now)}
+            error = {"message": errors.pop(0), "time": timestamp(self.now)}
             status = {**(self.content.get("status") or {}), "readyToUse": False, "error": error}
             self._set_content({**self.content, "status": status})
             return

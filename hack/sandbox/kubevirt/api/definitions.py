@@ -7,6 +7,7 @@ from sandbox.cluster.definitions import columns
 from sandbox.cluster.kinds import (
     VIRTUAL_MACHINE,
     VIRTUAL_MACHINE_INSTANCE,
+    VM_MIGRATION,
     VM_RESTORE,
     VM_SNAPSHOT,
     VM_SNAPSHOT_CONTENT,
@@ -20,6 +21,8 @@ from sandbox.kubevirt.api.schemas import (
     INSTANCE_STATUS,
     MACHINE_SPEC,
     MACHINE_STATUS,
+    MIGRATION_SPEC,
+    MIGRATION_STATUS,
     RESTORE_SPEC,
     RESTORE_STATUS,
     SNAPSHOT_SPEC,
@@ -46,6 +49,13 @@ DEFINITIONS: Objects = [
         INSTANCE_STATUS,
         columns(AGE, ("Phase", "string", ".status.phase"), ("NodeName", "string", ".status.nodeName"), _READY),
         subresource=False,
+    ),
+    definition(
+        VM_MIGRATION,
+        ["vmim", "vmims"],
+        MIGRATION_SPEC,
+        MIGRATION_STATUS,
+        columns(("Phase", "string", ".status.phase"), ("VMI", "string", ".spec.vmiName"), AGE),
     ),
     definition(
         VM_SNAPSHOT,

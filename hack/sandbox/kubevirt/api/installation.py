@@ -14,6 +14,7 @@ from sandbox.kubevirt.api.server import VALIDATION_PATH, Endpoint
 from sandbox.kubevirt.api.subresources import GROUP, VERSION
 from sandbox.kubevirt.configuration import INSTALLED
 from sandbox.kubevirt.names import NODE as NODE_NAME
+from sandbox.kubevirt.names import OTHER_NODE
 
 _WEBHOOKS = Kind(
     "admissionregistration.k8s.io",
@@ -42,15 +43,13 @@ async def install_endpoints(cluster: Cluster, endpoint: Endpoint) -> None:
     await cluster.apply(API_SERVICE, _api_service(endpoint))
     for role in _roles():
         await cluster.apply(CLUSTER_ROLE, role)
-    with suppress(AlreadyExistsError):
-        await cluster.create(NODE, _node())
+    for node in (NODE_NAME, OTHER_NODE):
+        await _install_node(cluster, node)
     with suppress(AlreadyExistsError):
         # Whoever changes it keeps the change: it is not applied again.
         await cluster.create(
             KUBEVIRT, {"metadata": {"name": "kubevirt", "namespace": OWN_NAMESPACE}, "spec": INSTALLED}
         )
-    ready = {"type": "Ready", "status": "True", "reason": "GuestsRun", "message": "this node runs the sandbox's guests"}
-    await cluster.patch(NODE, NODE_NAME, {"status": {"conditions": [ready]}}, subresource="status")
 
 
 def _service() -> Object:
@@ -118,7 +117,7 @@ def _role(level: str, verbs: list[str]) -> Object:
     backups = ["virtualmachinebackups", "virtualmachinebackuptrackers"]
     reading = ["virtualmachines/expand-spec", "virtualmachineinstances/guestosinfo"]
     rules = [
-        {"apiGroups": ["kubevirt.io"], "resources": machines, "verbs": verbs},
+        {"apiGroups": ["kubevirt.io"], "resources": [*machines, "virtualmachineinstancemigrations"], "verbs": verbs},
         {"apiGroups": ["snapshot.kubevirt.io"], "resources": snapshots, "verbs": verbs},
         {"apiGroups": ["instancetype.kubevirt.io"], "resources": types, "verbs": verbs},
         {"apiGroups": ["backup.kubevirt.io"], "resources": backups, "verbs": verbs},
@@ -130,15 +129,19 @@ def _role(level: str, verbs: list[str]) -> Object:
         },
     ]
     if level != "view":
-        acting = [f"virtualmachines/{verb}" for verb in ("start", "stop", "restart")]
-        acting += [f"virtualmachineinstances/{verb}" for verb in ("pause", "unpause", "freeze", "unfreeze")]
+        plugging = ("addvolume", "removevolume")
+        acting = [f"virtualmachines/{verb}" for verb in ("start", "stop", "restart", *plugging)]
+        acting += [f"virtualmachineinstances/{verb}" for verb in ("pause", "unpause", "freeze", "unfreeze", *plugging)]
         rules.append({"apiGroups": [GROUP], "resources": acting, "verbs": ["update"]})
     labels = {f"rbac.authorization.k8s.io/aggregate-to-{level}": "true"}
     return {"metadata": {"name": f"kubevirt.io:{level}", "labels": labels}, "rules": rules}
 
 
-def _node() -> Object:
-    labels = {"kubernetes.io/hostname": NODE_NAME, "kubevirt.io/schedulable": "true"}
+async def _install_node(cluster: Cluster, name: str) -> None:
+    labels = {"kubernetes.io/hostname": name, "kubevirt.io/schedulable": "true"}
     # No kubelet reports for it: ordinary pods stay away.
     taint = {"key": "sandbox.safehold.dev/guests-only", "effect": "NoSchedule"}
-    return {"metadata": {"name": NODE_NAME, "labels": labels}, "spec": {"taints": [taint]}}
+    with suppress(AlreadyExistsError):
+        await cluster.create(NODE, {"metadata": {"name": name, "labels": labels}, "spec": {"taints": [taint]}})
+    ready = {"type": "Ready", "status": "True", "reason": "GuestsRun", "message": "this node runs the sandbox's guests"}
+    await cluster.patch(NODE, name, {"status": {"conditions": [ready]}}, subresource="status")

@@ -130,6 +130,8 @@ INSTANCE_STATUS = {
         "virtualMachineRevisionName": STRING,
     },
 }
+MIGRATION_SPEC = object_of({"vmiName": STRING}, ["vmiName"])
+MIGRATION_STATUS = object_of({"phase": STRING})
 SNAPSHOT_SPEC = object_of(
     {"source": REFERENCE, "deletionPolicy": STRING, "failureDeadline": STRING},
     ["source"],

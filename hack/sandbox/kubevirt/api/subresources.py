@@ -11,6 +11,7 @@ from sandbox.cluster.client import Cluster, Object
 from sandbox.cluster.errors import ApiError
 from sandbox.cluster.kinds import VIRTUAL_MACHINE, VIRTUAL_MACHINE_INSTANCE
 from sandbox.guest.errors import GuestError
+from sandbox.kubevirt.api.hotplug import add_volume, holds_volume, remove_volume
 from sandbox.kubevirt.api.memory_dump import request_dump, request_removal
 from sandbox.kubevirt.conditions import condition_of, is_true
 from sandbox.kubevirt.durations import parse_duration
@@ -21,8 +22,9 @@ from sandbox.kubevirt.quiescing import Quiescing
 
 GROUP, VERSION = "subresources.kubevirt.io", "v1"
 _BASE = f"/apis/{GROUP}/{VERSION}"
-_MACHINE_VERBS = ("start", "stop", "restart", "memorydump", "removememorydump")
-_INSTANCE_VERBS = ("pause", "unpause", "freeze", "unfreeze")
+_VOLUME_VERBS = ("addvolume", "removevolume")
+_MACHINE_VERBS = ("start", "stop", "restart", "memorydump", "removememorydump", *_VOLUME_VERBS)
+_INSTANCE_VERBS = ("pause", "unpause", "freeze", "unfreeze", *_VOLUME_VERBS)
 
 
 class Subresources:
@@ -44,6 +46,8 @@ class Subresources:
             "restart": self._restart,
             "memorydump": self._dump_memory,
             "removememorydump": self._remove_memory_dump,
+            "addvolume": self._add_volume,
+            "removevolume": self._remove_volume,
         }.items():
             app.router.add_put(f"{machine}/{verb}", _answering(handler))
         app.router.add_get(f"{machine}/expand-spec", _answering(self._expanded))
@@ -52,6 +56,8 @@ class Subresources:
             "unpause": self._unpause,
             "freeze": self._freeze,
             "unfreeze": self._unfreeze,
+            "addvolume": self._plug,
+            "removevolume": self._unplug,
         }.items():
             app.router.add_put(f"{instance}/{verb}", _answering(handler))
         app.router.add_get(f"{instance}/guestosinfo", _answering(self._guest_os_info))
@@ -116,6 +122,28 @@ class Subresources:
     async def _remove_memory_dump(self, request: web.Request) -> Object | None:
         vm, _ = await self._machine(request)
         await request_removal(self._cluster, vm)
+        return None
+
+    async def _add_volume(self, request: web.Request) -> Object | None:
+        vm, _ = await self._machine(request)
+        await add_volume(self._cluster, vm, await _body(request))
+        return None
+
+    async def _remove_volume(self, request: web.Request) -> Object | None:
+        """Out of the VM, and out of its instance."""
+        vm, vmi = await self._machine(request)
+        body = await _body(request)
+        await remove_volume(self._cluster, vm, body)
+        if vmi is not None and holds_volume(vmi, body["name"]):
+            await remove_volume(self._cluster, vmi, body)
+        return None
+
+    async def _plug(self, request: web.Request) -> Object | None:
+        await add_volume(self._cluster, await self._running(request), await _body(request))
+        return None
+
+    async def _unplug(self, request: web.Request) -> Object | None:
+        await remove_volume(self._cluster, await self._running(request), await _body(request))
         return None
 
     async def _expanded(self, request: web.Request) -> Object | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from sandbox.guest.disk_guest import DiskGuest
 from sandbox.guest.errors import AgentSilentError, GuestError
 from sandbox.guest.image import GuestImage
 from sandbox.guest.machine import Guest, guest_sockets
-from sandbox.guest.quiesce import Freeze
+from sandbox.guest.quiesce import Freeze, hold_limit
 
 _log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.25
@@ -42,6 +42,11 @@ class Running:
     def frozen(self) -> bool:
         """True while its file systems are frozen."""
         return isinstance(self.guest, Guest) and self.guest.quiesce.frozen
+
+    @property
+    def started_with(self) -> frozenset[str]:
+        """The volumes whose disks it has had since its start."""
+        return frozenset(disk.volume for disk in self.guest.machine.disks)
 
     @property
     def tracks_blocks(self) -> bool:
@@ -83,6 +88,7 @@ class Hypervisor:
         self._watch(self._watch_end(key, running))
         if isinstance(running.guest, Guest):
             running.guest.quiesce.on_thaw = lambda freeze: self._thawed(key, freeze)
+            running.guest.quiesce.hold_limit_seconds = hold_limit(machine.faults)
             self._watch(self._watch_agent(key, running, running.guest))
         return running
 
@@ -109,20 +115,19 @@ class Hypervisor:
 
     async def freeze(self, key: Key, thaw_after_seconds: float) -> None:
         """Freezes a guest's file systems; GuestError in libvirt's words if the agent fails."""
-        try:
-            await self.guest(key).quiesce.freeze(thaw_after_seconds)
-        except AgentSilentError as error:
-            raise GuestError("Guest agent is not responding: " + str(error)) from error
-        except GuestError as error:
-            raise GuestError(
-                f"internal error: unable to execute QEMU agent command 'guest-fsfreeze-freeze': {error}"
-            ) from error
+        guest = self.guest(key)
+        with _in_libvirts_words("guest-fsfreeze-freeze"):
+            await guest.quiesce.freeze(thaw_after_seconds)
 
     async def thaw(self, key: Key) -> None:
-        """Thaws a guest's file systems; a guest that has ended needs none."""
+        """Thaws a guest's file systems; a guest that has ended needs none. GuestError as of a freeze."""
         running = self._running.get(key)
         if running and isinstance(running.guest, Guest):
-            await running.guest.quiesce.thaw()
+            try:
+                with _in_libvirts_words("guest-fsfreeze-thaw"):
+                    await running.guest.quiesce.thaw()
+            finally:
+                self.on_change(key)
 
     async def pause(self, key: Key) -> None:
         """Stops a guest's CPUs."""
@@ -144,6 +149,7 @@ class Hypervisor:
         running.faults = faults
         for fault in ("none", *faults):
             await running.guest.exec(f"fault {fault}")
+        running.guest.quiesce.hold_limit_seconds = hold_limit(faults)
         _log.info("faults of %s/%s are now: %s", *key, ", ".join(faults) or "none")
 
     async def file_systems(self, key: Key) -> list[dict[str, Any]]:
@@ -194,6 +200,16 @@ class Hypervisor:
         with (self._state / "freezes.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record) + "\n")
         self.on_change(key)
+
+
+@contextmanager
+def _in_libvirts_words(command: str) -> Iterator[None]:
+    try:
+        yield
+    except AgentSilentError as error:
+        raise GuestError("Guest agent is not responding: " + str(error)) from error
+    except GuestError as error:
+        raise GuestError(f"internal error: unable to execute QEMU agent command '{command}': {error}") from error
 
 
 async def _os_info(guest: Guest) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""Claims that are plugged into a running instance for a backup or a memory dump, through a pod of their own.
+"""Claims that are plugged into a running instance: disks, and those for a backup or a memory dump, each through a pod.
 
 One phase at a look, in the recorded order: the pod is made (AttachedToNode), it runs (MountedToPod), the spec no
 longer asks for the volume (UnMountedFromPod), the pod is deleted, and the entry is gone.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from sandbox.cluster.client import Cluster, Object, Objects, timestamp
 from sandbox.cluster.informer import key_of
@@ -16,7 +18,9 @@ from sandbox.kubevirt.machines.memory_dumps import memory_dump_claims
 from sandbox.kubevirt.machines.vmi_status import claim_info
 from sandbox.kubevirt.names import MACHINE_COMPONENT, NODE
 
-_ATTACHED, _MOUNTED, _UNMOUNTED = "AttachedToNode", "MountedToPod", "UnMountedFromPod"
+_ATTACHED, MOUNTED, _UNMOUNTED = "AttachedToNode", "MountedToPod", "UnMountedFromPod"
+READY = "Ready"
+"""Of a disk that is in the guest."""
 
 
 class UtilityVolumes:
@@ -26,15 +30,15 @@ class UtilityVolumes:
         self._cluster = cluster
         self._caches = caches
 
-    async def statuses(self, vmi: Object, launcher: Object) -> Objects:
-        """The entries of status.volumeStatus after one step with each volume."""
+    async def statuses(self, vmi: Object, launcher: Object, disks: Mapping[str, str]) -> Objects:
+        """The entries of status.volumeStatus after one step with each volume. `disks` are volume → claim."""
         before = {
             item["name"]: item
             for item in (vmi.get("status") or {}).get("volumeStatus") or []
             if "hotplugVolume" in item
         }
         wanted = {item["name"]: item["claimName"] for item in vmi["spec"].get("utilityVolumes") or []}
-        wanted |= memory_dump_claims(vmi)
+        wanted |= {**memory_dump_claims(vmi), **disks}
         found = [await self._plugged(vmi, launcher, name, claim, before.get(name)) for name, claim in wanted.items()]
         found += [await self._unplugged(vmi, item) for name, item in before.items() if name not in wanted]
         return [item for item in found if item is not None]
@@ -61,10 +65,10 @@ class UtilityVolumes:
         await self._run(running)
         plugged = {"attachPodName": pod_name, "attachPodUID": running["metadata"]["uid"]}
         message = f"Volume {name} has been mounted in virt-launcher pod"
-        return _status(name, claim, _MOUNTED, "VolumeMountedToPod", message, plugged)
+        return _status(name, claim, MOUNTED, "VolumeMountedToPod", message, plugged)
 
     async def _unplugged(self, vmi: Object, before: Object) -> Object | None:
-        if before["phase"] == _MOUNTED or (before.get("memoryDumpVolume") and before["phase"] != _UNMOUNTED):
+        if before["phase"] in (MOUNTED, READY) or (before.get("memoryDumpVolume") and before["phase"] != _UNMOUNTED):
             return {**before, "phase": _UNMOUNTED, "reason": "VolumeUnMountedFromPod"}
         pod_name = before["hotplugVolume"].get("attachPodName")
         if pod_name:

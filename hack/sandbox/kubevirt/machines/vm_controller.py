@@ -19,6 +19,7 @@ from sandbox.kubevirt.instancetypes.matchers import DEFAULT_KINDS
 from sandbox.kubevirt.instancetypes.revisions import InstancetypeRevisions, Matched, with_matched
 from sandbox.kubevirt.machines.block_tracking import machine_state, starts_tracked, with_tracking
 from sandbox.kubevirt.machines.children import instance_of, revision_of
+from sandbox.kubevirt.machines.hotplug import bring_into_instance
 from sandbox.kubevirt.machines.lifecycle import Action, decide, run_strategy
 from sandbox.kubevirt.machines.memory_dump_requests import settle_volumes
 from sandbox.kubevirt.machines.vm_status import vm_status
@@ -41,6 +42,7 @@ class VirtualMachineController:
         controller.watch(self._caches.instances, lambda vmi: [key_of(vmi)])
         controller.watch(self._caches.claims, self._machines_of_claim)
         controller.watch(self._caches.volume_snapshot_classes, lambda _: map(key_of, self._caches.machines.list()))
+        controller.watch(self._caches.storage_profiles, lambda _: map(key_of, self._caches.machines.list()))
         controller.watch(self._caches.configurations, lambda _: map(key_of, self._caches.machines.list()))
         controller.watch(self._caches.namespaces, self._machines_of_namespace)
         await controller.run(self.reconcile)
@@ -61,7 +63,7 @@ class VirtualMachineController:
         if marked != vm:
             await self._cluster.update(VIRTUAL_MACHINE, marked)
             return 0.0
-        if await settle_volumes(self._cluster, vm, vmi):
+        if await settle_volumes(self._cluster, vm, vmi) or await bring_into_instance(self._cluster, vm, vmi):
             return 0.0
         matched = await self._revisions.of(vm)
         now = datetime.now(UTC)

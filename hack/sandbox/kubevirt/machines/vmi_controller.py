@@ -22,12 +22,14 @@ from sandbox.kubevirt.caches import Caches
 from sandbox.kubevirt.first_consumer import select_node
 from sandbox.kubevirt.machines.children import grace_seconds, launcher_of
 from sandbox.kubevirt.machines.disks import disk_of
+from sandbox.kubevirt.machines.hotplug import HotplugDisks, plugged_claims
 from sandbox.kubevirt.machines.hypervisor import Hypervisor, Running
 from sandbox.kubevirt.machines.lifecycle import FINAL_PHASES, phase_of
 from sandbox.kubevirt.machines.memory_dumps import MemoryDumps
+from sandbox.kubevirt.machines.migrations import launcher_among, launcher_label
 from sandbox.kubevirt.machines.utility_volumes import UtilityVolumes, instance_of_attachment
 from sandbox.kubevirt.machines.vmi_status import ended_status, launched_status, missing_claims_status
-from sandbox.kubevirt.names import CREATED_BY, FAULT, MACHINE_COMPONENT, NODE, NODE_NAME
+from sandbox.kubevirt.names import FAULT, MACHINE_COMPONENT, NODE_NAME
 from sandbox.kubevirt.names import VM_FINALIZER as _FINALIZER
 from sandbox.kubevirt.names import VMI_FOREGROUND_FINALIZER as _FOREGROUND_FINALIZER
 from sandbox.kubevirt.volumes import claim_names
@@ -42,6 +44,7 @@ class InstanceController:
         self._hypervisor = hypervisor
         self._volumes = volumes
         self._utility_volumes = UtilityVolumes(cluster, caches)
+        self._hotplug = HotplugDisks(cluster, caches, volumes)
         self._memory_dumps = MemoryDumps(caches, hypervisor, volumes)
 
     async def run(self) -> None:
@@ -105,7 +108,9 @@ class InstanceController:
             await self._hypervisor.set_faults(key, self._faults(vmi))
         status = launched_status(vmi, pod, running, claims, datetime.now(UTC))
         if running is not None and running.exit_status is None:
-            plugged = await self._utility_volumes.statuses(vmi, pod)
+            await self._hotplug.unplug(vmi, running)
+            plugged = await self._utility_volumes.statuses(vmi, pod, plugged_claims(vmi, running))
+            plugged = await self._hotplug.shown(vmi, running, plugged)
             status["volumeStatus"] += self._memory_dumps.shown(vmi, plugged)
         await self._write(vmi, status)
 
@@ -169,9 +174,8 @@ class InstanceController:
         await self._cluster.delete(POD, pod["metadata"]["name"], key[0], grace_seconds=0)
 
     async def _launcher(self, vmi: Object) -> Object | None:
-        label = f"{CREATED_BY}={vmi['metadata']['uid']}"
-        pods = await self._cluster.list(POD, vmi["metadata"]["namespace"], labels=label)
-        return pods[0] if pods else None
+        pods = await self._cluster.list(POD, vmi["metadata"]["namespace"], labels=launcher_label(vmi))
+        return launcher_among(pods, vmi)
 
     async def _launch(self, vmi: Object) -> Object:
         pod = await self._cluster.create(POD, launcher_of(vmi))
@@ -201,7 +205,8 @@ class InstanceController:
             await self._cluster.update_status(POD, {**pod, "status": status})
 
     async def _write(self, vmi: Object, status: Object) -> Object:
-        labels = (vmi["metadata"].get("labels") or {}) | ({NODE_NAME: NODE} if "nodeName" in status else {})
+        placed = {NODE_NAME: status["nodeName"]} if "nodeName" in status else {}
+        labels = (vmi["metadata"].get("labels") or {}) | placed
         if status == vmi.get("status") and labels == (vmi["metadata"].get("labels") or {}):
             return vmi
         changed = {**vmi, "metadata": {**vmi["metadata"], "labels": labels}, "status": status}

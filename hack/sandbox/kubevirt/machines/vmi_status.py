@@ -12,7 +12,7 @@ from sandbox.kubevirt.conditions import with_condition, without_condition
 from sandbox.kubevirt.machines.block_tracking import ENABLED
 from sandbox.kubevirt.machines.hypervisor import Running
 from sandbox.kubevirt.machines.lifecycle import FINAL_PHASES, phase_of
-from sandbox.kubevirt.names import NODE
+from sandbox.kubevirt.volumes import claim_name
 
 _OS_FIELDS = {
     "id": "id",
@@ -45,17 +45,21 @@ def launched_status(
     """From the pod's creation to the end of the guest."""
     status = _copied(vmi)
     moment = timestamp(now)
-    status["activePods"] = {pod["metadata"]["uid"]: NODE}
+    node = pod["spec"]["nodeName"]
+    status["activePods"] = {pod["metadata"]["uid"]: node}
     _move(status, _phase(vmi, running), moment)
     conditions = status.get("conditions") or []
     for stale in ("Synchronized", "PodScheduled"):
         conditions = without_condition(conditions, stale)
     conditions = with_condition(conditions, _ready(vmi, status["phase"]), moment)
-    status["conditions"] = _of_guest(conditions, running, status["phase"], moment)
+    conditions = _of_guest(conditions, running, status["phase"], moment)
+    if running is not None and status["phase"] == "Running":
+        conditions = with_condition(conditions, _migratable(claims), moment)
+    status["conditions"] = conditions
     status.pop("fsFreezeStatus", None)
     if running is not None:
-        status["nodeName"] = NODE
-        status["volumeStatus"] = _volume_status(vmi, claims)
+        status["nodeName"] = node
+        status["volumeStatus"] = _volume_status(vmi, claims, running)
         if running.frozen:
             status["fsFreezeStatus"] = "frozen"
         if "changedBlockTracking" in status and running.tracks_blocks:
@@ -111,12 +115,16 @@ def _ready(vmi: Object, phase: str) -> Object:
     return {"type": "Ready", "status": "False", "reason": words[0], "message": words[1]}
 
 
+def _migratable(claims: Mapping[str, Object]) -> Object:
+    """Whether both nodes may have all disks at the same time."""
+    if all("ReadWriteMany" in (claim["spec"].get("accessModes") or []) for claim in claims.values()):
+        return {"type": "LiveMigratable", "status": "True"}
+    return {"type": "LiveMigratable", "status": "False", "reason": "DisksNotLiveMigratable"}
+
+
 def _of_guest(conditions: Objects, running: Running | None, phase: str, now: str) -> Objects:
     if running is None or phase != "Running":
         return conditions
-    # The sandbox has one node.
-    fixed = {"type": "LiveMigratable", "status": "False", "reason": "DisksNotLiveMigratable"}
-    conditions = with_condition(conditions, fixed, now)
     if running.agent_connected:
         known = any(item["type"] == "AgentConnected" for item in conditions)
         agent = {"type": "AgentConnected", "status": "True", "lastTransitionTime": None}
@@ -129,10 +137,10 @@ def _of_guest(conditions: Objects, running: Running | None, phase: str, now: str
     return without_condition(conditions, "Paused")
 
 
-def _volume_status(vmi: Object, claims: Mapping[str, Object]) -> Objects:
+def _volume_status(vmi: Object, claims: Mapping[str, Object], running: Running) -> Objects:
     statuses: Objects = []
     for volume in vmi["spec"].get("volumes") or []:
-        if "memoryDump" in volume:  # shown as what is plugged
+        if claim_name(volume) and volume["name"] not in running.started_with:  # shown as what is plugged
             continue
         status: Object = {"name": volume["name"], "target": ""}
         source = volume.get("persistentVolumeClaim") or {}

@@ -2,7 +2,6 @@
 
 A failing freeze is retried until the deadline and never becomes a crash-consistent snapshot. Not recorded, and made up
 after the code's own words: what is said about a claim that is not bound, and about pods that use a stopped VM's claims.
-The limit of Windows' VSS (indication QuiesceTimeout) cannot occur here: the guests are Linux.
 """
 
 from __future__ import annotations
@@ -99,7 +98,8 @@ def _cut(observed: Observed, now: datetime) -> steps.Step:
         if observed.frozen:
             return _thaw(observed, now)
         status = statuses.content_status(observed, timestamp(now)) | {"creationTime": timestamp(now)}
-        return steps.WriteContentStatus(status)
+        finish = steps.WriteContentStatus(status)
+        return _retried(observed, now, finish) if statuses.let_go(observed) else finish
     return _settle(observed, now)
 
 

@@ -6,6 +6,8 @@ from sandbox.cluster.client import Object, Objects
 from sandbox.kubevirt.conditions import with_reason
 from sandbox.kubevirt.snapshots.observed import Observed
 
+_LIMIT = "fsfreeze is limited"
+"""By which KubeVirt knows it."""
 _MESSAGES = {
     "GuestAgent": "Guest agent was active and attempted to quiesce the filesystem for application consistency.",
     "NoGuestAgent": "Guest agent was not available. Snapshot is crash-consistent and may not be "
@@ -13,6 +15,8 @@ _MESSAGES = {
     "Online": "Snapshot taken while the VM was running. Consistency depends on guest-agent quiescing.",
     "Paused": "Snapshot taken while the VM was paused. Snapshot is crash-consistent and may not be "
     "application-consistent.",
+    "QuiesceTimeout": "Guest agent quiesced the filesystem, but the freeze window timed out before completion. "
+    "Snapshot is crash-consistent and may not be application-consistent.",
     "PartialSnapshot": "Not all snapshotable volumes were included in the snapshot. Check status.snapshotVolumes for "
     "excluded volumes and VM VolumeSnapshotStatus for details.",
 }
@@ -60,6 +64,8 @@ def settled_status(observed: Observed, now: str) -> Object:
     status.pop("error", None)
     if error:
         status["error"] = error
+    if let_go(observed):
+        status |= _indications({*(status.get("indications") or []), "QuiesceTimeout"})
     ready = bool(content.get("readyToUse"))
     status["readyToUse"] = ready
     if "creationTime" in content and observed.in_progress:
@@ -77,6 +83,11 @@ def settled_status(observed: Observed, now: str) -> Object:
         ]
     status["conditions"] = with_reason(conditions, "Ready", ready, "Ready" if ready else "Not ready", now)
     return status
+
+
+def let_go(observed: Observed) -> bool:
+    """Whether the last thaw was told that the freeze had ended by itself, as Windows' VSS ends it."""
+    return _LIMIT in str((observed.content_status.get("error") or {}).get("message") or "")
 
 
 def content_status(observed: Observed, now: str) -> Object:
