@@ -25,6 +25,7 @@ from safehold.kube.kinds import (
     NAMESPACE,
     SECRET,
     STORAGE_CLASS,
+    STORAGE_PROFILE,
     VM,
     VM_BACKUP,
     VM_SNAPSHOT,
@@ -188,6 +189,19 @@ async def test_storage_without_one_snapshot_class_names_the_vms(clinic: Clinic) 
         await clinic.cluster.delete(VOLUME_SNAPSHOT_CLASS, name)
     level, message = clinic.level("storage", code=1)
     assert (level, "shop/db cannot be backed up" in message) == ("warn", True)
+
+
+@pytest.mark.parametrize(
+    ("preferred", "level", "said"), [("others", "ok", "can be snapshotted"), ("gone", "warn", "gone")]
+)
+async def test_the_snapshot_class_of_a_storage_profile_is_the_one(
+    clinic: Clinic, preferred: str, level: str, said: str
+) -> None:
+    """Several classes are no trouble where CDI names one; one that is not there is."""
+    await _snapshot_class(clinic.cluster, "others")
+    await clinic.cluster.create(STORAGE_PROFILE, {"metadata": {"name": "fast"}, "spec": {"snapshotClass": preferred}})
+    found, message = clinic.level("storage", code=0)
+    assert (found, said in message) == (level, True)
 
 
 async def test_rights_that_are_missing_are_named(clinic: Clinic) -> None:

@@ -53,6 +53,8 @@ SNAPSHOT_METADATA_SERVICES = tuple(
     for version in ("v1beta1", "v1alpha1")
 )
 """Alike in both versions; a sidecar of one serves no object of the other."""
+STORAGE_PROFILE = Kind("cdi.kubevirt.io", "v1beta1", "storageprofiles", "StorageProfile", namespaced=False)
+"""CDI's, of the name of a StorageClass."""
 
 VM = Kind("kubevirt.io", "v1", "virtualmachines", "VirtualMachine")
 VMI = Kind("kubevirt.io", "v1", "virtualmachineinstances", "VirtualMachineInstance")

@@ -32,6 +32,7 @@ async def observe_machine(cluster: Cluster, namespace: str, name: str) -> Machin
         snapshot_in_progress=status.get("snapshotInProgress"),
         migrating=is_migrating(vmi),
         node=node_of(vmi),
+        deleting="deletionTimestamp" in vm["metadata"],
     )
 
 

@@ -11,7 +11,7 @@ from safehold.api.fallback import FallbackCapture, FallbackVolume
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.kube.backup.fallback import observe_fallback, observe_own_capture
 from safehold.kube.backup.leftovers import observe_leftovers
-from safehold.kube.kinds import VM_BACKUP, VOLUME_SNAPSHOT
+from safehold.kube.kinds import STORAGE_PROFILE, VM_BACKUP, VOLUME_SNAPSHOT
 from safehold.plan.backup.cleanup import cleanup
 from safehold.plan.backup.facts import CaptureFacts, DiskFacts, MachineFacts, SnapshotFacts
 from safehold.plan.backup.steps import NewVolumeSnapshot, TakeVolumeSnapshots
@@ -90,6 +90,14 @@ async def test_what_a_fallback_could_be_made_of_is_seen(bench: Bench) -> None:
     assert found is not None
     assert (found.name, facts.claims["gone"]) == ("data", None)
     assert [item.driver for item in facts.classes if item.default] == [found.driver]
+
+
+async def test_the_class_that_cdi_prefers_is_seen(bench: Bench) -> None:
+    """By the StorageClass of the VM's claims."""
+    profile = {"metadata": {"name": "sandbox"}, "spec": {"snapshotClass": "special"}}
+    await bench.cluster.create(STORAGE_PROFILE, profile)
+    facts = await observe_fallback(bench.cluster, TENANT, MACHINE)
+    assert facts.preferred_classes == {"sandbox": "special"}
 
 
 async def test_our_snapshot_is_trusted_and_tells_when_it_was_cut(bench: Bench) -> None:

@@ -1,6 +1,7 @@
 """A cluster in which KubeVirt gives every snapshot up at its deadline, as recorded: it thaws, and keeps nothing."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from tests.plan.backup.holdings import Volume
@@ -37,6 +38,8 @@ class FallbackWorld(World):
     """The volumes are cut only by snapshots of our own."""
 
     classes: tuple[SnapshotClassFacts, ...] = (CLASS,)
+    preferred: Mapping[str, str] = field(default_factory=dict)
+    """By StorageClass: what CDI's StorageProfile names."""
     running: bool = True
     skew: timedelta = timedelta(milliseconds=250)
     """By how much the second volume is cut after the first."""
@@ -48,7 +51,8 @@ class FallbackWorld(World):
             return facts
         machine = replace(self.machine(), running=self.running)
         claims = {volume.name: super(FallbackWorld, self).captured(volume).claim for volume in self.volumes}
-        return replace(facts, machine=machine, fallback=FallbackFacts(claims=claims, classes=self.classes))
+        possible = FallbackFacts(claims=claims, classes=self.classes, preferred_classes=self.preferred)
+        return replace(facts, machine=machine, fallback=possible)
 
     def snapshot_facts(self) -> SnapshotFacts | None:
         """KubeVirt's, which fails at the second look, or our own."""

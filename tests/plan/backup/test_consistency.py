@@ -72,6 +72,16 @@ def test_a_freeze_that_was_seen_is_observed() -> None:
     assert (found.frozen_millis, found.frozen_observation) == (137, "Observed")
 
 
+@pytest.mark.parametrize("hooks_succeeded", [None, True])
+def test_a_thaw_before_the_last_cut_is_no_freeze(hooks_succeeded: bool | None) -> None:
+    """KubeVirt says GuestAgent all the same; its duration would say nothing, and hooks do not make it better."""
+    found = reached(
+        snapshot("GuestAgent", "Online"), FreezeFacts(137, "Observed", held=False), hooks_succeeded=hooks_succeeded
+    )
+    assert (found.reached, found.frozen_millis) == ("Crash", None)
+    assert "thawed before all volumes were cut" in found.reason
+
+
 def test_a_freeze_that_was_not_seen_gets_an_upper_bound() -> None:
     """After a restart: at most from the snapshot's creation to its cut, and the second that times are rounded by."""
     found = reached(snapshot("GuestAgent", "Online"), None)

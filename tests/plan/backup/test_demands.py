@@ -65,10 +65,30 @@ def test_a_weaker_capture_is_kept_or_refused_as_asked(
     assert found["failure"] == (Reason.CONSISTENCY_NOT_REACHED if phase == "CleaningUp" else None)
 
 
-def test_a_partial_snapshot_is_never_a_fallback() -> None:
-    """A volume that KubeVirt left out is missing at every level of consistency."""
-    found = captured(begun(level="Filesystem", onFailure="Fallback"), "GuestAgent", "Online", "PartialSnapshot")
-    assert (found["phase"], found["failure"]) == ("CleaningUp", Reason.SNAPSHOT_FAILED)
+@pytest.mark.parametrize("demand", [{}, {"level": "Filesystem"}, {"level": "Filesystem", "onFailure": "Fallback"}])
+@pytest.mark.parametrize("indications", [("GuestAgent", "Online", "PartialSnapshot"), ("NoGuestAgent", "Online")])
+def test_a_snapshot_without_one_of_the_disks_is_never_a_point(
+    demand: dict[str, str], indications: tuple[str, ...]
+) -> None:
+    """Whatever is demanded and whatever KubeVirt indicates; the disk is named, and what to do."""
+    world = begun(**demand)
+    world.take_snapshot()
+    world.snapshot, world.machine_secret, world.frozen = 2, True, False
+    snapshot = world.snapshot_facts()
+    assert snapshot is not None
+    assert snapshot.capture is not None
+    capture = replace(snapshot.capture, volumes=snapshot.capture.volumes[1:])
+    partial = replace(snapshot, indications=indications, capture=capture)
+    failure = decide(world.backup, replace(world.facts(), snapshot=partial)).status.failure
+    assert failure is not None
+    assert failure.reason == Reason.SNAPSHOT_FAILED
+    assert all(word in failure.message for word in ("left out data", "PartialSnapshot", "VolumeSnapshotClass"))
+
+
+def test_a_snapshot_that_left_out_no_disk_is_whole() -> None:
+    """KubeVirt indicates PartialSnapshot also for a copy of the memory that cannot be snapshotted."""
+    found = captured(begun(level="Filesystem"), "GuestAgent", "Online", "PartialSnapshot")
+    assert (found["phase"], found["reached"], found["failure"]) == ("Preparing", "Filesystem", None)
 
 
 def test_the_freeze_timeout_is_kubevirts_deadline() -> None:

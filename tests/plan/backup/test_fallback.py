@@ -100,6 +100,28 @@ def test_the_default_class_of_the_driver_is_chosen() -> None:
     assert {volume.class_name for volume in recorded.volumes} == {"best"}
 
 
+@pytest.mark.parametrize(
+    ("classes", "preferred", "chosen", "said"),
+    [
+        ((CLASS, replace(CLASS, name="best", default=True)), "fast", "fast", ""),
+        ((CLASS, replace(CLASS, name="slow")), "slow", "slow", ""),
+        ((CLASS,), "gone", None, "StorageProfile fast names VolumeSnapshotClass gone, which does not exist"),
+        ((CLASS, replace(CLASS, name="other", driver="csi.other")), "other", None, "of driver csi.other"),
+    ],
+)
+def test_the_class_of_the_storage_profile_comes_first(
+    classes: tuple[SnapshotClassFacts, ...], preferred: str, chosen: str | None, said: str
+) -> None:
+    """Before the driver's only and its default class, as with KubeVirt; one that cannot serve fails the run."""
+    status = ended(FallbackWorld(demanding(), classes=classes, preferred={"fast": preferred}))
+    if chosen is None:
+        assert status.failure is not None
+        assert (status.failure.reason, said in status.failure.message) == (Reason.NOT_SNAPSHOTTABLE, True)
+    else:
+        assert status.fallback is not None
+        assert {volume.class_name for volume in status.fallback.volumes} == {chosen}
+
+
 def given_up(world: FallbackWorld) -> FallbackWorld:
     """KubeVirt's snapshot has failed, and nothing was decided yet."""
     advance(world, "Snapshotting")

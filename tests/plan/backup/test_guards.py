@@ -122,6 +122,31 @@ def test_a_failed_snapshot_ends_the_run_though_the_guest_is_frozen() -> None:
     assert status.failure.reason == Reason.SNAPSHOT_FAILED
 
 
+@pytest.mark.parametrize("uid", [None, "made-anew"])
+def test_a_disk_that_goes_before_the_worker_starts_fails_the_run(uid: str | None) -> None:
+    """Its snapshot may still be there, but a point without the disk, or with another one's identity, is no point."""
+    world = World(new_backup())
+    advance(world, "Preparing")
+    while not all(volume.clone for volume in world.volumes):
+        decision = decide(world.backup, world.facts())
+        world.backup = with_status(world.backup, decision)
+        for step in decision.steps:
+            world.carry_out(step)
+        world.look()
+    snapshot = world.snapshot_facts()
+    assert snapshot is not None
+    assert snapshot.capture is not None
+    first, *rest = snapshot.capture.volumes
+    assert first.claim is not None
+    lost = replace(first, claim=replace(first.claim, uid=uid) if uid else None)
+    facts = replace(snapshot, capture=replace(snapshot.capture, volumes=(lost, *rest)))
+    decision = decide(world.backup, replace(world.facts(), snapshot=facts))
+    failure = decision.status.failure
+    assert failure is not None
+    assert (failure.reason, "vm-data of volume data" in failure.message) == (Reason.SNAPSHOT_FAILED, True)
+    assert not any(isinstance(step, steps.StartBackup) for step in decision.steps)
+
+
 @pytest.mark.parametrize("fate", [None, {"uid": "another"}, {"migrating": True}, {"running": False}])
 def test_what_becomes_of_the_vm_after_the_cut_does_not_matter(fate: dict[str, Any] | None) -> None:
     """Deleted, made anew, migrated or stopped: the worker reads what was cut, and it is the point."""
@@ -137,11 +162,14 @@ def test_what_becomes_of_the_vm_after_the_cut_does_not_matter(fate: dict[str, An
     assert (world.backup.status.failure, world.backup.status.restore_point) == (None, "point-1")
 
 
-@pytest.mark.parametrize("fate", [None, {"uid": "another"}])
-def test_a_vm_that_is_deleted_before_the_cut_has_no_point(fate: dict[str, Any] | None) -> None:
-    """Also one that was made anew under its name meanwhile: it is another VM."""
+@pytest.mark.parametrize("fate", [None, {"uid": "another"}, {"deleting": True}])
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_vm_that_is_deleted_before_the_cut_has_no_point(fate: dict[str, Any] | None, asked: bool) -> None:
+    """Also one that was made anew under its name meanwhile, and one that only our own snapshot still holds."""
     world = World(new_backup())
     advance(world, "Snapshotting")
+    if asked:
+        world.take_snapshot()
     machine = None if fate is None else replace(world.machine(), **fate)
     failure = decide(world.backup, replace(world.facts(), machine=machine)).status.failure
     assert failure is not None

@@ -10,6 +10,7 @@ from safehold.kube.backup.group.observer import observe_offer
 from safehold.kube.backup.snapshots import read_content, read_volume_snapshot
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import VM_BACKUP, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CLASS
+from safehold.kube.storage_profiles import preferred_snapshot_classes
 from safehold.plan.backup.facts import (
     CapturedVolume,
     CaptureFacts,
@@ -27,13 +28,15 @@ _DEFAULT_CLASS = "snapshot.storage.kubernetes.io/is-default-class"
 async def observe_fallback(
     cluster: Cluster, namespace: str, machine: MachineFacts, *, groups_enabled: bool
 ) -> FallbackFacts:
-    """The claims of the VM's disks, all VolumeSnapshotClasses, and what a group could be taken with."""
+    """The claims of the VM's disks, with which classes they can be cut, and what a group could be taken with."""
     claims = {
         disk.name: await observe_claim(cluster, namespace, disk.claim) if disk.claim else None for disk in machine.disks
     }
     classes = tuple(_class_facts(found) for found in await cluster.list(VOLUME_SNAPSHOT_CLASS))
     groups = await observe_offer(cluster, enabled=groups_enabled)
-    return FallbackFacts(claims=claims, classes=classes, groups=groups)
+    storage_classes = {claim.storage_class for claim in claims.values() if claim and claim.storage_class}
+    preferred = await preferred_snapshot_classes(cluster, storage_classes)
+    return FallbackFacts(claims=claims, classes=classes, preferred_classes=preferred, groups=groups)
 
 
 async def observe_own_capture(cluster: Cluster, backup: VMBackup, fallback: FallbackCapture) -> SnapshotFacts:

@@ -113,7 +113,11 @@ class BackupHands:
                 )
             case TakeSnapshot():
                 await self.freezes.start(
-                    step.labels[OWNER_UID], step.namespace, step.vm, seconds=step.deadline_seconds + 10
+                    step.labels[OWNER_UID],
+                    step.namespace,
+                    step.vm,
+                    seconds=step.deadline_seconds + 10,
+                    snapshot=step.name,
                 )
                 await self.cluster.create_if_absent(VM_SNAPSHOT, _vm_snapshot(step))
             case TakeVolumeSnapshots():

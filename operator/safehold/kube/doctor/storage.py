@@ -15,6 +15,7 @@ from safehold.kube.kinds import (
     VOLUME_SNAPSHOT_CLASS,
     VOLUME_SNAPSHOT_CONTENT,
 )
+from safehold.kube.storage_profiles import preferred_snapshot_classes
 from safehold.kube.virtualmachines import claims_of
 from safehold.plan.doctor.orphans import Orphan
 from safehold.plan.doctor.verdicts import Verdict
@@ -27,7 +28,7 @@ _NAMED = 3
 
 
 async def check_storage_classes(cluster: Cluster) -> list[Verdict]:
-    """For each StorageClass that VMs use: whether exactly one VolumeSnapshotClass serves it."""
+    """For each StorageClass that VMs use: whether one VolumeSnapshotClass is named for it, or serves its driver."""
     users = await _users(cluster)
     drivers = {found["metadata"]["name"]: found["provisioner"] for found in await cluster.list(STORAGE_CLASS)}
     classes: dict[str, list[Manifest]] = defaultdict(list)
@@ -35,10 +36,14 @@ async def check_storage_classes(cluster: Cluster) -> list[Verdict]:
         classes[found["driver"]].append(found)
     if not users:
         return [Verdict(check="storage", level="ok", message="no VM has a claim yet")]
-    return [
-        _storage_class(name, drivers.get(name), classes.get(drivers.get(name, ""), []), machines)
-        for name, machines in sorted(users.items())
-    ]
+    preferred = await preferred_snapshot_classes(cluster, users)
+    verdicts: list[Verdict] = []
+    for name, machines in sorted(users.items()):
+        serving = classes.get(drivers.get(name, ""), [])
+        if name in preferred:
+            serving = [found for found in serving if found["metadata"]["name"] == preferred[name]]
+        verdicts.append(_storage_class(name, drivers.get(name), serving, machines, preferred.get(name)))
+    return verdicts
 
 
 async def check_changed_blocks(cluster: Cluster) -> list[Verdict]:
@@ -114,8 +119,16 @@ async def _users(cluster: Cluster) -> dict[str, list[str]]:
     return users
 
 
-def _storage_class(name: str, driver: str | None, classes: list[Manifest], machines: list[str]) -> Verdict:
+def _storage_class(
+    name: str, driver: str | None, classes: list[Manifest], machines: list[str], preferred: str | None
+) -> Verdict:
     users = ", ".join(sorted(machines)[:_NAMED]) + (" and others" if len(machines) > _NAMED else "")
+    if not classes and preferred:
+        message = f"StorageProfile {name} names VolumeSnapshotClass {preferred}, which driver {driver} does not have"
+        remedy = "correct the profile's spec.snapshotClass, or take it away"
+        return Verdict(
+            check="storage", level="warn", message=f"{message}, so {users} cannot be backed up", remedy=remedy
+        )
     if not classes:
         message = f"StorageClass {name} has no VolumeSnapshotClass, so {users} cannot be backed up"
         remedy = f"create a VolumeSnapshotClass for driver {driver or 'of that class'}"

@@ -5,7 +5,7 @@ from typing import Any
 
 from safehold.api.base import Condition
 from safehold.api.vmbackup import ReachedConsistency
-from safehold.plan.backup.consistency import PARTIAL, judge_demand
+from safehold.plan.backup.consistency import judge_demand
 from safehold.plan.backup.facts import CaptureFacts, MachineFacts
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import CaptureMachine, LabelBackup
@@ -48,13 +48,10 @@ def accept(
     """Go on with a capture that was cut, unless it is less than the VM, or less consistent than was demanded."""
     demand = judge_demand(found, run.backup.spec.consistency)
     observed = {**observed, "consistency": found}
-    if PARTIAL in found.indications:
-        message = "KubeVirt left a volume out of the snapshot (PartialSnapshot); nothing was backed up"
-        return run.fails(Refusal(Reason.SNAPSHOT_FAILED, message), **observed)
-    if demand and not run.backup.spec.consistency.falls_back:
-        return run.fails(demand, **observed)
     if refusal := refuse_unsaved(machine) or refuse_capture(captured, machine, run.status.vm_uid or ""):
         return run.fails(refusal, **observed)
+    if demand and not run.backup.spec.consistency.falls_back:
+        return run.fails(demand, **observed)
     if run.facts.machine_bytes > MACHINE_LIMIT_BYTES:
         message = (
             f"the VM's manifest and all that it depends on are {run.facts.machine_bytes} bytes, more than the "

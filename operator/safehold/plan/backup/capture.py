@@ -23,8 +23,9 @@ THAW_GRACE = timedelta(seconds=10)
 def capture(run: Run) -> Decision:
     """Take the snapshot, wait until it can be read, and judge it."""
     machine = run.facts.machine
-    if machine is None or machine.uid != run.status.vm_uid:
-        return run.fails(Refusal(Reason.VM_NOT_FOUND, "the VirtualMachine was deleted before its snapshot was taken"))
+    if machine is None or machine.uid != run.status.vm_uid or machine.deleting:
+        message = "the VirtualMachine was deleted before its snapshot could be read; nothing was backed up"
+        return run.fails(Refusal(Reason.VM_NOT_FOUND, message))
     if run.status.fallback is not None:
         return follow_fallback(run, machine, run.status.fallback)
     snapshot = run.facts.snapshot

@@ -9,7 +9,7 @@ from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
 
 GUEST_AGENT, NO_GUEST_AGENT, ONLINE = "GuestAgent", "NoGuestAgent", "Online"
-PAUSED, PARTIAL, QUIESCE_TIMEOUT = "Paused", "PartialSnapshot", "QuiesceTimeout"
+PAUSED, QUIESCE_TIMEOUT = "Paused", "QuiesceTimeout"
 
 _RANK = {"Crash": 0, "Filesystem": 1, "Application": 2, "Offline": 2}
 """Offline is as good as any: nothing runs in the guest that could be caught in mid-write (docs/adr/0006)."""
@@ -31,11 +31,8 @@ def reached(
     declared hook did; None when none is declared.
     """
     level, reason = _level(snapshot.indications) if ONLINE in snapshot.indications else _offline_level(crashed)
-    if level == "Filesystem" and thawed:
-        level, reason = (
-            "Crash",
-            "KubeVirt left the guest frozen, so the freeze is not known to have held: it was thawed",
-        )
+    if level == "Filesystem" and (doubt := _doubt(freeze, thawed)):
+        level, reason = "Crash", doubt
     frozen = level == "Filesystem"
     if frozen and hooks_succeeded is not None:
         level, reason = application_level(reason, hooks_succeeded)
@@ -91,6 +88,18 @@ def application_level(reason: str, hooks_succeeded: bool) -> tuple[ReachedLevel,
     if hooks_succeeded:
         return "Application", f"{reason}, and every hook succeeded"
     return "Filesystem", f"{reason}, but not every hook succeeded"
+
+
+def _doubt(freeze: FreezeFacts | None, thawed: bool) -> str | None:
+    """Why a freeze that KubeVirt speaks of is not known to have lasted until the last cut."""
+    if thawed:
+        return "KubeVirt left the guest frozen, so the freeze is not known to have held: it was thawed"
+    if freeze is not None and not freeze.held:
+        return (
+            "the guest was thawed before all volumes were cut, and not by KubeVirt: by a person, by a hook of another "
+            "backup, or by its restart"
+        )
+    return None
 
 
 def _offline_level(crashed: bool) -> tuple[ReachedLevel, str]:

@@ -53,6 +53,8 @@ class MachineFacts:
     """Where its guest runs; empty when it does not."""
     storage_classes: tuple[str, ...] = ()
     """Of its disks; only looked up before the start of a run, and where they are limited."""
+    deleting: bool = False
+    """Whether somebody deleted it; KubeVirt stops the guest, and keeps the object while a snapshot holds it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +186,8 @@ class FallbackFacts:
     claims: Mapping[str, ClaimFacts | None]
     """By the VM's name of the volume."""
     classes: tuple[SnapshotClassFacts, ...]
+    preferred_classes: Mapping[str, str] = field(default_factory=dict)
+    """By StorageClass: the VolumeSnapshotClass that CDI's StorageProfile names for it."""
     groups: GroupOffer = field(default_factory=GroupOffer)
 
 
@@ -193,6 +197,8 @@ class FreezeFacts:
 
     millis: int
     observation: Literal["Observed", "UpperBound"]
+    held: bool = True
+    """Whether every volume was cut before the thaw. KubeVirt thaws only then; others do not wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

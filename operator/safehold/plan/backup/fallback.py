@@ -8,11 +8,12 @@ the run's labels and belong to the VMBackup, and are checked, held, paired and r
 from safehold.api.fallback import FallbackCapture, FallbackGroup, FallbackVolume
 from safehold.plan.backup.acceptance import accept, keep_machine
 from safehold.plan.backup.consistency import reached_unfrozen
-from safehold.plan.backup.facts import CaptureFacts, FallbackFacts, MachineFacts, SnapshotClassFacts, SnapshotFacts
+from safehold.plan.backup.facts import CaptureFacts, FallbackFacts, MachineFacts, SnapshotFacts
 from safehold.plan.backup.group.capture import abandoned, follow_group
 from safehold.plan.backup.group.choice import choose_group
 from safehold.plan.backup.hooks import after_cut
 from safehold.plan.backup.run import Decision, Run
+from safehold.plan.backup.snapshot_classes import choose_class
 from safehold.plan.backup.steps import NewVolumeSnapshot, TakeVolumeSnapshots
 from safehold.plan.backup.trust import refuse_swapped
 from safehold.plan.names import own_snapshot_name
@@ -75,24 +76,11 @@ def _volumes(facts: FallbackFacts) -> list[FallbackVolume] | Refusal:
     for name, claim in facts.claims.items():
         if claim is None:
             return Refusal(Reason.NOT_SNAPSHOTTABLE, f"volume {name} has no claim that is bound to a CSI volume")
-        chosen = _class_for(claim.driver, facts.classes)
+        chosen = choose_class(claim, facts)
         if isinstance(chosen, Refusal):
             return chosen
         volumes.append(FallbackVolume(name=name, claim_name=claim.name, claim_uid=claim.uid, class_name=chosen))
     return volumes
-
-
-def _class_for(driver: str, classes: tuple[SnapshotClassFacts, ...]) -> str | Refusal:
-    """The driver's only class, or its default one, as KubeVirt chooses."""
-    fitting = [found for found in classes if found.driver == driver]
-    chosen = fitting if len(fitting) == 1 else [found for found in fitting if found.default]
-    if len(chosen) == 1:
-        return chosen[0].name
-    message = (
-        f"driver {driver} has {len(fitting)} VolumeSnapshotClasses, and {len(chosen)} of them are marked as default; "
-        "mark one with the annotation snapshot.storage.kubernetes.io/is-default-class=true"
-    )
-    return Refusal(Reason.NOT_SNAPSHOTTABLE, message)
 
 
 def _refuse_cut(run: Run, snapshot: SnapshotFacts, captured: CaptureFacts) -> Refusal | None:

@@ -147,9 +147,10 @@ def _refusal(backup: VMBackup, facts: BackupFacts) -> Refusal | None:
         return facts.target
     if refusal := refuse_writing(facts.target) or facts.secrets:
         return refusal
-    if facts.machine is None:
+    if facts.machine is None or facts.machine.deleting:
         name, namespace = backup.spec.vm.name, backup.metadata.namespace
-        message = f"VirtualMachine {name} does not exist in namespace {namespace}; correct spec.vm.name"
+        what = "is being deleted" if facts.machine else "does not exist"
+        message = f"VirtualMachine {name} {what} in namespace {namespace}; correct spec.vm.name"
         return Refusal(Reason.VM_NOT_FOUND, message)
     if wants_pull(backup.spec):
         why = refuse_pull(backup.spec, facts)

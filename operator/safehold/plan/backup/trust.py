@@ -41,8 +41,13 @@ def refuse_capture(capture: CaptureFacts, machine: MachineFacts, vm_uid: str) ->
             return Refusal(Reason.NOT_SNAPSHOTTABLE, message)
         if name not in wanted or wanted[name] != claim:
             return _distrust(f"the snapshot has volume {name} of claim {claim}, which is not the VM's")
+    # KubeVirt indicates PartialSnapshot also for a copy of the memory that it leaves out, which is no disk.
     if missing := sorted(wanted.keys() - held.keys()):
-        return Refusal(Reason.SNAPSHOT_FAILED, f"the snapshot left out {', '.join(missing)}; nothing was backed up")
+        message = (
+            f"the snapshot left out {', '.join(missing)} (PartialSnapshot), so nothing was backed up; "
+            "give the volume's StorageClass a VolumeSnapshotClass"
+        )
+        return Refusal(Reason.SNAPSHOT_FAILED, message[:1024])
     return None
 
 

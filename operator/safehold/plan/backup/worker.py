@@ -49,6 +49,8 @@ def start_worker(run: Run, captured: CaptureFacts) -> Decision:
     if refusal is not None:
         return run.fails(refusal)
     assert not isinstance(target, Refusal)
+    if lost := _refuse_lost_claims(run, captured):
+        return run.fails(lost)
     # A claim made from a snapshot lies, as a rule, where the snapshot's source lies: on a node, in a zone.
     nodes = common_nodes({volume.name: volume.claim.node_affinity for volume in captured.volumes if volume.claim})
     if isinstance(nodes, Refusal):
@@ -68,6 +70,24 @@ def start_worker(run: Run, captured: CaptureFacts) -> Decision:
         labels=run.labels,
     )
     return run.goes_on("Transferring", "starts the worker", start, job_name=name, **_recorded(run, choices))
+
+
+def _refuse_lost_claims(run: Run, captured: CaptureFacts) -> Refusal | None:
+    """The claims that were cut must still be there: of their volumes the point says what it is made of.
+
+    The VM may have been deleted, and its disks with it, or others made under their names.
+    """
+    claims = {volume.name: volume.claim for volume in captured.volumes}
+    for recorded in run.status.volumes:
+        claim = claims.get(recorded.name)
+        if recorded.role == "Disk" and (claim is None or claim.uid != recorded.claim_uid):
+            what = "deleted" if claim is None else "replaced by another one"
+            message = (
+                f"PersistentVolumeClaim {recorded.claim_name} of volume {recorded.name} was {what} while it was being "
+                "prepared for the worker; nothing was backed up"
+            )
+            return Refusal(Reason.SNAPSHOT_FAILED, message)
+    return None
 
 
 def _engines(run: Run, captured: CaptureFacts) -> dict[str, EngineChoice] | Refusal:
