@@ -59,7 +59,7 @@ class Guests:
                 {
                     "storageClassName": "sandbox",
                     "volumeMode": mode,
-                    "accessModes": ["ReadWriteOnce"],
+                    "accessModes": ["ReadWriteMany" if mode == "Block" else "ReadWriteOnce"],
                     "resources": {"requests": {"storage": _DISK}},
                     **({"dataSource": sources[number]} if sources else {}),
                 },
@@ -125,16 +125,7 @@ class Guests:
 
     async def one(self, kind: Kind, namespace: str, reached: Callable[[Object], bool]) -> Object:
         """Wait until one of the objects of a namespace is in a state, and return it."""
-        cluster = self.world.cluster
-        async with asyncio.timeout(60):
-            items, version = await cluster.list_with_version(kind, namespace)
-            found = next((item for item in items if reached(item)), None)
-            if found is None:
-                async for event, item in cluster.watch(kind, namespace, resource_version=version):
-                    if event not in ("BOOKMARK", "DELETED") and reached(item):
-                        return item
-        assert found is not None
-        return found
+        return await self.world.one(kind, namespace, reached)
 
     @asynccontextmanager
     async def fault(self, vm: str, fault: str) -> AsyncIterator[None]:
@@ -159,7 +150,7 @@ class Guests:
     @contextmanager
     def stopped(self, part: str) -> Iterator[None]:
         """While all processes of a part of the sandbox are stopped, as on a machine that hangs."""
-        with _stopped_group(self.world.sandbox.pid_of(part)):
+        with self.world.stopped(part):
             yield
 
     def kill_container(self, *command: str) -> None:
@@ -264,15 +255,6 @@ async def _until_none(look: Callable[[], Awaitable[list[str]]], what: str, secon
     while found := await look():
         assert asyncio.get_running_loop().time() < end, f"{what}: {', '.join(found)}"
         await asyncio.sleep(0.1)
-
-
-@contextmanager
-def _stopped_group(leader: int) -> Iterator[None]:
-    os.killpg(leader, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.killpg(leader, signal.SIGCONT)
 
 
 def _ancestors(pid: int) -> Iterator[int]:

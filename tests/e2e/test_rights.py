@@ -22,7 +22,7 @@ UNUSED = {
     "instancetype.kubevirt.io/*:delete": _TAKEN_BACK,
     "apps/controllerrevisions:delete": _TAKEN_BACK,
     "k8s.cni.cncf.io/*": "Multus is not installed in the sandbox",
-    "cdi.kubevirt.io/*": "CDI is not installed in the sandbox",
+    "cdi.kubevirt.io/storageprofiles:get": "guests that are only disks can always be frozen",
     "subresources.kubevirt.io/virtualmachineinstances/unfreeze:update": "guests that are only disks never freeze",
     "subresources.kubevirt.io/virtualmachines/start:update": "the tests' VMs have the run strategy Always",
     "snapshot.storage.k8s.io/volumesnapshotclasses:list": "guests that are only disks can always be frozen",

@@ -1,10 +1,13 @@
 """A whole sandbox with Safehold installed from its chart: what end-to-end tests do, wait for and look at."""
 
+import asyncio
 import json
+import os
+import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from configparser import RawConfigParser
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,6 +122,18 @@ class World:
         assert found is not None
         return found
 
+    async def one(self, kind: Kind, namespace: str, reached: Callable[[Object], bool]) -> Object:
+        """Wait until one of the objects of a namespace is in a state, and return it."""
+        async with asyncio.timeout(60):
+            items, version = await self.cluster.list_with_version(kind, namespace)
+            found = next((item for item in items if reached(item)), None)
+            if found is None:
+                async for event, item in self.cluster.watch(kind, namespace, resource_version=version):
+                    if event not in ("BOOKMARK", "DELETED") and reached(item):
+                        return item
+        assert found is not None
+        return found
+
     async def until_gone(self, kind: Kind, name: str, namespace: str | None = None, seconds: float = 60) -> None:
         """Wait until there is no such object."""
         await wait_until_gone(self.cluster, kind, name, namespace, timeout_seconds=seconds)
@@ -135,6 +150,16 @@ class World:
             yield
         finally:
             await self.scale_controller(1)
+
+    @contextmanager
+    def stopped(self, part: str) -> Iterator[None]:
+        """While all processes of a part of the sandbox are stopped, as on a machine that hangs."""
+        leader = self.sandbox.pid_of(part)
+        os.killpg(leader, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(leader, signal.SIGCONT)
 
     async def install(self, **controller: Any) -> None:
         """Install the chart again with other values of the controller, and wait for the new pod."""

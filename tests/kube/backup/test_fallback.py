@@ -96,7 +96,7 @@ async def test_the_class_that_cdi_prefers_is_seen(bench: Bench) -> None:
     """By the StorageClass of the VM's claims."""
     profile = {"metadata": {"name": "sandbox"}, "spec": {"snapshotClass": "special"}}
     await bench.cluster.create(STORAGE_PROFILE, profile)
-    facts = await observe_fallback(bench.cluster, TENANT, MACHINE)
+    facts = await observe_fallback(bench.cluster, TENANT, MACHINE, groups_enabled=False)
     assert facts.preferred_classes == {"sandbox": "special"}
 
 
