@@ -17,7 +17,7 @@ from safehold.kube.backup.hooks import HookRuns, OperatorAccount
 from safehold.kube.backup.snapshots import observe_snapshot, read_content, read_volume_snapshot
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import CLAIM, NAMESPACE, VM_SNAPSHOT, VMI, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Kind
-from safehold.plan.backup.group.steps import CutGroup, HoldGroup, SelectedClaim
+from safehold.plan.backup.group.steps import CutGroup, HoldGroup, RemoveGroup, SelectedClaim
 from safehold.plan.backup.steps import CreatePair, HoldContent, TakeSnapshot
 from safehold.plan.names import GROUP_MARK, ORIGINAL_CONTENT, ORIGINAL_POLICY
 from sandbox.apiserver import running_api_server
@@ -153,6 +153,24 @@ async def test_a_group_is_accepted_in_every_version(hands: BackupHands, version:
     facts = group_snapshot_facts(found)
     assert (dict(facts.selector), facts.content, facts.ready) == ({GROUP_MARK: "backup-uid"}, None, False)
     assert found["spec"]["volumeGroupSnapshotClassName"] == "together"
+
+
+async def test_a_group_is_not_deleted_before_its_controller_protects_it(hands: BackupHands) -> None:
+    """Bound and without a finalizer it would go at once, and leave its content and the physical snapshots behind."""
+    spec = {"source": {"selector": {"matchLabels": {GROUP_MARK: "backup-uid"}}}}
+    made = await hands.cluster.create(
+        _GROUPS.snapshot, {"metadata": {"name": "group", "namespace": "shop"}, "spec": spec}
+    )
+    remove = RemoveGroup(namespace="shop", name="group", uid=made["metadata"]["uid"])
+    bound = {"status": {"boundVolumeGroupSnapshotContentName": "groupsnapcontent-1"}}
+    await hands.cluster.merge_patch(_GROUPS.snapshot, "group", "shop", bound, subresource="status")
+    await hands.carry_out(remove)
+    assert await hands.cluster.get(_GROUPS.snapshot, "group", "shop")
+    protected = {"metadata": {"finalizers": ["groupsnapshot.storage.kubernetes.io/bound"]}}
+    await hands.cluster.merge_patch(_GROUPS.snapshot, "group", "shop", protected)
+    await hands.carry_out(remove)
+    found = await hands.cluster.read(_GROUPS.snapshot, "group", "shop")
+    assert "deletionTimestamp" in found["metadata"]
 
 
 async def test_the_content_of_a_group_can_be_held(hands: BackupHands) -> None:

@@ -26,15 +26,18 @@ GroupStep = Literal["none", "cut", "delete"]
 
 
 def group_step(content: Object) -> GroupStep:
-    """What csi-snapshotter does with a group's content. One that is ready is never looked at again."""
+    """What csi-snapshotter does with a group's content. One that is ready is never looked at again.
+
+    A cut that has begun is finished even if the content is to go: until the driver has answered, it may have made one.
+    """
     if content["spec"]["driver"] != DRIVER or "volumeHandles" not in content["spec"]["source"]:
         return "none"
     marks = annotations_of(content)
-    if is_deleting(content):
-        removable = GROUP_BEING_DELETED in marks and GROUP_BEING_CREATED not in marks
-        return "delete" if removable and GROUP_CONTENT_PROTECTION in finalizers_of(content) else "none"
     if GROUP_BEING_CREATED in marks:
         return "cut"
+    if is_deleting(content):
+        removable = GROUP_BEING_DELETED in marks and GROUP_CONTENT_PROTECTION in finalizers_of(content)
+        return "delete" if removable else "none"
     return "none" if (content.get("status") or {}).get("readyToUse") else "cut"
 
 

@@ -22,8 +22,10 @@ from sandbox.cluster.kinds import (
     Kind,
 )
 from sandbox.cluster.metadata import annotations_of, finalizers_of
+from sandbox.csi.group_snapshotter import group_step
 from sandbox.csi.names import (
     DRIVER,
+    GROUP_BEING_CREATED,
     GROUP_BEING_DELETED,
     GROUP_BOUND_PROTECTION,
     GROUP_CONTENT_PROTECTION,
@@ -134,6 +136,41 @@ async def test_deleting_a_group_takes_everything(storage: Storage) -> None:
         await storage.gone(VOLUME_SNAPSHOT, snapshot["metadata"]["name"], "a")
         await storage.gone(VOLUME_SNAPSHOT_CONTENT, made["metadata"]["name"])
     assert storage.snapshots_on_disk() == set()
+
+
+async def test_a_group_that_is_deleted_while_it_is_cut_goes_all_the_same(storage: Storage) -> None:
+    """The driver may have cut it before it is told: the cut is finished, and deleted then."""
+    await class_of(storage)
+    await labelled(storage, "root", "data")
+    await asked(storage)
+    await storage.until(
+        VOLUME_GROUP_SNAPSHOT, "g", "a", lambda obj: "boundVolumeGroupSnapshotContentName" in obj["status"]
+    )
+    await storage.cluster.delete(VOLUME_GROUP_SNAPSHOT, "g", "a")
+    await storage.gone(VOLUME_GROUP_SNAPSHOT, "g", "a")
+    assert storage.snapshots_on_disk() == set()
+    assert await storage.cluster.list(VOLUME_GROUP_SNAPSHOT_CONTENT) == []
+
+
+@pytest.mark.parametrize(
+    ("marks", "deleting", "step"),
+    [
+        ((), False, "cut"),
+        ((GROUP_BEING_CREATED,), False, "cut"),
+        ((GROUP_BEING_CREATED, GROUP_BEING_DELETED), True, "cut"),
+        ((GROUP_BEING_DELETED,), True, "delete"),
+        ((), True, "none"),
+    ],
+)
+def test_a_cut_that_has_begun_is_finished_before_its_content_goes(
+    marks: tuple[str, ...], deleting: bool, step: str
+) -> None:
+    """By the annotations of the sidecar and of the controller."""
+    metadata: Object = {"annotations": dict.fromkeys(marks, "yes"), "finalizers": [GROUP_CONTENT_PROTECTION]}
+    if deleting:
+        metadata["deletionTimestamp"] = "2026-11-22T14:00:00Z"
+    spec = {"driver": DRIVER, "source": {"volumeHandles": ["a", "b"]}}
+    assert group_step({"metadata": metadata, "spec": spec}) == step
 
 
 async def test_a_retained_content_keeps_the_data_of_a_group_that_is_deleted(storage: Storage) -> None:

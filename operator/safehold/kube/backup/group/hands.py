@@ -37,8 +37,7 @@ async def carry_out_group_step(cluster: Cluster, step: GroupStep) -> None:
         case SetGroupPolicy():
             await _set_policy(cluster, step)
         case RemoveGroup():
-            kinds = await required_kinds(cluster)
-            await cluster.delete(kinds.snapshot, step.name, step.namespace, uid=step.uid)
+            await _remove(cluster, step)
         case RemoveGroupContent():
             kinds = await required_kinds(cluster)
             await cluster.delete(kinds.content, step.content, uid=step.uid)
@@ -73,6 +72,16 @@ async def _unmark(cluster: Cluster, step: UnmarkClaim) -> None:
     guard = found["metadata"]["resourceVersion"]
     patch = {"metadata": {"resourceVersion": guard, "labels": {GROUP_MARK: None}}}
     await cluster.merge_patch(CLAIM, step.name, step.namespace, patch)
+
+
+async def _remove(cluster: Cluster, step: RemoveGroup) -> None:
+    """Not between the making of its content and its finalizer: the content would stay, and what it cut with it."""
+    kinds = await required_kinds(cluster)
+    found = await cluster.get(kinds.snapshot, step.name, step.namespace) or {"metadata": {}}
+    bound = "boundVolumeGroupSnapshotContentName" in (found.get("status") or {})
+    if bound and not found["metadata"].get("finalizers"):
+        return  # the next look finds it again
+    await cluster.delete(kinds.snapshot, step.name, step.namespace, uid=step.uid)
 
 
 async def _hold(cluster: Cluster, step: HoldGroup) -> None:
