@@ -50,7 +50,7 @@ def follow_fallback(run: Run, machine: MachineFacts, fallback: FallbackCapture) 
     if fallback.by_group is not None:
         return follow_group(run, machine, fallback, fallback.by_group)
     if steps := abandoned(run):
-        return run.goes_on("Snapshotting", "takes the group snapshot back", *steps)
+        return run.goes_on("Snapshotting", "takes the group snapshot back", *steps, again=1.0)
     snapshot = run.facts.snapshot
     assert snapshot is not None
     assert snapshot.capture is not None
