@@ -372,3 +372,13 @@ def test_a_start_after_the_deadline_is_told() -> None:
     assert (decision.create, decision.missed) == ((), ("db", "web"))
     assert (decision.status.last_missed_time, decision.status.missed_machine_names) == (TWO, ["db", "web"])
     assert next_run(policy(decision.status, **late), facts(), TWO + timedelta(minutes=25)).missed == ()
+
+
+def test_an_edited_schedule_forgets_what_was_being_made_up_for() -> None:
+    """Also while the target cannot be used: an edit never starts a run."""
+    spread: dict[str, Any] = {"spread": "30m"}
+    status = next_run(policy(**spread), facts(), TWO + timedelta(hours=3)).status
+    assert status.make_ups
+    edited: dict[str, Any] = {"schedule": "45 * * * *", **spread}
+    waiting = next_run(policy(status, **edited), facts(target=MISSING), TWO + timedelta(hours=3, seconds=10)).status
+    assert waiting.make_ups == []

@@ -88,9 +88,10 @@ def test_what_can_be(spec: dict[str, Any]) -> None:
     assert timetable(**spec).tiers
 
 
-def test_the_next_run_is_when_it_may_start() -> None:
-    """A run outside of the windows is announced for the opening."""
-    found = timetable(schedule="@hourly", windows=[NIGHTS])
+@pytest.mark.parametrize("schedule", ["@hourly", "0 12 * * *", "0 22 * * *"])
+def test_the_next_run_is_when_it_may_start(schedule: str) -> None:
+    """A run outside of the windows is announced for the opening, also one whose time has passed."""
+    found = timetable(schedule=schedule, windows=[NIGHTS])
     assert found.next_run(found.tiers[0], NOW) == NOW.replace(hour=22, minute=0)
 
 

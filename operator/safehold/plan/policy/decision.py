@@ -14,7 +14,15 @@ from safehold.errors import SpecError
 from safehold.plan.conditions import conditions_for
 from safehold.plan.policy.delays import RETRY, recorded_delays, refused
 from safehold.plan.policy.facts import AnyPolicy, NewBackup, PolicyDecision, PolicyFacts, SelectedVM, called
-from safehold.plan.policy.run import Run, progress_of, run_asked_for, run_changes, run_now, time_of_pending
+from safehold.plan.policy.run import (
+    Run,
+    kept_progress,
+    progress_of,
+    run_asked_for,
+    run_changes,
+    run_now,
+    time_of_pending,
+)
 from safehold.plan.policy.starts import look
 from safehold.plan.policy.status import last_success, policy_status
 from safehold.plan.policy.timetable import Timetable
@@ -100,14 +108,14 @@ def _wait_for_target(
         refusal.reason,
         refusal.message + overdue,
         next_schedule_time=_next(timetable, now),
-        handled_until=progress.handled_until,
+        **kept_progress(progress),
     )
     return PolicyDecision(status=status, again=TARGET_POLL)
 
 
 def _select_nothing(policy: AnyPolicy, facts: PolicyFacts, timetable: Timetable, now: datetime) -> PolicyDecision:
     message = "the selectors match no VirtualMachine, so nothing is protected; correct them or label the VMs"
-    following = _next(timetable, now)
+    following, progress = _next(timetable, now), progress_of(policy, now)
     status = policy_status(
         policy,
         facts,
@@ -117,7 +125,8 @@ def _select_nothing(policy: AnyPolicy, facts: PolicyFacts, timetable: Timetable,
         Reason.NO_VM_SELECTED,
         message,
         next_schedule_time=following,
-        handled_until=max(progress_of(policy, now).handled_until, *_last_runs(timetable, now)),
+        handled_until=max(progress.handled_until, *_last_runs(timetable, now)),
+        make_ups=[],
     )
     return PolicyDecision(status=status, again=_until(following, now))
 

@@ -125,15 +125,18 @@ def run_changes(policy: AnyPolicy, timetable: Timetable, run: Run, now: datetime
     return changes
 
 
+def kept_progress(progress: Progress) -> dict[str, Any]:
+    """The fields of the status that say where to go on from."""
+    make_ups = [MakeUp(start=stretch.start, end=stretch.end) for stretch in progress.stretches]
+    return {"handled_until": progress.handled_until, "make_ups": make_ups}
+
+
 def _progress_changes(policy: AnyPolicy, found: Look, now: datetime) -> dict[str, Any]:
     """Where to go on from; while nothing is dealt with it stays, so that a look that does nothing writes nothing."""
     before, after = progress_of(policy, now), found.progress
     idle = not (found.due or found.missed or found.held_back) and before.stretches == after.stretches
     known = policy.status.handled_until is not None and before.handled_until == policy.status.handled_until
-    return {
-        "handled_until": before.handled_until if idle and known else after.handled_until,
-        "make_ups": [MakeUp(start=stretch.start, end=stretch.end) for stretch in after.stretches],
-    }
+    return kept_progress(before if idle and known else after)
 
 
 def _recorded(status: BackupPolicyStatus, tier: str) -> datetime | None:

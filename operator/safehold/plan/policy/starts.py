@@ -73,12 +73,9 @@ class _Moments:
 
     machine: Machine
     tier: Tier
+    offset: timedelta
     last: tuple[datetime, datetime] | None
     next: tuple[datetime, datetime]
-
-    @property
-    def offset(self) -> timedelta:
-        return self.tier.offset(self.machine.uid)
 
     def deadline(self, timetable: Timetable) -> datetime | None:
         """When the last start counts as missed."""
@@ -153,7 +150,7 @@ def _moments(calendar: OpenTime, tier: Tier, machines: Iterable[Machine], now: d
                 last = (run, moment)
                 break
             ahead = (run, moment)
-        yield _Moments(machine=machine, tier=tier, last=last, next=ahead)
+        yield _Moments(machine=machine, tier=tier, offset=offset, last=last, next=ahead)
 
 
 def _stretches(

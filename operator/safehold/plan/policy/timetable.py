@@ -68,7 +68,9 @@ class Timetable:
 
     def next_run(self, tier: Tier, now: datetime) -> datetime:
         """When the tier's next run may start: its run time, or when the hours after it open."""
-        return self.calendar.after(tier.schedule.next_after(now))
+        last = tier.schedule.latest_until(now)
+        waiting = now if last is None else self.calendar.after(last)
+        return waiting if waiting > now else self.calendar.after(tier.schedule.next_after(now))
 
     def _check_hours(self, now: datetime) -> None:
         """A SpecError where no run can ever start."""
