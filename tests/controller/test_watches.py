@@ -62,10 +62,16 @@ async def test_our_own_statuses_are_no_news(looks: list[Key], tell: Tell) -> Non
 
 
 @pytest.mark.parametrize(
-    "change", [{"generation": 2}, {"deletionTimestamp": "2026-11-22T12:00:00Z"}, {"finalizers": ["other/one"]}]
+    "change",
+    [
+        {"generation": 2},
+        {"deletionTimestamp": "2026-11-22T12:00:00Z"},
+        {"finalizers": ["other/one"]},
+        {"annotations": {"safehold.dev/run-now": "before-upgrade"}},
+    ],
 )
 async def test_what_people_change_is_news(looks: list[Key], tell: Tell, change: dict[str, Any]) -> None:
-    """A new spec, a deletion and a finalizer are looked at at once."""
+    """A new spec, a deletion, a finalizer and a run that is asked for are looked at at once."""
     await tell("ADDED")
     await tell("MODIFIED", **change)
     assert len(looks) == 2

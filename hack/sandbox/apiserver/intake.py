@@ -18,7 +18,8 @@ def read_object(request: WriteRequest, body: Any) -> JsonObject:
     item: JsonObject = copy_json(body)
     _check_kind(request, item)
     if not request.resource.custom:
-        item = _without_nulls(item)
+        # What a definition calls `default` is a value of its own schema, where LimitRanges have quantities.
+        item = _without_nulls(item, quantities=request.resource.kind != "CustomResourceDefinition")
     elif isinstance(item.get("metadata"), dict):
         item["metadata"] = _without_nulls(item["metadata"])
     if not isinstance(item.setdefault("metadata", {}), dict):
@@ -59,11 +60,12 @@ def _unreadable(request: WriteRequest, why: str) -> statuses.ApiError:
     return statuses.bad_request(f'{kind} in version "{request.version.name}" cannot be handled as a {kind}: {why}')
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(value: Any, *, quantities: bool = True) -> Any:
     if isinstance(value, dict):
-        return {key: _text_quantity(key, _without_nulls(item)) for key, item in value.items() if item is not None}
+        kept = {key: _without_nulls(item, quantities=quantities) for key, item in value.items() if item is not None}
+        return {key: _text_quantity(key, item) for key, item in kept.items()} if quantities else kept
     if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
+        return [_without_nulls(item, quantities=quantities) for item in value]
     return value
 
 

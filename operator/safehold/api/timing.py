@@ -130,7 +130,7 @@ class Timing(ApiModel):
     """Hours in which no run starts, also within windows."""
     starting_deadline: Deadline | None = None
     """How late a backup may start; one that would start later is missed. Absent: it is made up for however late."""
-    circuit_breaker: CircuitBreaker = Field(default_factory=CircuitBreaker, json_schema_extra={"default": {}})
+    circuit_breaker: CircuitBreaker = CircuitBreaker()
     """What repeated failures of a VM change."""
     suspend: bool = False
     """While true no run starts; active ones end. Runs that were missed meanwhile are not made up for."""
