@@ -107,6 +107,8 @@ class Reason(StrEnum):
     CANCELLED = "Cancelled"
     """The object was deleted, or its namespace ended, while the run was active."""
 
+    HELD = "Held"
+    """The VMBackup was deleted, but `spec.hold` is true: object and restore point stay until it is false."""
     POINT_NOT_FOUND = "PointNotFound"
     """No restore point fits `spec.source`."""
     POINT_NOT_YOURS = "PointNotYours"

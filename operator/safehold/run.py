@@ -6,7 +6,7 @@ The worker answers with JSON lines on stdout (`Progress`, `SealedMachine`) and a
 Both programs import this module, and nothing else of each other.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -166,6 +166,8 @@ class BackupRun(_Message):
 
     verb: Literal["backup"] = "backup"
     run_id: str
+    policy: str | None = None
+    """uid of the policy that asked for the point; its retention decides how long it stays."""
     owner: Owner
     repository: RepositoryPlace
     key_domain: str
@@ -222,6 +224,49 @@ class ForgetRun(_Message):
     owner: Owner
 
 
+class PolicyRules(_Message):
+    """How long the points of one policy stay; the fields mean what `safehold.retention.rules` says."""
+
+    policy: str
+    """The policy's uid."""
+    time_zone: str
+    keep_last: int = 0
+    keep_within: timedelta | None = None
+    keep_hourly: int = 0
+    keep_daily: int = 0
+    keep_weekly: int = 0
+    keep_monthly: int = 0
+    keep_yearly: int = 0
+    minimum_age: timedelta = timedelta()
+    after_vm_deleted: Literal["Keep", "Delete"] = "Keep"
+    deleted_vm_grace: timedelta = timedelta()
+    runs: list[datetime] = Field(default_factory=list)
+    """The next runs, by which the worker foretells the next deletions."""
+
+
+class MaintainRun(_Message):
+    """Forget the points that retention lets go, then free what no point needs."""
+
+    verb: Literal["maintain"] = "maintain"
+    run_id: str
+    repository: RepositoryPlace
+    repository_id: str
+    """The repository that is meant: in another one nothing is forgotten."""
+    cluster: str
+    """uid of the cluster's kube-system namespace; points of other clusters are nobody's business here."""
+    time: datetime
+    """When this was decided. Attempts that come later judge by the same time."""
+    rules: list[PolicyRules]
+    machines: list[str]
+    """uids of all VMs that exist."""
+    gone: dict[str, datetime]
+    """By uid: since when VMs are known to be gone of which points are still there."""
+    held: list[str]
+    """Restore points that must stay."""
+    compact: bool
+    """Whether sparse packs are rewritten too."""
+
+
 class Engine(StrEnum):
     """How the changed blocks of a volume were found."""
 
@@ -248,6 +293,30 @@ class VolumeReport(_Message):
     """What the engine had kept silent about; the point is right all the same."""
 
 
+class MaintenanceReport(_Message):
+    """What a MaintainRun found and did."""
+
+    points: int = 0
+    """That there are now."""
+    ungoverned: int = 0
+    """Of them, those that no retention rule decides about."""
+    of_gone_machines: int = 0
+    """Of them, those of VMs that do not exist any more."""
+    forgotten: int = 0
+    freed_bytes: int = 0
+    """Of packs that were deleted."""
+    compacted: bool = False
+    """Whether sparse packs were rewritten too."""
+    condemned_bytes: int = 0
+    """Of packs that will be deleted 49 hours later or more."""
+    newly_gone: list[str] = Field(default_factory=list, max_length=16)
+    """uids of VMs that are gone, have points under `after_vm_deleted: Delete`, and not among `gone`; some of all."""
+    emptied: list[str] = Field(default_factory=list, max_length=16)
+    """uids out of `gone` that have no point any more; some of all."""
+    lines: int = Field(default=0, ge=0)
+    """How many `RetentionLine`s the log ends with."""
+
+
 class RunReport(_Message):
     """The Job's termination message."""
 
@@ -264,6 +333,24 @@ class RunReport(_Message):
     repository_id: str | None = None
     """Of a target run: the repository's identity, so that a swapped bucket is noticed."""
     seconds: float = 0.0
+    maintenance: MaintenanceReport | None = None
+    """Of a MaintainRun."""
+
+
+class RetentionLine(_Message):
+    """A line on stdout at the end of a MaintainRun: a point that was forgotten, or that will go next."""
+
+    kind: Literal["retention"] = "retention"
+    run_id: str
+    policy: str
+    namespace: str
+    vm: str
+    restore_point: str
+    captured: datetime
+    at: datetime
+    """When it was forgotten, or the run or moment from which on it is let go."""
+    reason: str
+    forgotten: bool
 
 
 class VolumeLine(_Message):

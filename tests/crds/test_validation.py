@@ -78,5 +78,6 @@ def test_defaults() -> None:
         **target["spec"],
         "s3": {"bucket": "vm-backups", "prefix": "", "forcePathStyle": True},
         "encryption": {"keySecretRef": {"name": "repository-key", "key": "repository.key"}},
+        "maintenance": {"schedule": "0 4 * * *", "timeZone": "UTC", "suspend": False},
         "accessMode": "ReadWrite",
     }

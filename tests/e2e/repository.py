@@ -22,10 +22,10 @@ def domain_of(world: World, backup: Object, prefix: str = f"cluster/{SHARED}") -
     return repository.domain(f"namespace/{backup['status']['namespaceUID']}", create=False)
 
 
-def has_point(world: World, backup: Object) -> bool:
-    """Whether the point of a VMBackup is in the shared target's repository."""
+def has_point(world: World, backup: Object, prefix: str = f"cluster/{SHARED}") -> bool:
+    """Whether the point of a VMBackup is in the repository below a prefix of the bucket."""
     try:
-        domain_of(world, backup).points.read(PointName.of_id(backup["status"]["restorePoint"]))
+        domain_of(world, backup, prefix).points.read(PointName.of_id(backup["status"]["restorePoint"]))
     except PointError:
         return False
     return True

@@ -4,7 +4,7 @@ Every string, list and map has a maximum. They are generous for people and small
 estimate for CEL rules accepts the definitions.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -121,6 +121,9 @@ class Condition(ApiModel):
 
 class Status(ApiModel):
     """What every status begins with."""
+
+    of_others: ClassVar[frozenset[str]] = frozenset()
+    """Fields, as on the wire, that the object's own reconcile leaves to another writer."""
 
     observed_generation: Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})] | None = None
     """The `metadata.generation` that this status is about."""

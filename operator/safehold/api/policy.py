@@ -1,6 +1,6 @@
 """BackupPolicy and ClusterBackupPolicy: which VMs are backed up, when, how well quiesced, and where to."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -9,6 +9,7 @@ from safehold.api.changed_blocks import ChangedBlocks
 from safehold.api.consistency import Consistency
 from safehold.api.hooks import APPLICATION_NEEDS_HOOKS, Hooks
 from safehold.api.references import LabelSelector, TargetRef
+from safehold.api.retention import Retention, RetentionPreview
 from safehold.api.timing import TIMING_RULES, Timing, TimingStatus
 
 DeletionPolicy = Literal["Retain", "Delete"]
@@ -42,6 +43,8 @@ class BackupPolicySpec(Timing):
     """How changed blocks are found."""
     hooks: Hooks = Hooks()
     """Commands in pods beside the VM, around the capture."""
+    retention: Retention | None = None
+    """How long the restore points stay; absent: until somebody forgets them."""
     deletion_policy: DeletionPolicy = "Retain"
     """What the VMBackups of this policy do with their restore point when a person deletes them."""
 
@@ -57,6 +60,8 @@ class ClusterBackupPolicySpec(BackupPolicySpec):
 
 class BackupPolicyStatus(TimingStatus, Status):
     """What became of the policy's runs."""
+
+    of_others: ClassVar[frozenset[str]] = frozenset({"retentionPreview"})
 
     last_schedule_time: Time | None = None
     """The run time for which VMBackups were created last."""
@@ -74,6 +79,8 @@ class BackupPolicyStatus(TimingStatus, Status):
     """The first ten of them; `namespace/name` where the policy is a cluster's."""
     skipped_machine_names: MachineNames = Field(default_factory=list)
     """The first ten VMs that the last run left out, their earlier backup being active then."""
+    retention_preview: RetentionPreview | None = None
+    """What `retention` will delete next, as the last maintenance of the target foretold it."""
 
 
 class BackupPolicy(Resource):

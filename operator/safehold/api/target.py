@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from safehold.api.base import ApiModel, Count, Name, Resource, Status, Time, Uid, Word, rules
+from safehold.api.maintenance import Maintenance, MaintenanceStatus
 from safehold.api.references import AllowedNamespaces, CaBundleRef, RepositoryKeyRef, SecretRef
 
 KeyDomain = Literal["Namespace", "Target"]
@@ -86,6 +87,8 @@ class _TargetSpec(ApiModel):
 
     Restores do not wait for it.
     """
+    maintenance: Maintenance = Maintenance()
+    """When restore points that retention lets go are forgotten, and what no point needs is deleted."""
     access_mode: TargetAccessMode = "ReadWrite"
     """ReadOnly: restores only; no backup is written and nothing is deleted."""
 
@@ -122,6 +125,8 @@ class TargetStatus(Status):
     """Tells which version of the Secrets was checked; made from their resourceVersions, not from what they hold."""
     failed_validations: Count | None = None
     """How many checks failed in a row."""
+    maintenance: MaintenanceStatus | None = None
+    """What became of the last maintenance."""
 
 
 class BackupTarget(Resource):

@@ -50,7 +50,7 @@ class VMRef(ApiModel):
 
 
 class VMBackupSpec(ApiModel):
-    """What is backed up, and where to. Immutable, except `deletionPolicy`."""
+    """What is backed up, and where to. Immutable, except `hold` and `deletionPolicy`."""
 
     model_config = ConfigDict(json_schema_extra=APPLICATION_NEEDS_HOOKS)
 
@@ -70,6 +70,11 @@ class VMBackupSpec(ApiModel):
     """How changed blocks are found."""
     hooks: Annotated[Hooks, Field(json_schema_extra=_immutable("hooks"))] = Hooks()
     """Commands in pods beside the VM, around the capture."""
+    hold: bool = False
+    """While true the restore point stays, whatever retention says, and this object with it, even if it is deleted.
+
+    A namespace that ends is not held up: it takes the object, and with it the hold.
+    """
     deletion_policy: DeletionPolicy = "Retain"
     """What happens to the restore point when a person deletes this object.
 

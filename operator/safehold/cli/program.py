@@ -15,6 +15,7 @@ _COMMANDS = {
     "doctor": "safehold.cli.doctor",
     "key": "safehold.cli.key",
     "repo": "safehold.cli.repo.group",
+    "simulate": "safehold.cli.simulate",
     "volume": "safehold.cli.volume",
     "worker": "safehold.cli.worker",
 }

@@ -69,6 +69,9 @@ class ControllerSettings(BaseSettings):
     Eight days, so that a weekly backup finds one. At most one snapshot per volume is kept.
     """
 
+    catalogue_keep_per_vm: int = Field(default=10, ge=1, le=10_000)
+    """How many VMBackups of one VM that policies made and that succeeded stay in the cluster; no point is forgotten."""
+
     allow_local_endpoints: bool = False
     """Whether object stores may be at loopback and link-local addresses: for the sandbox, never for tenants."""
 

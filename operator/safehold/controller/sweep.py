@@ -24,6 +24,7 @@ from safehold.kube.kinds import (
     VM_BACKUP,
     VM_RESTORE,
 )
+from safehold.kube.retention.catalogue import trim_catalogue
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,9 @@ async def sweep_forever(operator: Operator, metrics: Metrics) -> None:
                 groups=settings.group_snapshots,
             )
             await sweep_bases(operator, metrics)
+            trimmed = await trim_catalogue(operator.cluster, keep_per_vm=settings.catalogue_keep_per_vm)
+            if trimmed:
+                logger.info("took %d VMBackups out of the catalogue; their points stay", trimmed)
         except SafeholdError as error:
             logger.warning("the sweep was interrupted: %s", error)
         except Exception:  # edge of the process: without a next round nothing would be swept until a restart

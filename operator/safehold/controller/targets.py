@@ -4,6 +4,7 @@ from functools import partial
 
 from safehold.controller.memo import Operator
 from safehold.controller.queue import Key, Reconcile
+from safehold.kube.target.maintenance import maintain_target
 from safehold.kube.target.validation import drop_validations, get_target, validate_target
 
 FIRST_LOOK_SECONDS = 0.5
@@ -18,14 +19,19 @@ def reconciles(operator: Operator) -> dict[str, Reconcile]:
 
 
 async def reconcile_target(operator: Operator, kind: str, key: Key) -> float | None:
-    """Bring a target's check further."""
+    """Bring a target's check and its maintenance further."""
     namespace, name = key[0] or None, key[1]
     target = await get_target(operator.cluster, kind, name, namespace)
     if target is None or target.metadata.deletion_timestamp is not None:
         await drop_validations(operator.cluster, kind, name, namespace, operator.settings.operator_namespace)
         return None
-    now = operator.now()
-    again = await validate_target(
-        operator.cluster, target, pod=operator.settings.worker_pod(), rules=operator.endpoint_rules, now=now
-    )
+    now, pod, rules = operator.now(), operator.settings.worker_pod(), operator.endpoint_rules
+    again = await validate_target(operator.cluster, target, pod=pod, rules=rules, now=now)
+    # What the check has found decides, and its status must not be overwritten.
+    target = await get_target(operator.cluster, kind, name, namespace)
+    if target is not None and target.metadata.deletion_timestamp is None:
+        at = await maintain_target(
+            operator.cluster, target, pod=pod, rules=rules, cluster_id=operator.cluster_id, now=now
+        )
+        again = min(again, at)
     return max(FIRST_LOOK_SECONDS, (again - now).total_seconds())

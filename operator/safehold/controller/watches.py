@@ -85,8 +85,9 @@ async def child_changed(labels: Mapping[str, str], memo: Operator, **_: Any) -> 
 
 
 def backup_holds(body: Mapping[str, Any], **_: Any) -> bool:
-    """Whether a VMBackup may only go after we let it: while its run is active, or when its point goes with it."""
-    return not _is_finished(body) or body["spec"].get("deletionPolicy") == "Delete"
+    """Whether a VMBackup may only go after we let it: while its run is active, it is held, or its point goes too."""
+    spec = body["spec"]
+    return not _is_finished(body) or spec.get("hold", False) or spec.get("deletionPolicy") == "Delete"
 
 
 def restore_holds(body: Mapping[str, Any], **_: Any) -> bool:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import JOB, POD, SECRET
+from safehold.plan.names import Verb
 from safehold.run import EXIT_REFUSED, RUN_FILE, RUN_FOLDER, TOKEN_FOLDER, disk_path
 
 CONTAINER = "worker"
@@ -63,7 +64,7 @@ class WorkerJob:
     """One run to start. `files` are the secret ones beside the run (`safehold.run`); they go into a Secret only."""
 
     name: str
-    verb: Literal["backup", "restore", "target", "forget"]
+    verb: Verb
     labels: Mapping[str, str]
     run: BaseModel = field(repr=False)
     files: Mapping[str, bytes] = field(repr=False)

@@ -25,7 +25,7 @@ async def apply_status(cluster: Cluster, resource: Resource, observed: Status, w
     metadata = resource.metadata
     manifest = {
         "metadata": {"name": metadata.name, **({"namespace": metadata.namespace} if metadata.namespace else {})},
-        "status": wanted.to_wire(),
+        "status": {name: value for name, value in wanted.to_wire().items() if name not in wanted.of_others},
     }
     await cluster.apply(OWN_KINDS[resource.kind], manifest, subresource="status")
     return True

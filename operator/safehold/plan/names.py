@@ -34,6 +34,8 @@ ORIGINAL_CONTENT = "safehold.dev/original-content"
 """On our own content: the name of the held one."""
 GROUP_MARK = "safehold.dev/group"
 """Label of a VM's own claim while a VolumeGroupSnapshot of ours selects it: the uid of the VMBackup."""
+VERB = "safehold.dev/verb"
+"""Label of a Job that is none of the checks of its target: what it does instead."""
 MANAGER = "safehold"
 FINALIZER = "safehold.dev/finalizer"
 """On runs while they are active, and on VMBackups whose point goes with them."""
@@ -44,7 +46,7 @@ _PULL_LIMIT = 45
 _DIGEST_LENGTH = 10
 """40 bits: an accidental clash is to be expected among a million siblings that look alike in their readable part."""
 
-Verb = Literal["backup", "restore", "target", "forget"]
+Verb = Literal["backup", "restore", "target", "forget", "maintain"]
 """What a worker Job does (safehold.run)."""
 
 

@@ -22,6 +22,7 @@ def back_up_run(folder: RunFolder, stop: threading.Event) -> RunReport:
     domain = repository.domain(run.key_domain, create=True)
     request = BackupRequest(
         run_id=run.run_id,
+        policy=run.policy,
         owner=Owner(**run.owner.model_dump()),
         volumes=[_input(volume, folder.path) for volume in readable_volumes(run.volumes)],
         capture=Capture(**run.capture.model_dump()),

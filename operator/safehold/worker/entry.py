@@ -17,16 +17,18 @@ from safehold.settings import WorkerSettings
 from safehold.worker.backup import back_up_run
 from safehold.worker.folder import RunFolder
 from safehold.worker.forget import forget_run
+from safehold.worker.maintain import maintain_run
 from safehold.worker.report import write_report
 from safehold.worker.restore import restore_run
 from safehold.worker.target import target_run
 
-Verb = Literal["backup", "restore", "target", "forget"]
+Verb = Literal["backup", "restore", "target", "forget", "maintain"]
 VERBS: dict[Verb, Callable[[RunFolder, threading.Event], RunReport]] = {
     "backup": back_up_run,
     "restore": restore_run,
     "target": target_run,
     "forget": forget_run,
+    "maintain": maintain_run,
 }
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from safehold.run import Progress, SealedMachine, VolumeLine
+from safehold.run import Progress, RetentionLine, SealedMachine, VolumeLine
 
 _INTERVAL_SECONDS = 1.0
 
@@ -28,6 +28,6 @@ class ProgressLines:
             write_line(Progress(run_id=self._run_id, bytes_done=done, bytes_total=total), self._output)
 
 
-def write_line(message: Progress | SealedMachine | VolumeLine, output: TextIO | None = None) -> None:
+def write_line(message: Progress | RetentionLine | SealedMachine | VolumeLine, output: TextIO | None = None) -> None:
     """One message, one line, at once."""
     print(message.model_dump_json(), file=output or sys.stdout, flush=True)

@@ -105,6 +105,22 @@ def test_a_point_that_was_complete_before_the_deletion_is_recorded(policy: str) 
     assert [type(step) for step in after.steps] == ([] if policy == "Retain" else [steps.StartForget])
 
 
+@pytest.mark.parametrize("policy", ["Retain", "Delete"])
+def test_a_held_vmbackup_stays_until_it_is_released(policy: str) -> None:
+    """Deleted while `hold` is true, object and point stay and say why; without it they go as they would have."""
+    backup, facts = forgetting()
+    spec = backup.spec.model_copy(update={"hold": True, "deletion_policy": policy})
+    held = backup.model_copy(update={"spec": spec})
+    decision = decide(held, facts)
+    assert (decision.released, decision.steps, decision.status.phase) == (False, (), "Held")
+    assert "set spec.hold to false" in decision.status.conditions[0].message
+    released = held.model_copy(update={"spec": spec.model_copy(update={"hold": False}), "status": decision.status})
+    after = decide(released, facts)
+    assert after.released == (policy == "Retain")
+    assert [type(step) for step in after.steps] == ([] if policy == "Retain" else [steps.StartForget])
+    assert decide(held, replace(facts, namespace_ending=True)).released
+
+
 @pytest.mark.parametrize(("policy", "forgets"), [("Retain", False), ("Delete", True)])
 def test_what_a_stopped_worker_may_have_committed_is_forgotten(policy: str, forgets: bool) -> None:
     """A worker that commits while it is being stopped leaves a point that no status names: its run names it."""

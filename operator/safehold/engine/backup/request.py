@@ -50,6 +50,8 @@ class BackupRequest:
     """One restore point to make. `run_id` makes it idempotent: a run that has committed is not made again."""
 
     run_id: str
+    policy: str | None = None
+    """uid of the policy whose retention is to decide how long the point stays."""
     owner: Owner
     volumes: list[VolumeInput]
     capture: Capture | None = None

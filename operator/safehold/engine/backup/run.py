@@ -186,6 +186,7 @@ class _Run:
             parent=self._parent.point,
             created=self._domain.store.time(),
             run_id=self._request.run_id,
+            policy=self._request.policy,
             domain=self._domain.name,
             key_set=self._key_set.id.hex(),
             owner=owner,

@@ -106,6 +106,8 @@ class Manifest(_Stored):
     parent: str | None
     created: datetime
     run_id: str
+    policy: str | None = None
+    """uid of the policy whose retention decides how long the point stays; None: nobody asked for it to go."""
     domain: str
     key_set: str
     owner: Owner
@@ -116,6 +118,16 @@ class Manifest(_Stored):
     heeded: list[str] = Field(default_factory=list)
     """The condemned lists that there were when the point was committed: it needs nothing that they name."""
     software: str = Field(default_factory=lambda: f"safehold {__version__}")
+
+    @property
+    def time(self) -> datetime:
+        """The point in time that it holds."""
+        return self.capture.time if self.capture else self.created
+
+    @property
+    def verified(self) -> bool:
+        """Whether all of its disks were read, so that it rests on nobody's word about what had changed."""
+        return all(volume.verified or volume.engine == "Scan" for volume in self.volumes)
 
     def volume(self, name: str) -> StoredVolume | None:
         """The volume of that name."""

@@ -13,7 +13,7 @@ from safehold.kube.kinds import JOB
 from safehold.kube.status import OWN_KINDS, apply_status
 from safehold.kube.target.resolution import RepositorySecrets, read_secrets
 from safehold.plan.conditions import READY, is_true
-from safehold.plan.names import OWNER_UID, children_of, owner_labels
+from safehold.plan.names import OWNER_UID, VERB, children_of, owner_labels
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.endpoint import EndpointRules
 from safehold.plan.target.use import AnyTarget, describe
@@ -45,7 +45,7 @@ async def validate_target(
     """Bring the check of a target one step further; answers when to look again."""
     facts = describe(target, pod.namespace, rules)
     secrets = RepositorySecrets() if isinstance(facts, Refusal) else await read_secrets(cluster, facts)
-    jobs = await cluster.list(JOB, pod.namespace, labels=children_of(target.metadata.uid))
+    jobs = await cluster.list(JOB, pod.namespace, labels=f"{children_of(target.metadata.uid)},!{VERB}")
     observed = [await observe_job(cluster, pod.namespace, name, run_id=name) for name in _names(jobs)]
     seen = ObservedTarget(
         facts=facts,

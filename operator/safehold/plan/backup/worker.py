@@ -16,6 +16,7 @@ from safehold.plan.backup.verification import with_known, with_trust, with_verdi
 from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.names import job_name, machine_secret_name
 from safehold.plan.placement import common_nodes
+from safehold.plan.policy.facts import policy_of
 from safehold.plan.refusal import Refusal
 from safehold.plan.summary import measure_progress, total_counts
 from safehold.plan.target.use import TargetFacts, refuse_repository, refuse_writing
@@ -131,6 +132,7 @@ def _worker_run(
     assert status.capture_time is not None
     return BackupRun(
         run_id=run.uid,
+        policy=policy_of(run.backup),
         owner=Owner(
             cluster=status.cluster_id or "",
             namespace_uid=status.namespace_uid or "",

@@ -7,7 +7,8 @@ from typing import Any
 
 from safehold.api.policy import BackupPolicy, BackupPolicyStatus, ClusterBackupPolicy
 from safehold.api.timing import DelayedMachine
-from safehold.plan.names import backup_labels, backup_name
+from safehold.api.vmbackup import VMBackup
+from safehold.plan.names import POLICY_UID, backup_labels, backup_name
 from safehold.plan.refusal import Refusal
 
 AnyPolicy = BackupPolicy | ClusterBackupPolicy
@@ -110,6 +111,14 @@ def is_made_by(policy_uid: str, *, name: str, vm: str, run: str, tier: str = "")
     except ValueError:
         return False
     return name == backup_name(policy_uid, vm, moment, tier)
+
+
+def policy_of(backup: VMBackup) -> str | None:
+    """Uid of the policy that made the VMBackup; None where a person did."""
+    metadata = backup.metadata
+    uid, run, tier = (metadata.labels.get(label, "") for label in (POLICY_UID, RUN, TIER))
+    made = is_made_by(uid, name=metadata.name, vm=backup.spec.vm.name, run=run, tier=tier)
+    return uid if made else None
 
 
 def new_backup(policy: AnyPolicy, vm: SelectedVM, run: datetime, tier: str) -> NewBackup:

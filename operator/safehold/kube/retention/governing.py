@@ -1,0 +1,64 @@
+"""Policies, VMs and holds that decide about a target's points; and what policies show of the answer."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from safehold.api.policy import BackupPolicy, ClusterBackupPolicy
+from safehold.errors import NotFoundError
+from safehold.kube.client import Cluster
+from safehold.kube.kinds import BACKUP_POLICY, CLUSTER_BACKUP_POLICY, VM, VM_BACKUP
+from safehold.kube.status import OWN_KINDS
+from safehold.plan.policy.facts import AnyPolicy
+from safehold.plan.retention.governing import governing_rules, preview
+from safehold.plan.target.maintenance import Governed
+from safehold.plan.target.use import AnyTarget
+from safehold.run import RetentionLine
+
+_FIELD_MANAGER = "safehold-retention"
+"""Owns `retentionPreview` alone: the policy's own reconcile applies the rest, at any time."""
+
+
+async def read_governed(cluster: Cluster, target: AnyTarget, now: datetime) -> Governed:
+    """All that must be known before a point of the target is forgotten. Fails rather than to leave something out."""
+    namespace = target.metadata.namespace
+    policies = await _policies(cluster, namespace)
+    # A VM that comes after this look loses nothing: one counts as gone only after a grace that begins when it is noted.
+    machines = await cluster.list(VM, namespace)
+    backups = await cluster.list(VM_BACKUP, namespace)
+    held = [(found.get("status") or {}).get("restorePoint") for found in backups if found["spec"].get("hold")]
+    return Governed(
+        rules=[rules for policy in policies if (rules := governing_rules(policy, now))],
+        machines=[found["metadata"]["uid"] for found in machines],
+        held=[point for point in held if point],
+    )
+
+
+async def show_previews(cluster: Cluster, target: AnyTarget, lines: Sequence[RetentionLine], now: datetime) -> None:
+    """Write into each policy that backs up to this target what its retention will delete next."""
+    for policy in await _policies(cluster, target.metadata.namespace):
+        if policy.spec.retention is None or not _backs_up_to(policy, target):
+            continue
+        metadata = policy.metadata
+        found = preview(metadata.uid, lines, now)
+        manifest = {
+            "metadata": {"name": metadata.name, **({"namespace": metadata.namespace} if metadata.namespace else {})},
+            "status": {"retentionPreview": found.to_wire()},
+        }
+        with suppress(NotFoundError):  # deleted meanwhile
+            await cluster.apply(OWN_KINDS[policy.kind], manifest, subresource="status", manager=_FIELD_MANAGER)
+
+
+def _backs_up_to(policy: AnyPolicy, target: AnyTarget) -> bool:
+    ref = policy.spec.target_ref
+    return (ref.kind, ref.name) == (target.kind, target.metadata.name)
+
+
+async def _policies(cluster: Cluster, namespace: str | None) -> list[AnyPolicy]:
+    """Those of a namespace, or all."""
+    found: list[AnyPolicy] = [
+        BackupPolicy.model_validate(each) for each in await cluster.list(BACKUP_POLICY, namespace)
+    ]
+    if namespace is None:
+        found += [ClusterBackupPolicy.model_validate(each) for each in await cluster.list(CLUSTER_BACKUP_POLICY)]
+    return found

@@ -1,0 +1,23 @@
+"""The runs of a policy that are to come, as far as its schedules say."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from heapq import merge
+
+from safehold.api.timing import Timing
+from safehold.plan.policy.schedule import Schedule
+from safehold.plan.policy.timetable import Timetable
+
+
+def coming_runs(spec: Timing, since: datetime) -> Iterator[datetime]:
+    """The run times of all tiers after `since`, in order and without end; a SpecError where the spec is wrong.
+
+    A run may start later than this, by its spread or when its window opens: here that makes no difference.
+    """
+    return merge(*(_runs(tier.schedule, since) for tier in Timetable.parse(spec, since).tiers))
+
+
+def _runs(schedule: Schedule, moment: datetime) -> Iterator[datetime]:
+    while True:
+        moment = schedule.next_after(moment)
+        yield moment

@@ -1,0 +1,1 @@
+"""Which restore points stay and which go: pure rules that worker, controller and command line share."""
