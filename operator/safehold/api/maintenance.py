@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from safehold.api.base import ApiModel, Bytes, Count, Failure, Time, Uid
+from safehold.api.timing import CronLine
 
 MAX_GONE_MACHINES = 256
 
@@ -12,8 +13,8 @@ MAX_GONE_MACHINES = 256
 class Maintenance(ApiModel):
     """A worker Job that forgets points by their policies' `retention`, then frees what no point needs any more."""
 
-    schedule: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^\S(.*\S)?$")] = "0 4 * * *"
-    """When, as a cron line of five fields. Once a day is plenty."""
+    schedule: CronLine = "0 4 * * *"
+    """When, as a cron line of five fields, or `@daily` and the like. Once a day is plenty."""
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] = "UTC"
     """The zone of `schedule`, by its name in the IANA time zone database."""
     suspend: bool = False

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from safehold.api.timing import Timing
 from safehold.cli.policy_files import PolicyFile, read_policies
 from safehold.cli.repo.options import output_option
 from safehold.cli.repo.output import show_facts, show_json, show_table
-from safehold.plan.retention.runs import coming_runs
+from safehold.plan.policy.schedule import Schedule
+from safehold.plan.retention.runs import coming_runs, runs_of
 from safehold.retention.simulation import Simulated, simulate
 
 _MINUTE = "%Y-%m-%d %H:%M"
@@ -48,14 +48,14 @@ def retention(
     """
     begin = (start or datetime.now(UTC)).replace(tzinfo=UTC, hour=0, minute=0, second=0, microsecond=0)
     ends = tuple(_years_after(begin, number + 1) for number in range(years))
-    maintenance = Timing(schedule=maintenance_line)
+    maintenance = Schedule.parse(maintenance_line, "UTC")
     found = [
         (
             policy,
             simulate(
                 policy.rules,
                 coming_runs(policy.timing, begin),
-                coming_runs(maintenance, begin),
+                runs_of(maintenance, begin),
                 year_ends=ends,
                 upcoming=deletions,
             ),

@@ -48,7 +48,7 @@ def test_rules_reach_the_worker_as_they_are_written() -> None:
     [
         pytest.param({}, id="no retention"),
         pytest.param({"retention": {"keepLast": 1}, "timeZone": "Mars/Olympus"}, id="unknown zone"),
-        pytest.param({"retention": {"keepLast": 1}, "schedule": "often"}, id="unknown schedule"),
+        pytest.param({"retention": {"keepLast": 1}, "schedule": "0 25 * * *"}, id="unknown schedule"),
     ],
 )
 def test_what_cannot_be_understood_lets_nothing_go(spec: dict[str, Any]) -> None:

@@ -14,10 +14,11 @@ def coming_runs(spec: Timing, since: datetime) -> Iterator[datetime]:
 
     A run may start later than this, by its spread or when its window opens: here that makes no difference.
     """
-    return merge(*(_runs(tier.schedule, since) for tier in Timetable.parse(spec, since).tiers))
+    return merge(*(runs_of(tier.schedule, since) for tier in Timetable.parse(spec, since).tiers))
 
 
-def _runs(schedule: Schedule, moment: datetime) -> Iterator[datetime]:
+def runs_of(schedule: Schedule, moment: datetime) -> Iterator[datetime]:
+    """The times of one cron line after `moment`, without end."""
     while True:
         moment = schedule.next_after(moment)
         yield moment
