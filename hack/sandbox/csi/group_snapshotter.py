@@ -75,6 +75,8 @@ class GroupSnapshotter:
             group, members = await asyncio.to_thread(self._driver.create_group, name, handles)
         except DriverError as error:
             await self._fail(content, f'failed to take group snapshot of the volumes {handles}: "{error}"')
+            answered = {"metadata": {"annotations": {GROUP_BEING_CREATED: None}}}
+            await self._cluster.patch(VOLUME_GROUP_SNAPSHOT_CONTENT, content["metadata"]["name"], answered)
             raise TryAgainError(str(error)) from error
         content = await self._report(content, group, members)
         unmarked = with_annotations(content, {GROUP_BEING_CREATED: None})

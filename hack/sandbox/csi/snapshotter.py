@@ -31,17 +31,20 @@ ContentStep = Literal["none", "cut", "look-up", "delete"]
 
 
 def content_step(content: Object) -> ContentStep:
-    """What csi-snapshotter does with a content. A content that is ready is never looked at again."""
+    """What csi-snapshotter does with a content. A content that is ready is never looked at again.
+
+    A cut that has begun is finished even if the content is to go: until the driver has answered, it may have made one.
+    """
     if content["spec"]["driver"] != DRIVER:
         return "none"
     marks = annotations_of(content)
-    if is_deleting(content):
-        removable = SNAPSHOT_BEING_DELETED in marks and SNAPSHOT_BEING_CREATED not in marks
-        return "delete" if removable and CONTENT_BOUND_PROTECTION in finalizers_of(content) else "none"
-    if GROUP_HANDLE in marks:
-        return "none"  # cut with its group, whose content tells what there is to know
     if SNAPSHOT_BEING_CREATED in marks:
         return "cut"
+    if is_deleting(content):
+        removable = SNAPSHOT_BEING_DELETED in marks and CONTENT_BOUND_PROTECTION in finalizers_of(content)
+        return "delete" if removable else "none"
+    if GROUP_HANDLE in marks:
+        return "none"  # cut with its group, whose content tells what there is to know
     if (content.get("status") or {}).get("readyToUse"):
         return "none"
     return "look-up" if content["spec"]["source"].get("snapshotHandle") else "cut"
@@ -83,6 +86,8 @@ class Snapshotter:
             snapshot = await asyncio.to_thread(self._driver.create_snapshot, name, handle)
         except DriverError as error:
             await self._fail(content, f'failed to take snapshot of the volume {handle}: "{error}"')
+            answered = {"metadata": {"annotations": {SNAPSHOT_BEING_CREATED: None}}}
+            await self._cluster.patch(VOLUME_SNAPSHOT_CONTENT, content["metadata"]["name"], answered)
             raise TryAgainError(str(error)) from error
         content = await self._report(content, snapshot)
         await self._cluster.update(VOLUME_SNAPSHOT_CONTENT, with_annotations(content, {SNAPSHOT_BEING_CREATED: None}))

@@ -173,6 +173,27 @@ def test_a_cut_that_has_begun_is_finished_before_its_content_goes(
     assert group_step({"metadata": metadata, "spec": spec}) == step
 
 
+@pytest.mark.parametrize(
+    ("kind", "source", "reference"),
+    [
+        (VOLUME_SNAPSHOT_CONTENT, {"volumeHandle": "unknown"}, "volumeSnapshotRef"),
+        (VOLUME_GROUP_SNAPSHOT_CONTENT, {"volumeHandles": ["unknown"]}, "volumeGroupSnapshotRef"),
+    ],
+)
+async def test_a_content_whose_cut_the_driver_refused_can_be_deleted(
+    storage: Storage, kind: Kind, source: Object, reference: str
+) -> None:
+    """The driver has answered, so nothing of it can come into being any more."""
+    named = {"namespace": "a", "name": "gone", "uid": "uid-of-one-that-is-gone"}
+    spec = {"driver": DRIVER, "deletionPolicy": "Delete", "source": source, reference: named}
+    metadata = {"name": "refused", "annotations": {GROUP_BEING_DELETED: "yes"}}
+    await storage.cluster.create(kind, {"metadata": metadata, "spec": spec})
+    refused = await storage.until(kind, "refused", None, lambda obj: bool(obj["status"].get("error")))
+    assert "does not exist in the volumes list" in refused["status"]["error"]["message"]
+    await storage.cluster.delete(kind, "refused")
+    await storage.gone(kind, "refused")
+
+
 async def test_a_retained_content_keeps_the_data_of_a_group_that_is_deleted(storage: Storage) -> None:
     """Set back to Delete and deleted, it takes the data with it: a member's content alone takes nothing."""
     _, content, found = await cut(storage)
