@@ -7,10 +7,9 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 import kopf
 from prometheus_client import CollectorRegistry, start_http_server
@@ -35,7 +34,7 @@ from safehold.kube.client import Cluster, Manifest
 from safehold.kube.fleet import Fleet
 from safehold.kube.kinds import NAMESPACE, VM_BACKUP
 from safehold.kube.target.resolution import api_server_addresses
-from safehold.plan.backup.turn import claim_of
+from safehold.plan.backup.turn import claim_of, waits_unseen
 from safehold.plan.fair_queue import FairQueue
 from safehold.plan.names import FINALIZER, MANAGED_BY, MANAGER
 from safehold.plan.target.endpoint import EndpointRules
@@ -97,7 +96,7 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
         tell = partial(complain, operator, plural)
         operator.queues[plural] = WorkQueue(plural, reconcile, on_pass=heartbeat.beat, complain=tell)
     backups.metrics.show_load(operator.queues.values(), backups.turns)
-    await _count_active_runs(cluster, backups)
+    await _take_over_runs(cluster, backups)
     with _metrics(settings.metrics_port, backups.metrics.registry):
         tasks = [asyncio.create_task(queue.run(), name=queue.name) for queue in operator.queues.values()]
         tasks.append(asyncio.create_task(operator.fleet.run(), name="fleet"))
@@ -142,20 +141,23 @@ def _backups(operator: Operator) -> BackupReconciler:
     )
 
 
-async def _count_active_runs(cluster: Cluster, reconciler: BackupReconciler) -> None:
-    """Runs that an earlier controller began keep their slots, before anything new is begun."""
+async def _take_over_runs(cluster: Cluster, reconciler: BackupReconciler) -> None:
+    """Before anything new is begun: runs of an earlier controller keep their places, others wait in their order."""
     active: list[Manifest] = []
     async for page in cluster.pages(VM_BACKUP):
-        active += [found for found in page.items if _is_active(found.get("status") or {})]
-    for found in active:
-        metadata = found["metadata"]
-        claim = claim_of(VMBackup.model_validate(found))
-        reconciler.turns.take((metadata["namespace"], metadata["name"]), claim, {}, active=True)
+        for found in page.items:
+            if (found.get("status") or {}).get("completionTime"):
+                continue
+            backup = VMBackup.model_validate(found)
+            key = (found["metadata"]["namespace"], found["metadata"]["name"])
+            if backup.status.start_time is not None:
+                active.append(found)
+                reconciler.turns.take(key, claim_of(backup), {}, active=True)
+            elif waits_unseen(backup):
+                reconciler.turns.queue.wait(key, claim_of(backup))
     await hold_freezes(cluster, active, reconciler.freezing)
-
-
-def _is_active(status: Mapping[str, Any]) -> bool:
-    return bool(status.get("startTime")) and not status.get("completionTime")
+    # Also one that is gone by now, and of which no event will tell, must not keep others from their turn.
+    reconciler.turns.call_next()
 
 
 @contextlib.contextmanager

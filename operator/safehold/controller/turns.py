@@ -45,15 +45,16 @@ class Turns:
             if begins:
                 self.queue.begin(key, claim)
         if news:
-            self._call()
+            self.call_next()
         return begins
 
     def give(self, key: Key) -> None:
         """Give a place back, or stop to wait for one."""
         if self.queue.leave(key):
-            self._call()
+            self.call_next()
 
-    def _call(self) -> None:
+    def call_next(self) -> None:
+        """Have those looked at whose turn it is."""
         for waiting in self.queue.next_up():
             self.call(waiting)
 
