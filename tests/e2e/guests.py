@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,10 +45,18 @@ class Guests:
         """State folder of the sandbox's KubeVirt."""
         return self.world.sandbox.state / "kubevirt"
 
-    async def boot(self, name: str, *modes: str, tracked: bool = False, sources: Sequence[Object] = ()) -> None:
+    async def boot(
+        self,
+        name: str,
+        *modes: str,
+        tracked: bool = False,
+        sources: Sequence[Object] = (),
+        images: Mapping[str, str] | None = None,
+    ) -> None:
         """A VM with a disk of each volume mode; returns when its agent answers and it writes.
 
         `tracked`: KubeVirt tracks its changed blocks. `sources` are snapshots from which the disks are made, in turn.
+        `images` are its container disks beside these: volume → image.
         """
         volumes = {f"disk{number}": mode for number, mode in enumerate(modes)}
         claims = [
@@ -66,10 +74,14 @@ class Guests:
             )
             for number, (volume, mode) in enumerate(volumes.items())
         ]
-        disks = [{"name": volume, "disk": {"bus": "virtio"}} for volume in volumes]
+        images = images or {}
+        disks = [{"name": volume, "disk": {"bus": "virtio"}} for volume in (*volumes, *images)]
         instance = {
             "domain": {"memory": {"guest": "192Mi"}, "devices": {"disks": disks}},
-            "volumes": [{"name": v, "persistentVolumeClaim": {"claimName": f"{name}-{v}"}} for v in volumes],
+            "volumes": [
+                *({"name": volume, "persistentVolumeClaim": {"claimName": f"{name}-{volume}"}} for volume in volumes),
+                *({"name": volume, "containerDisk": {"image": image}} for volume, image in images.items()),
+            ],
         }
         spec = {"runStrategy": "Always", "template": {"metadata": {}, "spec": instance}}
         vm = self.tenant.manifest("kubevirt.io/v1", "VirtualMachine", name, spec)
@@ -99,9 +111,7 @@ class Guests:
 
     async def begun(self, vm: str) -> None:
         """Wait until the guest has written to each disk since it booted: before that a freeze proves nothing."""
-        instance = await self.world.cluster.get(VIRTUAL_MACHINE_INSTANCE, vm, NAMESPACE)
-        assert instance is not None
-        disks = {volume["name"] for volume in instance["spec"]["volumes"] if "persistentVolumeClaim" in volume}
+        disks = await self._disks(vm)
 
         async def silent() -> list[str]:
             return sorted(disks - guest_counters(self.state, NAMESPACE, vm).keys())
@@ -112,12 +122,21 @@ class Guests:
         """Wait until every disk's counter has gone on: nothing keeps the guest from writing."""
         await self.begun(vm)
         before = guest_counters(self.state, NAMESPACE, vm)
+        await self.acknowledges(vm, {disk: before[disk] + 1 for disk in await self._disks(vm)})
 
-        async def still() -> list[str]:
+    async def acknowledges(self, vm: str, counters: Mapping[str, int], seconds: float = 20) -> None:
+        """Wait until the guest has acknowledged at least these counters."""
+
+        async def lower() -> list[str]:
             now = guest_counters(self.state, NAMESPACE, vm)
-            return [disk for disk, counter in before.items() if now.get(disk, 0) <= counter]
+            return [name for name, counter in counters.items() if now.get(name, 0) < counter]
 
-        await _until_none(still, "disks that are not written")
+        await _until_none(lower, f"counters of {vm} that do not go on", seconds)
+
+    async def _disks(self, vm: str) -> set[str]:
+        instance = await self.world.cluster.get(VIRTUAL_MACHINE_INSTANCE, vm, NAMESPACE)
+        assert instance is not None
+        return {volume["name"] for volume in instance["spec"]["volumes"] if "persistentVolumeClaim" in volume}
 
     async def reach(self, kind: Kind, name: str, reached: Callable[[Object], bool]) -> Object:
         """Wait for a state of one of the namespace's objects."""
@@ -208,7 +227,7 @@ class Guests:
 
     async def assert_whole(self, backup: Object) -> None:
         """Every disk of the point is clean, and stands where it stood at the freeze."""
-        assert_restored(await self.proofs(backup), self._counters_at(backup), backup["metadata"]["name"])
+        assert_restored(await self.proofs(backup), self._ledgers_at(backup), backup["metadata"]["name"])
 
     async def proofs(self, backup: Object) -> list[Proof]:
         """What the disks of a point hold."""
@@ -218,9 +237,14 @@ class Guests:
         """The running guest found its disks, when it booted, as they were at the freeze of that point."""
         await self.agent(vm)
         found = proofs((await guest_check(self.state, NAMESPACE, vm, "boot")).values())
-        assert_restored(found, self._counters_at(backup), vm)
+        assert_restored(found, self._ledgers_at(backup), vm)
 
-    def _counters_at(self, backup: Object) -> dict[str, int]:
+    def _ledgers_at(self, backup: Object) -> dict[str, int]:
+        volumes = {volume["name"] for volume in backup["status"]["volumes"]}
+        return {name: counter for name, counter in self.counters_at(backup).items() if name in volumes}
+
+    def counters_at(self, backup: Object) -> dict[str, int]:
+        """What the guest had acknowledged when it was frozen for this point: ledgers of disks, and lanes of banks."""
         vm, captured = backup["spec"]["vm"]["name"], backup["status"]["captureTime"]
         return frozen_counters(self.state / "freezes.jsonl", NAMESPACE, vm, captured)
 

@@ -36,10 +36,14 @@ class Disk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """A guest to start: `name` is the guest's host name, `faults` are those of the guest's `fault` program."""
+    """A guest to start: `name` is the guest's host name, `faults` are those of the guest's `fault` program.
+
+    `programs` are disks that it cannot write; no backup of QEMU's includes them.
+    """
 
     name: str
     disks: tuple[Disk, ...]
+    programs: tuple[Disk, ...] = ()
     memory_mib: int = MINIMUM_MEMORY_MIB
     cpus: int = 1
     uuid: str | None = None
@@ -85,7 +89,8 @@ class Sockets:
 
 def qemu_command(machine: Machine, image: GuestImage, sockets: Sockets, accelerator: Accelerator) -> list[str]:
     """Arguments that boot the machine: q35 with qboot and an ELF kernel reaches its agent in 3 to 4 s under TCG."""
-    append = f"{_KERNEL_OPTIONS} sandbox.name={machine.name} sandbox.disks={len(machine.disks)}"
+    disks = len(machine.disks) + len(machine.programs)
+    append = f"{_KERNEL_OPTIONS} sandbox.name={machine.name} sandbox.disks={disks}"
     if machine.faults:
         append += f" sandbox.fault={','.join(machine.faults)}"
     command = [BINARY, "-name", machine.name, "-M", "q35", "-bios", "qboot.rom"]
@@ -98,20 +103,22 @@ def qemu_command(machine: Machine, image: GuestImage, sockets: Sockets, accelera
     if machine.uuid:
         command += ["-uuid", machine.uuid]
     for index, disk in enumerate(machine.disks):
-        command += _disk_arguments(index, disk)
+        command += _disk_arguments(index, disk, "discard=unmap")
+    for index, disk in enumerate(machine.programs, start=len(machine.disks)):
+        command += _disk_arguments(index, disk, "read-only=on")
     for number, slot in enumerate(SLOTS, start=1):
         command += ["-device", f"pcie-root-port,id={slot},chassis={number}"]
     return command + _port_arguments(sockets)
 
 
-def _disk_arguments(index: int, disk: Disk) -> list[str]:
+def _disk_arguments(index: int, disk: Disk, option: str) -> list[str]:
     # The same driver for a regular file and a device node would do: QEMU asks for the right one by name.
     driver = "host_device" if disk.path.is_block_device() else "file"
     return [
         "-blockdev",
-        f"node-name=file{index},driver={driver},filename={disk.path},discard=unmap",
+        f"node-name=file{index},driver={driver},filename={disk.path},{option}",
         "-blockdev",
-        f"node-name=vol{index},driver=raw,file=file{index},discard=unmap",
+        f"node-name=vol{index},driver=raw,file=file{index},{option}",
         "-device",
         f"virtio-blk-pci,drive=vol{index},id=vd{index},serial={disk.serial}",
     ]

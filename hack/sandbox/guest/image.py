@@ -47,7 +47,7 @@ def guest_image(cache: Path) -> GuestImage:
 
     The folder's name is a digest of everything that went in, so a change builds anew; two processes may build at once.
     """
-    programs = {path: _host_program(*source) for path, source in _HOST_PROGRAMS.items()}
+    programs = {path: host_program(*source) for path, source in _HOST_PROGRAMS.items()}
     wanted = packages.guest_packages()
     folder = cache / f"guest-{_digest(wanted, programs)}"
     image = GuestImage(folder / "vmlinux", folder / "initramfs.cpio")
@@ -100,7 +100,8 @@ def _applets(busybox: Path) -> list[str]:
     return subprocess.run([str(busybox), "--list"], capture_output=True, text=True, check=True).stdout.split()
 
 
-def _host_program(name: str, package: str) -> Path:
+def host_program(name: str, package: str) -> Path:
+    """A program of this machine; ImageError names the Debian package that brings it."""
     # Debian keeps e2fsprogs in sbin, which is not on an ordinary user's path.
     found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin")))
     if found is None:

@@ -3,6 +3,7 @@
 Format: Documentation/driver-api/early-userspace/buffer-format.rst of the Linux kernel.
 """
 
+import os
 import stat
 import subprocess
 from pathlib import Path
@@ -64,16 +65,15 @@ class Initramfs:
         self._stream.write(_padded(header + encoded) + _padded(content))
 
 
-def shared_libraries(program: Path) -> list[Path]:
-    """The libraries and the loader of a dynamic program, none for a static one."""
-    done = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=False)
+def shared_libraries(program: Path, search: Path | None = None) -> list[Path]:
+    """The libraries and the loader of a dynamic program, none for a static one; those in `search` win."""
+    environment = os.environ | ({"LD_LIBRARY_PATH": str(search)} if search else {})
+    done = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
         return []
     missing = [line.split()[0] for line in done.stdout.splitlines() if line.endswith("not found")]
     if missing:
-        raise ImageError(
-            f"{program.name} needs {', '.join(missing)}, which this machine lacks: install qemu-system-x86"
-        )
+        raise ImageError(f"{program.name} needs {', '.join(missing)}, which this machine lacks: install what brings it")
     words = [line.replace("=>", " ").split() for line in done.stdout.splitlines()]
     return [Path(path) for line in words if (path := next((word for word in line if word.startswith("/")), None))]
 

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import re
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from sandbox.guest.errors import ImageError
@@ -14,6 +16,7 @@ KERNEL = "linux-image-cloud-amd64"
 
 _log = logging.getLogger(__name__)
 _APT_SECONDS = 300
+_LIBRARY = re.compile(r"(?:lib[a-z0-9.+-]+|zlib1g)")
 
 
 def guest_packages() -> dict[str, str]:
@@ -34,8 +37,28 @@ def guest_packages() -> dict[str, str]:
     return names
 
 
+@cache
+def with_libraries(*packages: str, without: frozenset[str]) -> dict[str, str]:
+    """Name and version of packages and of all libraries that they need, as apt would download them at first.
+
+    `without` names libraries that are not wanted; what only they need is left out as well.
+    """
+    found: dict[str, str] = {}
+    wanted = set(packages)
+    while wanted:
+        needed: set[str] = set()
+        for fields in _shown(wanted):
+            found[fields["Package"]] = fields["Version"]
+            needed |= _libraries(fields.get("Depends", ""))
+        if unknown := wanted - found.keys():
+            names = ", ".join(sorted(unknown))
+            raise ImageError(f"apt does not know {names}: run `apt-get update` as root on Debian 12")
+        wanted = needed - found.keys() - without
+    return found
+
+
 def unpack(packages: dict[str, str], folder: Path) -> None:
-    """Downloads the packages (about 27 MB) and unpacks them into one tree at `folder`."""
+    """Downloads the packages and unpacks them into one tree at `folder`."""
     archives = folder / "archives"
     archives.mkdir(parents=True, exist_ok=True)
     _log.info("downloading %s", ", ".join(packages))
@@ -64,6 +87,23 @@ def _candidate(name: str) -> str:
     lines = _run("apt-cache", "policy", name, check=False).splitlines()
     found = [line.split()[1] for line in lines if line.strip().startswith("Candidate:")]
     return found[0] if found and found[0] != "(none)" else ""
+
+
+def _shown(names: set[str]) -> list[dict[str, str]]:
+    """The fields of each package's candidate, as apt shows them."""
+    shown = _run("apt-cache", "show", "--no-all-versions", *sorted(names), check=False)
+    return [_fields(paragraph) for paragraph in shown.split("\n\n") if paragraph.strip()]
+
+
+def _fields(paragraph: str) -> dict[str, str]:
+    pairs = (line.partition(": ") for line in paragraph.splitlines() if not line.startswith(" "))
+    return {name: value for name, _, value in pairs}
+
+
+def _libraries(depends: str) -> set[str]:
+    """The libraries in a field Depends; of alternatives the first."""
+    names = (re.split(r"[ :|]", clause.strip(), maxsplit=1)[0] for clause in depends.split(","))
+    return {name for name in names if _LIBRARY.fullmatch(name)}
 
 
 def _run(*command: str, cwd: Path | None = None, check: bool = True) -> str:

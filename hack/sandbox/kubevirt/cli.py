@@ -24,7 +24,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 def command(kubeconfig: Path, state: Path, volumes: Path | None, cache: Path, qemu: bool) -> None:
     """Virtual machines, their snapshots and restores; prints "ready" when it serves."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    settings = Settings(state=state, volumes=volumes or state, image=image_for(cache, qemu=qemu))
+    settings = Settings(state=state, volumes=volumes or state, image=image_for(cache, qemu=qemu), cache=cache)
     asyncio.run(_run(kubeconfig, settings))
 
 

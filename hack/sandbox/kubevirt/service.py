@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox.cluster.client import Cluster
 from sandbox.cluster.definitions import install_definitions
 from sandbox.guest.errors import ImageError
-from sandbox.guest.image import GuestImage, guest_image
+from sandbox.guest.image import GuestImage, default_cache, guest_image
 from sandbox.guest.machine import qemu_installed
 from sandbox.kubevirt.api.definitions import DEFINITIONS
 from sandbox.kubevirt.api.installation import install_endpoints
@@ -37,11 +37,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`state` gets freezes.jsonl; `volumes` is the folder of the CSI driver; without `image` guests are only disks."""
+    """`state` gets freezes.jsonl; `volumes` is the folder of the CSI driver; without `image` guests are only disks.
+
+    `cache` keeps the images of container disks that the sandbox builds.
+    """
 
     state: Path
     volumes: Path
     image: GuestImage | None
+    cache: Path = field(default_factory=default_cache)
 
 
 def image_for(cache: Path, *, qemu: bool) -> GuestImage | None:
@@ -70,7 +74,7 @@ async def serve(cluster: Cluster, settings: Settings, ready: asyncio.Event | Non
     servers = ExportServers(settings.state / "exports")
     parts = (
         caches.run(),
-        InstanceController(cluster, caches, hypervisor, settings.volumes).run(),
+        InstanceController(cluster, caches, hypervisor, settings.volumes, settings.cache).run(),
         VirtualMachineController(cluster, caches).run(),
         SnapshotController(cluster, caches, quiescing).run(),
         MigrationController(cluster, caches).run(),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.guest import packages
 from sandbox.guest.acknowledged import acknowledged_counters
 from sandbox.guest.commandline import Disk, Machine, Sockets, qemu_command
 from sandbox.guest.image import GuestImage
@@ -101,3 +102,29 @@ def test_the_command_line_states_its_accelerator_and_every_disk(tmp_path: Path) 
     serials = [word.rpartition("serial=")[2] for word in command if "serial=" in word]
     assert serials == ["root", "data"]
     assert command[command.index("-append") + 1].endswith("sandbox.disks=2 sandbox.fault=freeze-fails")
+
+
+def test_a_disk_of_programs_cannot_be_written(tmp_path: Path) -> None:
+    """The guest waits for it as for the others, and QEMU opens it and only it for reading."""
+    data, programs = (Disk(volume=name, path=tmp_path / name) for name in ("data", "programs"))
+    machine = Machine(name="vm", disks=(data,), programs=(programs,))
+    command = qemu_command(machine, GuestImage(Path("/k"), Path("/i")), Sockets(tmp_path), "tcg")
+    read_only = [word for word in command if "read-only=on" in word]
+    assert len(read_only) == 2
+    assert str(tmp_path / "programs") in read_only[0]
+    assert command[command.index("-append") + 1].endswith("sandbox.disks=2")
+
+
+@pytest.mark.parametrize(
+    ("depends", "libraries"),
+    [
+        ("", set()),
+        ("libc6 (>= 2.34), libpq5 (>= 15.20), zlib1g", {"libc6", "libpq5", "zlib1g"}),
+        ("debconf (>= 0.5) | debconf-2.0, libssl3", {"libssl3"}),
+        ("libsystemd0 | libelogind0, libxslt1.1", {"libsystemd0", "libxslt1.1"}),
+        ("libstdc++6:any (>= 5.2), perl, locales | locales-all", {"libstdc++6"}),
+    ],
+)
+def test_libraries_are_found_in_what_a_package_depends_on(depends: str, libraries: set[str]) -> None:
+    """Only libraries count; of alternatives the first; versions and architectures are not part of the name."""
+    assert packages._libraries(depends) == libraries

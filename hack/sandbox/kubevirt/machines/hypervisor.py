@@ -67,6 +67,11 @@ class Hypervisor:
         self._running: dict[Key, Running] = {}
         self._watchers: set[asyncio.Task[None]] = set()
 
+    @property
+    def boots(self) -> bool:
+        """True if guests are machines that boot, and not only disks."""
+        return self._image is not None
+
     def find(self, key: Key, uid: str | None = None) -> Running | None:
         """The guest of that name, if it belongs to the VMI with that uid."""
         running = self._running.get(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterable
 from contextlib import suppress
@@ -21,6 +22,7 @@ from sandbox.guest.errors import GuestError
 from sandbox.kubevirt.caches import Caches
 from sandbox.kubevirt.first_consumer import select_node
 from sandbox.kubevirt.machines.children import grace_seconds, launcher_of
+from sandbox.kubevirt.machines.container_disks import container_disks
 from sandbox.kubevirt.machines.disks import disk_of
 from sandbox.kubevirt.machines.hotplug import HotplugDisks, plugged_claims
 from sandbox.kubevirt.machines.hypervisor import Hypervisor, Running
@@ -38,11 +40,12 @@ from sandbox.kubevirt.volumes import claim_names
 class InstanceController:
     """What virt-controller, the scheduler and virt-handler do with VirtualMachineInstances, on one node."""
 
-    def __init__(self, cluster: Cluster, caches: Caches, hypervisor: Hypervisor, volumes: Path) -> None:
+    def __init__(self, cluster: Cluster, caches: Caches, hypervisor: Hypervisor, volumes: Path, cache: Path) -> None:
         self._cluster = cluster
         self._caches = caches
         self._hypervisor = hypervisor
         self._volumes = volumes
+        self._cache = cache
         self._utility_volumes = UtilityVolumes(cluster, caches)
         self._hotplug = HotplugDisks(cluster, caches, volumes)
         self._memory_dumps = MemoryDumps(caches, hypervisor, volumes)
@@ -116,7 +119,7 @@ class InstanceController:
 
     async def _start(self, vmi: Object, pod: Object, claims: dict[str, Object]) -> Running | None:
         try:
-            machine = self._machine(vmi, claims)
+            machine = await self._machine(vmi, claims)
             running = await self._hypervisor.start(key_of(vmi), vmi["metadata"]["uid"], machine)
         except GuestError as error:
             await self._cluster.event(vmi, "Warning", "SyncFailed", f"server error. {error}", "virt-handler")
@@ -125,17 +128,23 @@ class InstanceController:
         await self._show_pod(pod, "Running")
         return running
 
-    def _machine(self, vmi: Object, claims: dict[str, Object]) -> Machine:
-        """The guest: its disks are the volumes on claims; the sandbox's kernel boots it, whatever else the VM names."""
+    async def _machine(self, vmi: Object, claims: dict[str, Object]) -> Machine:
+        """The guest: its disks are the volumes on claims and the container disks that the sandbox knows.
+
+        The sandbox's kernel boots it, whatever else the VM names.
+        """
         domain = vmi["spec"]["domain"]
+        volumes = vmi["spec"].get("volumes") or []
         memory = (domain.get("memory") or {}).get("guest") or f"{MINIMUM_MEMORY_MIB}Mi"
         disks = tuple(
             disk_of(volume, claims[name], self._caches.volumes.get(claims[name]["spec"]["volumeName"]), self._volumes)
-            for volume, name in claim_names(vmi["spec"].get("volumes") or []).items()
+            for volume, name in claim_names(volumes).items()
         )
+        programs = await asyncio.to_thread(container_disks, volumes, self._cache) if self._hypervisor.boots else ()
         return Machine(
             name=vmi["metadata"]["name"],
             disks=disks,
+            programs=programs,
             memory_mib=parse_quantity(memory) >> 20,
             cpus=min(_cpus(domain.get("cpu") or {}), cpu_count() or 1),
             uuid=(domain.get("firmware") or {}).get("uuid"),
