@@ -40,7 +40,7 @@ async def test_a_busy_database_on_two_disks_is_consistent_in_its_copy(guests: Gu
 @pytest.mark.timeout(600)
 async def test_a_torn_copy_is_noticed(guests: Guests, bank: Bank) -> None:
     """Disks that are cut one after the other, without a freeze, do not agree: the proof can fail."""
-    found = await torn_books(guests, bank, transfers=60)
+    found = await torn_books(guests, bank, transfers=30)
     assert any(bank.torn in fault for fault in found.faults), found
 
 

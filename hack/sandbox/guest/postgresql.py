@@ -77,7 +77,8 @@ def _root(scratch: Path, wanted: dict[str, str]) -> Path:
     for program in programs:
         (root / "bin" / program.name).symlink_to(f"../{_PROGRAMS}/bin/{program.name}")
     # Who starts the server and its clients needs the real one: busybox's cannot change users.
-    setpriv = shutil.copy(host_program("setpriv", "util-linux"), root / "bin")
+    setpriv = root / "bin" / "setpriv"
+    shutil.copy(host_program("setpriv", "util-linux"), setpriv)
     _add_host_libraries([*programs, setpriv], root / _LIBRARIES)
     shutil.copytree(_cluster(scratch, root), root / _SHARED / "cluster")
     return root
