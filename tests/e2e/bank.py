@@ -13,7 +13,7 @@ from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import PERSISTENT_VOLUME_CLAIM, VIRTUAL_MACHINE, VOLUME_SNAPSHOT
 from sandbox.guest.inside import guest_counters, guest_exec
 
-_CHECK_SECONDS = 240.0
+_CHECK_SECONDS = 400.0
 """A server recovers and every page is read, in emulation, on a machine that is busy."""
 
 
