@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-from functools import cache
 from pathlib import Path
 
 from sandbox.guest.errors import ImageError
@@ -37,9 +36,8 @@ def guest_packages() -> dict[str, str]:
     return names
 
 
-@cache
 def with_libraries(*packages: str, without: frozenset[str]) -> dict[str, str]:
-    """Name and version of packages and of all libraries that they need, as apt would download them at first.
+    """Name and version of packages and of all libraries that they need, as apt would download them now.
 
     `without` names libraries that are not wanted; what only they need is left out as well.
     """
