@@ -8,7 +8,7 @@ _TAIL_BYTES = 64 << 10
 
 
 def acknowledged_counters(path: Path) -> dict[str, int]:
-    """Disk serial → the highest counter acknowledged; a disk that has committed nothing yet is absent.
+    """Disk serial → the highest counter acknowledged; a disk that has committed nothing yet, or was let go, is absent.
 
     Reads the file's end only: it grows by some 20 lines a second. Lines that are there in part are not counted.
     """
@@ -24,8 +24,10 @@ def acknowledged_counters(path: Path) -> dict[str, int]:
     whole = tail[: tail.rfind(b"\n") + 1]
     counters: dict[str, int] = {}
     for match in _LINE.finditer(whole):
-        counters[match[1].decode()] = max(int(match[2]), counters.get(match[1].decode(), 0))
-    return counters
+        serial, counter = match[1].decode(), int(match[2])
+        # A disk that is let go says 0; another one of its name begins anew.
+        counters[serial] = max(counter, counters.get(serial, 0)) if counter else 0
+    return {serial: counter for serial, counter in counters.items() if counter}
 
 
 def all_acknowledged(path: Path) -> list[tuple[str, int]]:

@@ -23,12 +23,14 @@ from sandbox.guest.machine import guest_sockets
         (b"root 9\nroot 10", {"root": 9}),
         (b"root 3\nroot 2\n", {"root": 3}),
         (b"Error: near line 5\n", {}),
+        (b"root 3\ndata 5\nroot 0\n", {"data": 5}),
+        (b"root 3\nroot 0\nroot 1\n", {"root": 1}),
     ],
 )
 def test_acknowledged_counters_are_the_highest_whole_lines(
     tmp_path: Path, content: bytes, expected: dict[str, int]
 ) -> None:
-    """Only complete lines "SERIAL COUNTER" count, and the counter never goes back."""
+    """Only complete lines "SERIAL COUNTER" count, and the counter never goes back but for a disk that was let go."""
     log = tmp_path / "acknowledged"
     log.write_bytes(content)
     assert acknowledged_counters(log) == expected
