@@ -21,7 +21,6 @@ from bench.fleet.stages import (
     measure_idle,
     measure_pace,
     measure_restart,
-    measure_throughput,
     running_fleet,
 )
 from bench.measure import BenchError
@@ -32,7 +31,6 @@ from sandbox.program import ProgramError
 _REPORT = Path(__file__).parents[3] / "docs" / "benchmarks-fleet.md"
 _FULL = Shape()
 _IDLE_SECONDS = 60.0
-_THROUGHPUT_SECONDS = 60.0
 _START_LIMIT_SECONDS = 60
 
 
@@ -86,8 +84,6 @@ async def _measure(shape: Shape, minutes: int, folder: Path, console: Console) -
         await measure_burst(fleet)
         say("Restart")
         await measure_restart(fleet)
-        say(f"Throughput for {_THROUGHPUT_SECONDS:.0f} s")
-        await measure_throughput(fleet, _THROUGHPUT_SECONDS)
         return markdown(
             fleet.figures,
             shape,

@@ -9,7 +9,7 @@ _SHOWN_REQUESTS = 25
 _EXPLANATION = """\
 Written by `make bench-fleet`. One controller, under its own ServiceAccount with the chart's rights, on the sandbox's
 API server: {vms:,} VMs ({kib:.1f} KiB of JSON each, managed fields included, one disk), {namespaces} namespaces,
-{policies} policies. `FLEET_MINUTES=60` measures the whole hour instead of {minutes} minutes of it, `FLEET_VMS=N`
+{policies} policies. `FLEET_MINUTES=60` measures the whole hour instead of {minutes} of its minutes, `FLEET_VMS=N`
 another fleet.
 
 What is played: KubeVirt, the CSI driver and the nodes are one process that answers at once, and no byte is moved;

@@ -216,17 +216,6 @@ async def measure_restart(fleet: Fleet) -> None:
     figures.at_most("Restart: resident memory, the most", fleet.controller.peak_bytes() / MIB, 300, "MiB")
 
 
-async def measure_throughput(fleet: Fleet, seconds: float) -> None:
-    """How many runs a minute end where workers take no time: what controller and API server allow on this machine."""
-    before = await fleet.unfinished()
-    fleet.stand_ins.working.set()
-    began = time.monotonic()
-    await asyncio.sleep(seconds)
-    ended = before - await fleet.unfinished()
-    rate = 60 * ended / (time.monotonic() - began)
-    fleet.figures.add(f"Runs a minute, {ACTIVE_RUNS} active, workers without a byte to move", f"{rate:.0f}")
-
-
 def _policy(namespace: str, group: str) -> dict[str, object]:
     return {
         "metadata": {"name": group, "namespace": namespace},
