@@ -55,5 +55,5 @@ sandbox: setup system ## keep a cluster with Safehold and two guests running, an
 bench: setup ## Safehold beside restic and borg, about 15 minutes (BENCH_DISK=, ROWS=, ROUNDS=, RESTIC=)
 	@$(BIN)/python -m bench
 
-bench-fleet: setup ## one controller among 5,000 VMs, about 20 minutes (FLEET_MINUTES=, FLEET_VMS=)
+bench-fleet: setup ## one controller among 5,000 VMs, about 25 minutes (FLEET_MINUTES=, FLEET_VMS=)
 	@$(BIN)/python -m bench.fleet

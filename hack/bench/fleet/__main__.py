@@ -30,7 +30,8 @@ from sandbox.program import ProgramError
 
 _REPORT = Path(__file__).parents[3] / "docs" / "benchmarks-fleet.md"
 _FULL = Shape()
-_IDLE_SECONDS = 60.0
+_IDLE_SECONDS = 310.0
+"""One round of everything that comes by itself: each policy's look and the sweep, every 5 minutes."""
 _START_LIMIT_SECONDS = 60
 
 
