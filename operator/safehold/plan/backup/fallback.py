@@ -1,7 +1,7 @@
 """The capture of last resort: snapshots of our own, after KubeVirt has given up its snapshot of the VM.
 
 Nothing is frozen for it (docs/adr/0008), so what comes of it is Crash-consistent at best, or Offline. Several volumes
-are cut as a group where that can be (docs/adr/0009), else each for itself, all at the same moment. The snapshots carry
+are cut as a group where that can be (docs/adr/0010), else each for itself, all at the same moment. The snapshots carry
 the run's labels and belong to the VMBackup, and are checked, held, paired and removed as KubeVirt's are.
 """
 
