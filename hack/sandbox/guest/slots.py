@@ -49,11 +49,23 @@ class Slots:
             async with asyncio.timeout(_EJECT_SECONDS):
                 while await self._is_there(slot_device(slot)):  # noqa: ASYNC110 (QEMU's event may be gone already)
                     await asyncio.sleep(_POLL_SECONDS)
+                for node in (f"disk-{slot}", f"file-{slot}"):
+                    await self._release(node)
         except TimeoutError as error:
             raise GuestError(f"the guest did not let go of {volume} within {_EJECT_SECONDS:g} s") from error
-        for node in (f"disk-{slot}", f"file-{slot}"):
-            await self._monitor.execute("blockdev-del", {"node-name": node})
         del self._taken[volume]
+
+    async def _release(self, node: str) -> None:
+        """Takes a node away. The device that used it is gone by name a moment before it lets go of it."""
+        while True:
+            try:
+                await self._monitor.execute("blockdev-del", {"node-name": node})
+            except GuestError as error:
+                if not str(error).endswith("is in use"):
+                    raise
+                await asyncio.sleep(_POLL_SECONDS)
+            else:
+                return
 
     async def _is_there(self, device: str) -> bool:
         devices = await self._monitor.execute("qom-list", {"path": "/machine/peripheral"})

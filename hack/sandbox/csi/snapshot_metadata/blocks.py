@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import grpc
 
@@ -18,13 +18,13 @@ class Blocks:
         self._driver = driver
         self._block_type = block_type
 
-    def allocated(self, handle: str, start: int) -> tuple[int, Iterator[list[Extent]]]:
+    def allocated(self, handle: str, start: int) -> tuple[int, Generator[list[Extent]]]:
         """The capacity in bytes, and what holds data from `start` on; raises RefusalError."""
         target = self._snapshot(handle, "the snapshot")
         _check(target, start)
         return target.size_bytes, allocated_extents(self._driver.snapshot_path(handle), start, self._block_type)
 
-    def changed(self, base_handle: str, handle: str, start: int) -> tuple[int, Iterator[list[Extent]]]:
+    def changed(self, base_handle: str, handle: str, start: int) -> tuple[int, Generator[list[Extent]]]:
         """The capacity in bytes, and what differs from the base from `start` on; raises RefusalError."""
         base = self._snapshot(base_handle, "the source snapshot")
         target = self._snapshot(handle, "the target snapshot")

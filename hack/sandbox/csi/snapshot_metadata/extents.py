@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,7 +32,7 @@ class Extent:
         return self.offset + self.length
 
 
-def allocated_extents(target: Path, start: int, block_type: BlockType) -> Iterator[list[Extent]]:
+def allocated_extents(target: Path, start: int, block_type: BlockType) -> Generator[list[Extent]]:
     """What holds data from the block of `start` on, by SEEK_DATA; a file system without holes has data everywhere."""
     with target.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -43,7 +43,7 @@ def allocated_extents(target: Path, start: int, block_type: BlockType) -> Iterat
             yield _shaped([Extent(data, position - data)], size, block_type)
 
 
-def changed_extents(base: Path, target: Path, start: int, block_type: BlockType) -> Iterator[list[Extent]]:
+def changed_extents(base: Path, target: Path, start: int, block_type: BlockType) -> Generator[list[Extent]]:
     """What differs from the block of `start` on, by reading both where either holds data; behind its end base is 0."""
     with base.open("rb") as before, target.open("rb") as after:
         size = os.fstat(after.fileno()).st_size

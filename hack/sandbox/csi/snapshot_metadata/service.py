@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,14 +88,15 @@ class SnapshotMetadata:
             _check_arguments(request, {"snapshotName cannot be empty": request.snapshot_name})
             handle = await self._handle(request, request.snapshot_name)
             capacity, found = self._blocks.allocated(handle, request.starting_offset)
-            async for blocks in _messages(found, request.max_results):
-                await context.write(
-                    schema.GetMetadataAllocatedResponse(
-                        block_metadata_type=_BLOCK_TYPES[self._settings.block_type],
-                        volume_capacity_bytes=capacity,
-                        block_metadata=blocks,
+            async with _messages(found, request.max_results) as portions:
+                async for blocks in portions:
+                    await context.write(
+                        schema.GetMetadataAllocatedResponse(
+                            block_metadata_type=_BLOCK_TYPES[self._settings.block_type],
+                            volume_capacity_bytes=capacity,
+                            block_metadata=blocks,
+                        )
                     )
-                )
 
     async def delta(self, request: schema.GetMetadataDeltaRequest, context: _Context) -> None:
         """GetMetadataDelta. The base is not checked beyond what the driver does."""
@@ -107,14 +108,15 @@ class SnapshotMetadata:
             _check_arguments(request, required)
             handle = await self._handle(request, request.target_snapshot_name)
             capacity, found = self._blocks.changed(request.base_snapshot_id, handle, request.starting_offset)
-            async for blocks in _messages(found, request.max_results):
-                await context.write(
-                    schema.GetMetadataDeltaResponse(
-                        block_metadata_type=_BLOCK_TYPES[self._settings.block_type],
-                        volume_capacity_bytes=capacity,
-                        block_metadata=blocks,
+            async with _messages(found, request.max_results) as portions:
+                async for blocks in portions:
+                    await context.write(
+                        schema.GetMetadataDeltaResponse(
+                            block_metadata_type=_BLOCK_TYPES[self._settings.block_type],
+                            volume_capacity_bytes=capacity,
+                            block_metadata=blocks,
+                        )
                     )
-                )
 
     async def _handle(
         self, request: schema.GetMetadataAllocatedRequest | schema.GetMetadataDeltaRequest, name: str
@@ -168,11 +170,36 @@ def _check_arguments(
             raise RefusalError(grpc.StatusCode.INVALID_ARGUMENT, complaint)
 
 
-async def _messages(found: Iterator[list[Extent]], max_results: int) -> AsyncIterator[list[schema.BlockMetadata]]:
-    """The blocks in portions of at most `max_results`; the files are read in a thread, one step at a time."""
-    most = max_results or _DEFAULT_RESULTS
+@asynccontextmanager
+async def _messages(
+    found: Generator[list[Extent]], max_results: int
+) -> AsyncIterator[AsyncIterator[list[schema.BlockMetadata]]]:
+    """The blocks in portions of at most `max_results`; the files that they are read from are closed at the end."""
+    async with (
+        aclosing(_steps(found)) as steps,
+        aclosing(_portions(steps, max_results or _DEFAULT_RESULTS)) as portions,
+    ):
+        yield portions
+
+
+async def _steps(found: Generator[list[Extent]]) -> AsyncGenerator[list[Extent]]:
+    """What is found, one step at a time, in a thread; a step that is under way ends before the files are closed."""
+    with closing(found):
+        while True:
+            step = asyncio.create_task(asyncio.to_thread(next, found, None))
+            try:
+                extents = await asyncio.shield(step)
+            except asyncio.CancelledError:
+                await step
+                raise
+            if extents is None:
+                return
+            yield extents
+
+
+async def _portions(steps: AsyncIterator[list[Extent]], most: int) -> AsyncGenerator[list[schema.BlockMetadata]]:
     pending: list[schema.BlockMetadata] = []
-    while (extents := await asyncio.to_thread(next, found, None)) is not None:
+    async for extents in steps:
         pending += [schema.BlockMetadata(byte_offset=extent.offset, size_bytes=extent.length) for extent in extents]
         while len(pending) >= most:
             yield pending[:most]
