@@ -59,7 +59,10 @@ def export_ready(status: Object, links: Object, now: str) -> Object:
 
 
 def finished(observed: Observed, job: Object, now: str) -> tuple[Object, tuple[str, str, str]]:
-    """The outcome of a job that has ended, and its event. Endpoints are gone with their export."""
+    """The outcome of a job that has ended, and its event. Endpoints are gone with their export.
+
+    A job may end before anybody has seen its point in time.
+    """
     if job.get("failed"):
         return failed(observed, "Failed", str(job.get("backupMsg") or "unknown, no completion message"), now)
     reason, message = "Completed", COMPLETED
@@ -67,9 +70,11 @@ def finished(observed: Observed, job: Object, now: str) -> tuple[Object, tuple[s
     if job.get("backupMsg"):
         reason, message = "CompletedWithWarning", f"Completed VirtualMachineBackup, warning: {job['backupMsg']}"
         event = ("Warning", "VirtualMachineBackupCompletedWithWarning", message)
-    status = {**observed.status, "checkpointName": job["checkpointName"], "includedVolumes": job["volumes"]}
     return _with(
-        status, ("Progressing", "False", reason, message), ("Complete", "True", reason, message), now=now
+        taken(observed, job, now),
+        ("Progressing", "False", reason, message),
+        ("Complete", "True", reason, message),
+        now=now,
     ), event
 
 
