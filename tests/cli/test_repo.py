@@ -30,6 +30,13 @@ def test_a_repository_is_laid_out_once(shell: Shell) -> None:
     assert "made with another key" in shell.repo("init", "--key-file", "other", code=1)
 
 
+def test_the_keys_of_a_domain_are_made_beforehand(shell: Shell) -> None:
+    """So that the first backup of many at once finds them."""
+    shell.repo("init", "--key-domain", "target", "--key-domain", "namespace/3f1c")
+    assert len(objects(shell, "keys/target/")) == 1
+    assert len(objects(shell, "keys/namespace-3f1c/")) == 1
+
+
 def test_a_place_with_something_else_is_refused(shell: Shell) -> None:
     """Nobody's photographs become part of a repository."""
     shell.store.client(shell.store.admin).put_object(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tests.engine.conftest import FaultyStore
 
 KEY_SET = KeySet.generate()
-KEYS = KeyRing("target", KEY_SET, {KEY_SET.id: KEY_SET})
+KEYS = KeyRing("target", KEY_SET, {KEY_SET.id: KEY_SET}, datetime(2026, 1, 1, tzinfo=UTC))
 NAME = "points/target/0/1"
 
 

@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safehold.engine.keys.keyfile import RepositoryKey
-from safehold.engine.keys.rings import KeyRing, KeySet, find_key_ring, find_or_create_key_ring, wrap
+from safehold.engine.keys.rings import SETTLED, KeyRing, KeySet, find_key_ring, find_or_create_key_ring, wrap
 from safehold.engine.store.base import ObjectEntry
 from safehold.engine.store.memory import MemoryStore
 from safehold.errors import IntegrityError, KeyMaterialError, UnknownFormatError
@@ -29,6 +30,7 @@ def test_the_first_makes_a_key_set_that_the_next_finds() -> None:
     store = MemoryStore()
     assert find_key_ring(store, KEY, "target") is None
     made = find_or_create_key_ring(store, KEY, "target", no_wait)
+    store.now += SETTLED
     assert find_or_create_key_ring(store, KEY, "target", pytest.fail) == made
     assert find_key_ring(store, KEY, "target") == made
 
@@ -72,21 +74,80 @@ def test_first_writers_at_the_same_moment_agree() -> None:
     assert all(len(ring.key_sets) == writers for ring in rings)
 
 
-def test_a_loser_of_the_election_stays_readable() -> None:
-    """Points under a key set that lost are opened with it for ever."""
+def test_a_key_set_that_comes_late_changes_nothing_and_stays_readable() -> None:
+    """Whatever its id is: points under it are opened with it for ever, and nothing new is named by it."""
     store = MemoryStore()
-    loser = find_or_create_key_ring(store, KEY, "target", no_wait).current
-    late = MemoryStore()
-    while True:
-        winner = find_or_create_key_ring(late, KEY, "target", no_wait).current
-        if winner.id < loser.id:
-            break
-        late.objects.clear()
-    store.objects.update(late.objects)
-    ring = find_key_ring(store, KEY, "target")
-    assert ring is not None
-    assert ring.current == winner
-    assert ring.data_key(loser.id, "some object") == loser.data_key
+    first = find_or_create_key_ring(store, KEY, "target", no_wait).current
+    for seconds in range(1, 9):
+        store.now += timedelta(seconds=1)
+        late = replace(KeySet.generate(), id=bytes([seconds]) * 16)
+        wrap(store, KEY, "target", late)
+        ring = find_key_ring(store, KEY, "target")
+        assert ring is not None
+        assert (ring.elected, ring.current) == (first, first)
+        assert ring.data_key(late.id, "some object") == late.data_key
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Looks at the store at one moment, and what it writes then arrives later; in milliseconds."""
+
+    looks: int
+    arrives_after: int
+
+    @property
+    def arrives(self) -> int:
+        """When its key set is in the store, if it writes one."""
+        return self.looks + self.arrives_after
+
+
+class Timeline(MemoryStore):
+    """A store as it is at one moment of a history; its listings and its clock tell whole seconds."""
+
+    def __init__(self, written: dict[str, tuple[int, bytes]], now: int, arrival: int) -> None:
+        super().__init__(moment(now))
+        self._written, self._arrival = written, arrival
+        self.objects = {name: data for name, (at, data) in written.items() if at <= now}
+        self.modified = {name: moment(at) for name, (at, _) in written.items() if at <= now}
+
+    def put(self, name: str, body: bytes | bytearray) -> None:
+        """It arrives when this writer's does."""
+        self._written[name] = self._arrival, bytes(body)
+
+
+def moment(milliseconds: int) -> datetime:
+    """As stores tell it."""
+    return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=milliseconds // 1000)
+
+
+class Settling(Exception):  # noqa: N818 - the point in a history at which a writer begins to wait
+    """A writer begins to wait."""
+
+
+def begin_to_settle() -> None:
+    """Stop the writer here; what it sees afterwards is asked apart."""
+    raise Settling
+
+
+@given(st.lists(st.builds(Writer, st.integers(0, 9_000), st.integers(0, 9_000)), min_size=1, max_size=6))
+def test_all_elect_the_same_however_long_a_key_set_is_on_its_way(writers: list[Writer]) -> None:
+    """Writers that look, write and wait in every order name chunks by one id key."""
+    written: dict[str, tuple[int, bytes]] = {}
+    used: set[bytes] = set()
+    waits_from: list[int] = []
+    for writer in sorted(writers, key=lambda each: each.looks):
+        before = len(written)
+        store = Timeline(written, writer.looks, writer.arrives)
+        try:
+            used.add(find_or_create_key_ring(store, KEY, "target", begin_to_settle).elected.id)
+        except Settling:
+            waits_from.append(writer.arrives if len(written) > before else writer.looks)
+    for begin in waits_from:
+        end = begin + int(SETTLED.total_seconds() * 1000)
+        ring = find_key_ring(Timeline(written, end, end), KEY, "target")
+        assert ring is not None
+        used.add(ring.elected.id)
+    assert len(used) == 1
 
 
 def test_another_key_is_refused_and_both_recipients_are_named() -> None:

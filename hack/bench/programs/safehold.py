@@ -26,9 +26,13 @@ class Safehold:
         self.restores_deltas = "--delta" in usage
         self._prefix = "unused"
 
-    def start(self, repository: str) -> None:
-        """Nothing to do: the first backup lays it out."""
+    def start(self, repository: str, *, lay_out: bool = True) -> None:
+        """Laid out, as restic's and borg's are, before anything is measured; else the first backup has to."""
         self._prefix = f"safehold/{repository}"
+        if not lay_out:
+            return
+        init = [_PROGRAM, "repo", "init", "--key-domain=target", *self._place()]
+        run(Command(arguments=init, environment=self._server.environment()))
 
     def backup(self, disk: Path, vm: str, *, told: Path | None = None) -> Command:
         """The same for a file and a device; `told` lists what changed."""
@@ -52,15 +56,20 @@ class Safehold:
             arguments=[
                 _PROGRAM,
                 *arguments,
-                f"--repository=s3://{self._server.bucket}/{self._prefix}",
-                f"--endpoint-url={self._server.endpoint_url}",
-                f"--key-file={self._key}",
+                *self._place(),
                 f"--vm={vm}",
                 "--volume=disk",
                 "--output=json",
             ],
             environment=self._server.environment(),
         )
+
+    def _place(self) -> list[str]:
+        return [
+            f"--repository=s3://{self._server.bucket}/{self._prefix}",
+            f"--endpoint-url={self._server.endpoint_url}",
+            f"--key-file={self._key}",
+        ]
 
 
 def _told(changed_extents: Path | None) -> list[str]:

@@ -47,7 +47,7 @@ def _at_once(context: Context, folder: Path) -> None:
     image = make_image(context.folder / "golden-small.img", 256 * MIB, 96 * MIB)
     safehold = context.safehold
     _golden(context, "at-once", image, folder / DISK_NAME, _AT_ONCE)
-    safehold.start("clones-at-once")
+    safehold.start("clones-at-once", lay_out=False)
     disks = [_clone(image, folder / f"{number}.img", number) for number in range(1, CLONES + 1)]
     backups = [safehold.backup(disk, f"clone-{number}") for number, disk in enumerate(disks, 1)]
     with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".json") as list_:

@@ -9,19 +9,17 @@ from safehold.engine import names
 from safehold.engine.geometry import FORMAT_1, Geometry
 from safehold.engine.index.lookup import Index
 from safehold.engine.keys.keyfile import RepositoryKey
-from safehold.engine.keys.rings import KeyRing, find_key_ring, find_or_create_key_ring
+from safehold.engine.keys.rings import SETTLED, KeyRing, find_key_ring, find_or_create_key_ring
 from safehold.engine.plaintext.objects import lay_out_texts
 from safehold.engine.points.catalogue import Points
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import PointError, StoreError
 from safehold.reasons import Reason
 
-_SETTLE_SECONDS = 0.5
-
 
 def wait_for_others() -> None:
-    """How long the writer of a first key set waits for others who started at the same moment."""
-    time.sleep(_SETTLE_SECONDS)
+    """What a first run does until all who started at the same moment know the same key sets."""
+    time.sleep(SETTLED.total_seconds())
 
 
 def prove_access(store: ObjectStore, *, writable: bool) -> None:

@@ -12,8 +12,15 @@ from safehold.errors import StoreError
 
 @click.command("init")
 @with_place
+@click.option(
+    "--key-domain",
+    "key_domains",
+    multiple=True,
+    metavar="DOMAIN",
+    help="Make the keys of this key domain too: target, or namespace/UID. May be given several times.",
+)
 @output_option
-def init(place: Place, output: str) -> None:
+def init(place: Place, key_domains: tuple[str, ...], output: str) -> None:
     """Lay out a repository: its keys, and what explains it to whoever finds the bucket.
 
     Backups do that too when they are the first. A repository that the key opens is left as it is; a place that holds
@@ -29,6 +36,8 @@ def init(place: Place, output: str) -> None:
             remedy="choose an empty prefix",
         )
     repository = Repository.open(store, key, create=True)
+    for name in key_domains:
+        repository.domain(name, create=True)
     if output == "json":
         show_json({"repository": repository.id, "recipient": key.recipient, "created": not exists})
         return

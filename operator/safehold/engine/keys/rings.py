@@ -4,15 +4,18 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from safehold.engine import names
 from safehold.engine.keys.keyfile import KEY_BYTES, RepositoryKey, derive
 from safehold.engine.keys.sealing import HEADER_BYTES, Header, ObjectType, new_salt, open_single, seal_object
-from safehold.engine.store.base import ObjectStore
+from safehold.engine.store.base import ObjectEntry, ObjectStore
 from safehold.errors import IntegrityError, KeyMaterialError
 from safehold.reasons import Reason
 
 KEY_SET_ID_BYTES = 16
+SETTLED = timedelta(seconds=2)
+"""Age of a first key set at which no writer can turn up with an earlier one: stores tell whole seconds."""
 _NAME = re.compile(r"keys/[^/]+/(?P<generation>\d{4})-(?P<id>[0-9a-f]{32})/(?P<recipient>[0-9a-f]{16})")
 
 
@@ -55,6 +58,8 @@ class KeyRing:
     scope: str
     elected: KeySet
     key_sets: dict[bytes, KeySet]
+    since: datetime = field(compare=False)
+    """When the elected key set was written, by the store's clock."""
 
     @property
     def current(self) -> KeySet:
@@ -85,19 +90,27 @@ class KeyRing:
 
 @dataclass(frozen=True, slots=True)
 class _Wrapped:
-    """A key set as its name tells it; sorted as the election wants it."""
+    """A key set as a listing tells it."""
 
     generation: int
     id: bytes
     recipient: str
+    written: datetime
 
     @classmethod
-    def found(cls, store: ObjectStore, name: str) -> "_Wrapped":
-        match = _NAME.fullmatch(name)
+    def found(cls, store: ObjectStore, entry: ObjectEntry) -> "_Wrapped":
+        match = _NAME.fullmatch(entry.name)
         if match is None:
-            _refuse_other_format(store, name)
-            raise IntegrityError(f"{name} is not the name of a key set", remedy="remove what does not belong here")
-        return cls(int(match["generation"]), bytes.fromhex(match["id"]), match["recipient"])
+            _refuse_other_format(store, entry.name)
+            raise IntegrityError(
+                f"{entry.name} is not the name of a key set", remedy="remove what does not belong here"
+            )
+        return cls(int(match["generation"]), bytes.fromhex(match["id"]), match["recipient"], entry.modified)
+
+    @property
+    def rank(self) -> tuple[int, datetime, bytes]:
+        """The smallest is elected. The first in time wins, so that one that comes late changes nothing."""
+        return self.generation, self.written, self.id
 
     def name(self, scope: str) -> str:
         return names.key_set(scope, self.generation, self.id, self.recipient)
@@ -105,10 +118,10 @@ class _Wrapped:
 
 def find_key_ring(store: ObjectStore, key: RepositoryKey, scope: str) -> KeyRing | None:
     """The scope's key sets, or None where there are none yet. KeyMaterialError (WrongKey) if another key made them."""
-    wrapped = [_Wrapped.found(store, entry.name) for entry in store.list(names.key_sets(scope))]
+    wrapped = [_Wrapped.found(store, entry) for entry in store.list(names.key_sets(scope))]
     if not wrapped:
         return None
-    first = min(wrapped, key=lambda each: (each.generation, each.id))
+    first = min(wrapped, key=lambda each: each.rank)
     mine = {each.id: _read(store, key, scope, each) for each in wrapped if each.recipient == key.recipient}
     if first.id not in mine:
         _refuse_other_format(store, first.name(scope))
@@ -119,23 +132,26 @@ def find_key_ring(store: ObjectStore, key: RepositoryKey, scope: str) -> KeyRing
             remedy="use the key that the repository was made with",
             reason=Reason.WRONG_KEY,
         )
-    return KeyRing(scope, mine[first.id], mine)
+    return KeyRing(scope, mine[first.id], mine, first.written)
 
 
 def find_or_create_key_ring(store: ObjectStore, key: RepositoryKey, scope: str, settle: Callable[[], None]) -> KeyRing:
     """As find_key_ring, but the first to come writes a key set.
 
-    `settle` waits until others who started at the same moment have written theirs; then all elect the same.
+    Whoever finds none that is SETTLED lets `settle` wait so long before looking again; then all elect the same, also
+    with a writer whose key set was on its way all the while.
     """
     found = find_key_ring(store, key, scope)
-    if found is not None:
+    if found is None:
+        wrap(store, key, scope, KeySet.generate())
+    elif store.time() - found.since >= SETTLED:
         return found
-    name = wrap(store, key, scope, KeySet.generate())
     settle()
     settled = find_key_ring(store, key, scope)
     if settled is None:
         raise IntegrityError(
-            f"The key set {name} was written and is not listed", remedy="use a store that lists what was just written"
+            f"A key set was written below {names.key_sets(scope)} and is not listed",
+            remedy="use a store that lists what was just written",
         )
     return settled
 
