@@ -12,7 +12,7 @@ from sandbox.cluster.kinds import (
     VOLUME_GROUP_SNAPSHOT_CLASS,
     VOLUME_GROUP_SNAPSHOT_CONTENT,
 )
-from sandbox.csi.manifests import ERROR, POLICY, immutable, one_of
+from sandbox.csi.manifests import CLASS_COLUMNS, ERROR, POLICY, immutable, one_of, reference
 
 _SELECTOR = object_of(
     {
@@ -49,18 +49,6 @@ _GROUP = {
         }
     ),
 }
-_REFERENCE = object_of(
-    dict.fromkeys(("apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid"), STRING),
-    more={
-        "x-kubernetes-map-type": "atomic",
-        "x-kubernetes-validations": [
-            {
-                "rule": "has(self.name) && has(self.__namespace__)",
-                "message": "both volumeGroupSnapshotRef.name and volumeGroupSnapshotRef.namespace must be set",
-            }
-        ],
-    },
-)
 _HANDLES = object_of(
     {"volumeGroupSnapshotHandle": STRING, "volumeSnapshotHandles": list_of(STRING)},
     ["volumeGroupSnapshotHandle", "volumeSnapshotHandles"],
@@ -84,7 +72,7 @@ _CONTENT = {
                 more=one_of("volumeHandles", "groupSnapshotHandles"),
             ),
             "volumeGroupSnapshotClassName": immutable("volumeGroupSnapshotClassName"),
-            "volumeGroupSnapshotRef": _REFERENCE,
+            "volumeGroupSnapshotRef": reference("volumeGroupSnapshotRef"),
         },
         ["deletionPolicy", "driver", "source", "volumeGroupSnapshotRef"],
     ),
@@ -119,12 +107,6 @@ _CONTENT_COLUMNS = columns(
     ("VolumeGroupSnapshot", "string", ".spec.volumeGroupSnapshotRef.name"),
     ("Age", "date", ".metadata.creationTimestamp"),
 )
-_CLASS_COLUMNS = columns(
-    ("Driver", "string", ".driver"),
-    ("DeletionPolicy", "string", ".deletionPolicy"),
-    ("Age", "date", ".metadata.creationTimestamp"),
-)
-
 GROUP_DEFINITIONS: Objects = [
     definition(VOLUME_GROUP_SNAPSHOT, ["vgs"], object_of(_GROUP, ["spec"]), _GROUP_COLUMNS, status=True),
     definition(
@@ -138,7 +120,7 @@ GROUP_DEFINITIONS: Objects = [
         VOLUME_GROUP_SNAPSHOT_CLASS,
         ["vgsclass", "vgsclasses"],
         object_of(_CLASS, ["deletionPolicy", "driver"]),
-        _CLASS_COLUMNS,
+        CLASS_COLUMNS,
         status=False,
     ),
 ]

@@ -39,8 +39,25 @@ def one_of(first: str, second: str) -> Object:
     return {"x-kubernetes-validations": rules}
 
 
+def reference(field: str) -> Object:
+    """A content's reference, called `field`, to the snapshot that it is of."""
+    rule = {
+        "rule": "has(self.name) && has(self.__namespace__)",
+        "message": f"both {field}.name and {field}.namespace must be set",
+    }
+    parts = ("apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid")
+    atomic = {"x-kubernetes-map-type": "atomic", "x-kubernetes-validations": [rule]}
+    return object_of(dict.fromkeys(parts, STRING), more=atomic)
+
+
 ERROR = object_of({"message": STRING, "time": TIME})
 """Schema of a status.error."""
+CLASS_COLUMNS = columns(
+    ("Driver", "string", ".driver"),
+    ("DeletionPolicy", "string", ".deletionPolicy"),
+    ("Age", "date", ".metadata.creationTimestamp"),
+)
+"""Of the classes of snapshots, and of groups."""
 _SNAPSHOT = {
     "spec": object_of(
         {
@@ -66,18 +83,6 @@ _SNAPSHOT = {
         }
     ),
 }
-_REFERENCE = object_of(
-    dict.fromkeys(("apiVersion", "fieldPath", "kind", "name", "namespace", "resourceVersion", "uid"), STRING),
-    more={
-        "x-kubernetes-map-type": "atomic",
-        "x-kubernetes-validations": [
-            {
-                "rule": "has(self.name) && has(self.__namespace__)",
-                "message": "both volumeSnapshotRef.name and volumeSnapshotRef.namespace must be set",
-            }
-        ],
-    },
-)
 _CONTENT = {
     "spec": object_of(
         {
@@ -89,7 +94,7 @@ _CONTENT = {
             ),
             "sourceVolumeMode": immutable("sourceVolumeMode"),
             "volumeSnapshotClassName": STRING,
-            "volumeSnapshotRef": _REFERENCE,
+            "volumeSnapshotRef": reference("volumeSnapshotRef"),
         },
         ["deletionPolicy", "driver", "source", "volumeSnapshotRef"],
     ),
@@ -137,12 +142,6 @@ _CONTENT_COLUMNS = columns(
     ("VolumeSnapshotNamespace", "string", ".spec.volumeSnapshotRef.namespace"),
     ("Age", "date", ".metadata.creationTimestamp"),
 )
-_CLASS_COLUMNS = columns(
-    ("Driver", "string", ".driver"),
-    ("DeletionPolicy", "string", ".deletionPolicy"),
-    ("Age", "date", ".metadata.creationTimestamp"),
-)
-
 DEFINITIONS: Objects = [
     definition(VOLUME_SNAPSHOT, ["vs"], object_of(_SNAPSHOT, ["spec"]), _SNAPSHOT_COLUMNS, status=True),
     definition(VOLUME_SNAPSHOT_CONTENT, ["vsc", "vscs"], object_of(_CONTENT, ["spec"]), _CONTENT_COLUMNS, status=True),
@@ -150,7 +149,7 @@ DEFINITIONS: Objects = [
         VOLUME_SNAPSHOT_CLASS,
         ["vsclass", "vsclasses"],
         object_of(_CLASS, ["deletionPolicy", "driver"]),
-        _CLASS_COLUMNS,
+        CLASS_COLUMNS,
         status=False,
     ),
     definition(STORAGE_PROFILE, [], object_of({"spec": _PROFILE, "status": _PROFILE}), [], status=True),
