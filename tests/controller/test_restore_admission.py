@@ -146,7 +146,7 @@ async def test_of_two_restores_created_in_one_second_one_waits(shop: Operator) -
         reconciler = RestoreReconciler(shop, observer)
         first = await create(shop, f"first-{attempt}")
         early = asyncio.create_task(reconciler.reconcile((SHOP, f"first-{attempt}")))
-        await asyncio.wait_for(observer.has_looked.wait(), 20)
+        await asyncio.wait_for(observer.has_looked.wait(), 60)
         second = await create(shop, f"second-{attempt}")
         met = _age(second) < _age(first)
         if met:

@@ -62,7 +62,7 @@ async def test_runs_that_are_over_are_not_looked_at(operator: Operator) -> None:
     queue = operator.queues[VM_BACKUP.plural] = WorkQueue(VM_BACKUP.plural, look)
     await look_at_everything(operator)
     task = asyncio.create_task(queue.run())
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), 60)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert looked == [(SHOP, "active")]

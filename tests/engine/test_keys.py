@@ -37,7 +37,7 @@ def test_the_first_makes_a_key_set_that_the_next_finds() -> None:
 
 def wait(barrier: threading.Barrier) -> None:
     """Until all writers are here."""
-    barrier.wait(timeout=10)
+    barrier.wait(timeout=60)
 
 
 class RacingStore(MemoryStore):
@@ -53,7 +53,7 @@ class RacingStore(MemoryStore):
         found = super().list(prefix, limit=limit)
         barrier, self._listed = self._listed, None
         if barrier:
-            barrier.wait(timeout=10)
+            barrier.wait(timeout=60)
         return found
 
 

@@ -57,7 +57,7 @@ def wait_until_ended(pid: int) -> None:
     except ProcessLookupError:
         return
     with os.fdopen(process):
-        assert select.select([process], [], [], 20)[0], f"process {pid} still runs"
+        assert select.select([process], [], [], 60)[0], f"process {pid} still runs"
 
 
 @asynccontextmanager

@@ -67,7 +67,7 @@ async def test_a_freeze_of_somebody_else_is_not_counted(cluster: Cluster, namesp
 async def test_a_capture_does_not_wait_for_a_guest_that_is_not_there(cluster: Cluster, namespace: str) -> None:
     """Of a halted VM there is no event; the capture goes on after a moment."""
     watches = FreezeWatches(cluster)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(9):
         await watches.start("run", namespace, "db", seconds=10)
     watches.forget("run")
     assert await watches.result("run") is None

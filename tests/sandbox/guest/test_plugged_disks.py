@@ -59,7 +59,7 @@ async def _writes(guest: Guest, *volumes: str) -> None:
 
 
 async def _counts_no_more(guest: Guest, volume: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while volume in acknowledged_counters(guest.sockets.acknowledged):  # noqa: ASYNC110 (a file of QEMU's)
             await asyncio.sleep(0.05)
 
