@@ -77,6 +77,17 @@ def test_the_oldest_of_a_namespace_goes_first() -> None:
     assert [name for _, name in queue.next_up()] == ["1", "4", "7"]
 
 
+def test_another_order_holds_for_those_that_wait_and_those_to_come() -> None:
+    """The youngest first, from now on; between namespaces turns stay as they are, and who leaves is found again."""
+    queue = queue_of(3, ("shop", 1), ("shop", 4), ("bank", 2))
+    queue.reorder(lambda _, claim: START - (claim.since - START))
+    queue.wait(("shop", "7"), claim("shop", 7))
+    assert queue.next_up() == [("shop", "7"), ("bank", "2"), ("shop", "4")]
+    assert queue.leave(("shop", "7"))
+    assert queue.leave(("shop", "1"))
+    assert queue.next_up() == [("shop", "4"), ("bank", "2")]
+
+
 def test_a_full_pool_holds_up_only_those_who_need_it() -> None:
     """The oldest waits for its target; a younger one of another target begins."""
     queue = FairQueue(10, {"slow": 1})

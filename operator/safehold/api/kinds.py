@@ -72,6 +72,7 @@ _POLICY_COLUMNS = (
     Column("Last Success", ".status.lastSuccessfulTime", "date"),
     # kubectl prints times in the future as <invalid> in a date column.
     Column("Next", ".status.nextScheduleTime"),
+    Column("Forecast", ".status.forecast.summary", wide=True),
     Column("Consistency", ".spec.consistency.level", wide=True),
     _REASON,
     _AGE,

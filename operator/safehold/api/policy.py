@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 from safehold.api.base import Count, Resource, Status, Time, rules
 from safehold.api.changed_blocks import ChangedBlocks
 from safehold.api.consistency import Consistency
+from safehold.api.forecast import Forecast
 from safehold.api.hooks import APPLICATION_NEEDS_HOOKS, Hooks
 from safehold.api.references import LabelSelector, TargetRef
 from safehold.api.retention import Retention, RetentionPreview
@@ -79,6 +80,8 @@ class BackupPolicyStatus(TimingStatus, Status):
     """The first ten of them; `namespace/name` where the policy is a cluster's."""
     skipped_machine_names: MachineNames = Field(default_factory=list)
     """The first ten VMs that the last run left out, their earlier backup being active then."""
+    forecast: Forecast | None = None
+    """When its runs will be finished, and which VMs are likely to be late."""
     retention_preview: RetentionPreview | None = None
     """What `retention` will delete next, as the last maintenance of the target foretold it."""
 

@@ -13,6 +13,7 @@ from safehold.api.policy import BackupPolicySpec, ClusterBackupPolicySpec
 from safehold.api.retention import KEEPS_SOMETHING, Retention
 from safehold.api.timing import Timing
 from safehold.errors import SpecError, UsageError
+from safehold.plan.backup.turn import target_pool
 from safehold.plan.retention.rules import rules_of
 from safehold.retention.rules import RetentionRules
 
@@ -24,12 +25,14 @@ _SPECS: dict[str, type[BackupPolicySpec]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyFile:
-    """A policy as written: when it runs, and how long its points stay."""
+    """A policy as written: when it runs, where to, and how long its points stay."""
 
     kind: str
     namespace: str | None
     name: str
     timing: Timing
+    target: str
+    """The pool of places that its runs share."""
     rules: RetentionRules
 
 
@@ -67,6 +70,7 @@ def _policy(found: dict[str, Any]) -> PolicyFile:
         namespace=metadata.get("namespace"),
         name=metadata.get("name", ""),
         timing=spec,
+        target=target_pool(spec.target_ref, metadata.get("namespace") or ""),
         rules=rules,
     )
 

@@ -8,6 +8,7 @@ import click
 from safehold.cli.policy_files import PolicyFile, read_policies
 from safehold.cli.repo.options import output_option
 from safehold.cli.repo.output import show_facts, show_json, show_table
+from safehold.cli.schedule import command as schedule
 from safehold.plan.policy.schedule import Schedule
 from safehold.plan.retention.runs import coming_runs, runs_of
 from safehold.retention.simulation import Simulated, simulate
@@ -18,6 +19,9 @@ _MINUTE = "%Y-%m-%d %H:%M"
 @click.group("simulate")
 def command() -> None:
     """Show what a policy will do. Needs no cluster."""
+
+
+command.add_command(schedule)
 
 
 @command.command("retention")

@@ -21,6 +21,7 @@ from safehold.controller.complaints import complain
 from safehold.controller.freezing import FreezeSlots, hold_freezes
 from safehold.controller.kopf_storage import NoDiffBase, NoProgress
 from safehold.controller.memo import Operator
+from safehold.controller.planning import plan_forever
 from safehold.controller.queue import Key, Reconcile, WorkQueue
 from safehold.controller.settings import ControllerSettings
 from safehold.controller.sweep import sweep_forever
@@ -100,6 +101,7 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
     with _metrics(settings.metrics_port, backups.metrics.registry):
         tasks = [asyncio.create_task(queue.run(), name=queue.name) for queue in operator.queues.values()]
         tasks.append(asyncio.create_task(operator.fleet.run(), name="fleet"))
+        tasks.append(asyncio.create_task(plan_forever(operator, backups.turns), name="plan"))
         tasks.append(asyncio.create_task(sweep_forever(operator, backups.metrics), name="sweep"))
         tasks.append(asyncio.create_task(heartbeat.watch(cluster), name="heartbeat"))
         try:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from safehold.controller.load import Load
 from safehold.controller.queue import Key, WorkQueue
 from safehold.controller.settings import ControllerSettings
 from safehold.kube.client import Cluster
@@ -27,6 +28,8 @@ class Operator:
     endpoint_rules: EndpointRules
     now: Callable[[], datetime]
     """The time in UTC, in whole seconds, as statuses carry it."""
+    load: Load = field(default_factory=Load)
+    """What runs cost, and which are likely to be late."""
     queues: dict[str, WorkQueue] = field(default_factory=dict)
     marks: dict[str, Hashable] = field(default_factory=dict)
     """By uid: what was news about an object the last time that its watch told of it."""

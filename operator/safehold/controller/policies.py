@@ -1,5 +1,6 @@
 """Reconciles of BackupPolicy and ClusterBackupPolicy: create the due run's VMBackups, and say how things are."""
 
+from dataclasses import replace
 from functools import partial
 
 from safehold.api.policy import BackupPolicy, ClusterBackupPolicy
@@ -48,6 +49,8 @@ async def _reconcile(operator: Operator, policy: AnyPolicy) -> float | None:
     decision = next_run(policy, facts, now)
     refusals = await create_backups(operator.cluster, decision.create)
     decision = with_refusals(policy, decision, refusals, now)
+    forecast = operator.load.expect(policy, facts.vms if facts.target is None else (), now)
+    decision = replace(decision, status=decision.status.model_copy(update={"forecast": forecast}))
     await apply_status(operator.cluster, policy, policy.status, decision.status)
     await _tell(operator, policy, decision)
     # A moment more, because the clock that a timer goes by may be a little ahead of the one that a run is due by.

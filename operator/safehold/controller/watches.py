@@ -54,8 +54,11 @@ async def object_changed(
         memo.released.discard(uid)
         memo.marks.pop(uid, None)
         memo.policies.pop(uid, None)
+        memo.load.forget(uid)
     elif resource.plural in POLICIES:
         memo.policies[uid] = (resource.plural, (namespace or "", name))
+    elif resource.plural == VM_BACKUP.plural:
+        memo.load.learn(body)
     over = is_over(body)
     if gone or (not over and _is_news(memo, uid, event["type"], body["metadata"])):
         memo.look_at(resource.plural, namespace, name)

@@ -3,13 +3,13 @@
 A turn goes to the namespace with the fewest active runs; among equals to the one that has had the fewest turns. So a
 namespace with 1,000 VMs does not starve one with 3, and none holds more than its share of the slots for longer than a
 run takes, however long its runs are. A namespace that comes (again) starts with as many turns as the one that has had
-the fewest: nobody saves turns up. Within a namespace the oldest goes first; one that waits for a pool that is full
-holds nobody up who does not need that pool.
+the fewest: nobody saves turns up. Within a namespace the run of the earliest rank goes first: the oldest, as long as
+nobody has another order; one that waits for a pool that is full holds nobody up who does not need that pool.
 """
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -25,6 +25,23 @@ class Claim:
     since: datetime
     pools: frozenset[str] = frozenset()
     """What it shares with other runs: a target, storage classes, a node."""
+    vm: str = ""
+    """Of which VM it is."""
+    policy: str = ""
+    """uid of the policy that made it; empty where a person did."""
+    begun: datetime | None = None
+    """When it became active, as far as its status told."""
+
+
+Rank = Callable[[Key, Claim], datetime]
+"""The earlier, the sooner is a run's turn in its namespace."""
+_Place = tuple[datetime, datetime, Key]
+"""Rank, age and key."""
+
+
+def by_arrival(key: Key, claim: Claim) -> datetime:  # noqa: ARG001 - a Rank gets both
+    """The oldest first."""
+    return claim.since
 
 
 @dataclass(slots=True)
@@ -36,19 +53,28 @@ class FairQueue:
     limits: dict[str, int] = field(default_factory=dict)
     active: dict[Key, Claim] = field(default_factory=dict)
     waiting: dict[Key, Claim] = field(default_factory=dict)
-    _lines: dict[str, list[tuple[datetime, Key]]] = field(default_factory=dict)
-    """Those that wait, by namespace, the oldest first."""
+    rank: Rank = by_arrival
+    _lines: dict[str, list[_Place]] = field(default_factory=dict)
+    """Those that wait, by namespace, the earliest rank first, among equals the oldest."""
+    _places: dict[Key, _Place] = field(default_factory=dict)
     _turns: dict[str, int] = field(default_factory=dict)
     """How many each namespace with active or waiting runs has had."""
 
     def wait(self, key: Key, claim: Claim) -> None:
-        """Queue a run; one that waits already keeps its place, with the claim as it is now."""
+        """Queue a run; one that waits already keeps its age, with the claim as it is now."""
         if key in self.active:
             return
         self._unqueue(key)
         self._welcome(claim.namespace)
         self.waiting[key] = claim
-        insort(self._lines.setdefault(claim.namespace, []), (claim.since, key))
+        self._enqueue(key, claim)
+
+    def reorder(self, rank: Rank) -> None:
+        """From now on the runs of a namespace are in this order, those that wait and those to come."""
+        self.rank = rank
+        self._lines.clear()
+        for key, claim in self.waiting.items():
+            self._enqueue(key, claim)
 
     def begin(self, key: Key, claim: Claim) -> None:
         """The run is active from now on, whatever the limits are: a restarted controller finds such runs."""
@@ -75,13 +101,13 @@ class FairQueue:
         turns, lines = dict(self._turns), {namespace: iter(line) for namespace, line in self._lines.items()}
         taken: list[Key] = []
 
-        def rank(namespace: str) -> tuple[int, int, tuple[datetime, Key]]:
+        def precedence(namespace: str) -> tuple[int, int, _Place]:
             return active[namespace], turns[namespace], self._lines[namespace][0]
 
         while lines and len(self.active) + len(taken) < self.limit:
-            namespace = min(lines, key=rank)
+            namespace = min(lines, key=precedence)
             # Whoever does not fit now does not fit later either: turns only fill the pools.
-            key = next((key for _, key in lines[namespace] if self._fits(self.waiting[key].pools, used)), None)
+            key = next((key for *_, key in lines[namespace] if self._fits(self.waiting[key].pools, used)), None)
             if key is None:
                 del lines[namespace]
                 continue
@@ -94,11 +120,15 @@ class FairQueue:
     def _fits(self, pools: Iterable[str], used: Counter[str]) -> bool:
         return all(used[pool] < self.limits[pool] for pool in pools if pool in self.limits)
 
+    def _enqueue(self, key: Key, claim: Claim) -> None:
+        place = self._places[key] = (self.rank(key, claim), claim.since, key)
+        insort(self._lines.setdefault(claim.namespace, []), place)
+
     def _unqueue(self, key: Key) -> Claim | None:
         claim = self.waiting.pop(key, None)
         if claim is not None:
             line = self._lines[claim.namespace]
-            del line[bisect_left(line, (claim.since, key))]
+            del line[bisect_left(line, self._places.pop(key))]
             if not line:
                 del self._lines[claim.namespace]
         return claim

@@ -82,6 +82,20 @@ def test_waiting_stops_in_closed_hours() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("spec", "moment", "closes"),
+    [
+        ({}, "2026-11-23 12:00", None),
+        ({"windows": [NIGHTS]}, "2026-11-23 23:00", "2026-11-24 06:00"),
+        ({"windows": [NIGHTS]}, "2026-11-23 22:00", "2026-11-24 06:00"),
+        ({"blackouts": [CHRISTMAS]}, "2026-12-01 00:00", "2026-12-24 00:00"),
+    ],
+)
+def test_open_hours_close(spec: dict[str, Any], moment: str, closes: str | None) -> None:
+    """At the end of the window, or where a blackout begins; never where nothing is said."""
+    assert calendar(moment, **spec).closing(utc(moment)) == (closes and utc(closes))
+
+
 def test_hours_that_leave_nothing() -> None:
     """Windows that lie in blackouts leave nothing open."""
     found = calendar("2026-11-23 04:00", windows=[NIGHTS], blackouts=[{"from": "21:00", "to": "07:00"}])

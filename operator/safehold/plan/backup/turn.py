@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from safehold.api.references import TargetRef
 from safehold.api.vmbackup import VMBackup
 from safehold.plan.backup.facts import BackupFacts
 from safehold.plan.backup.run import BackupRules, Decision, Run
 from safehold.plan.backup.stages import stage_of
 from safehold.plan.fair_queue import Claim
 from safehold.plan.names import POLICY_UID
+from safehold.plan.policy.facts import policy_of
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.use import TargetFacts
 from safehold.reasons import Reason
@@ -22,12 +24,14 @@ def claim_of(backup: VMBackup, facts: BackupFacts | None = None) -> Claim:
     status, machine = backup.status, facts.machine if facts else None
     node = status.node_name or (machine.node if machine else "")
     classes = {volume.storage_class_name for volume in status.volumes} | set(machine.storage_classes if machine else ())
+    pools = [_target(backup), *([_node(node)] if node else ()), *(_storage_class(name) for name in classes if name)]
     return Claim(
         namespace=backup.metadata.namespace or "",
         since=backup.metadata.creation_timestamp or _NEVER,
-        pools=frozenset(
-            [_target(backup), *([_node(node)] if node else ()), *(_storage_class(name) for name in classes if name)]
-        ),
+        pools=frozenset(pools),
+        vm=backup.spec.vm.name,
+        policy=policy_of(backup) or "",
+        begun=status.start_time,
     )
 
 
@@ -64,10 +68,13 @@ def wait_unseen(backup: VMBackup, rules: BackupRules, now: datetime) -> Decision
     return wait_for_turn(Run(backup=backup, facts=facts, rules=rules, now=now))
 
 
+def target_pool(ref: TargetRef, namespace: str) -> str:
+    """What runs to one target share. `namespace` is the VM's."""
+    return f"target {ref.kind}/{namespace if ref.kind == 'BackupTarget' else ''}/{ref.name}"
+
+
 def _target(backup: VMBackup) -> str:
-    ref = backup.spec.target_ref
-    namespace = backup.metadata.namespace if ref.kind == "BackupTarget" else ""
-    return f"target {ref.kind}/{namespace}/{ref.name}"
+    return target_pool(backup.spec.target_ref, backup.metadata.namespace or "")
 
 
 def _node(name: str) -> str:

@@ -74,6 +74,12 @@ class OpenTime:
         """The last moment since which `wait` of open time has passed until `moment`; at least the calendar's start."""
         return self._at(max(timedelta(), self._passed(moment) - wait))
 
+    def closing(self, moment: datetime) -> datetime | None:
+        """When the hours that `moment` lies in end; None where nothing ever closes."""
+        place = bisect_right(self._starts, moment) - 1
+        end = self.spans[place].end if place >= 0 else None
+        return None if end == _EVER[1] else end
+
     def remaining(self, moment: datetime) -> tuple[Span, ...]:
         """What is open after `moment`."""
         place = max(0, bisect_right(self._starts, moment) - 1)

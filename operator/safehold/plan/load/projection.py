@@ -1,0 +1,94 @@
+"""The fair queue, played ahead: when will each run begin and end, if each takes as long as is expected of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from heapq import heappop, heappush
+
+from safehold.plan.fair_queue import Claim, FairQueue, Key, Rank
+from safehold.plan.load.promises import Promise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedRun:
+    """A run that is active, waits or comes, and what is expected of it."""
+
+    key: Key
+    claim: Claim
+    ready: datetime
+    """When it comes into the queue; for an active one, when it began."""
+    seconds: float
+    careful_seconds: float
+    due: datetime | None
+    """When it has to be finished; None: nothing was promised."""
+    promise: Promise | None = None
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When it has to be finished, and to have begun before its hours close."""
+        closes = self.promise.closes if self.promise else None
+        if closes is None or self.due is None:
+            return self.due
+        return min(self.due, closes + timedelta(seconds=self.careful_seconds))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """All runs at one moment, and the limits that they share."""
+
+    now: datetime
+    limit: int
+    limits: Mapping[str, int]
+    active: tuple[ExpectedRun, ...]
+    waiting: tuple[ExpectedRun, ...]
+    coming: tuple[ExpectedRun, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """When a run begins and ends."""
+
+    begins: datetime
+    ends: datetime
+
+
+SHORTEST = timedelta(minutes=1)
+"""What is left, at the least, of a run that has taken longer than was expected of it."""
+
+
+def project(standing: Standing, rank: Rank) -> dict[Key, Slot]:
+    """The slot of each run, where the lines of the fair queue are in this order."""
+    queue = FairQueue(standing.limit, dict(standing.limits), rank=rank)
+    runs = {run.key: run for run in (*standing.waiting, *standing.coming)}
+    slots: dict[Key, Slot] = {}
+    ends: list[tuple[datetime, Key]] = []
+
+    def occupy(run: ExpectedRun, begins: datetime, ends_at: datetime) -> None:
+        queue.begin(run.key, run.claim)
+        slots[run.key] = Slot(begins, ends_at)
+        heappush(ends, (ends_at, run.key))
+
+    for run in standing.active:
+        occupy(run, run.ready, expected_end(run, standing.now))
+    for run in standing.waiting:
+        queue.wait(run.key, run.claim)
+    arrivals = sorted(standing.coming, key=lambda run: (run.ready, run.key), reverse=True)
+    now = standing.now
+    while True:
+        while ends and ends[0][0] <= now:
+            queue.leave(heappop(ends)[1])
+        while arrivals and arrivals[-1].ready <= now:
+            run = arrivals.pop()
+            queue.wait(run.key, run.claim)
+        for key in queue.next_up():
+            occupy(runs[key], now, now + timedelta(seconds=max(1.0, runs[key].seconds)))
+        moments = [*([ends[0][0]] if ends else ()), *([arrivals[-1].ready] if arrivals else ())]
+        if not moments:
+            return slots
+        now = min(moments)
+
+
+def expected_end(run: ExpectedRun, now: datetime) -> datetime:
+    """When an active run ends: as usual, else as its slower ones did, else soon."""
+    usual, careful = (run.ready + timedelta(seconds=each) for each in (run.seconds, run.careful_seconds))
+    return usual if usual > now else max(careful, now + SHORTEST)

@@ -1,0 +1,143 @@
+"""Days of a fleet, as Safehold plans them beside plain cron."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.plan.load.objects import MONDAY, past
+
+from safehold.api.timing import Timing
+from safehold.plan.load.arrivals import PlayedPolicy, arrivals
+from safehold.plan.load.figures import Figures, figures_of
+from safehold.plan.load.fleets import Fleet, GeneratedFleet, RecordedFleet
+from safehold.plan.load.simulation import Limits, Played, play
+
+BEGIN = datetime(2026, 11, 23, tzinfo=MONDAY.tzinfo)
+DAY = timedelta(days=1)
+
+
+def policies_of(fleet: Fleet, **timing: Any) -> list[PlayedPolicy]:
+    """One policy of all VMs."""
+    spec = Timing.model_validate({"schedule": "0 22 * * *", **timing})
+    return [PlayedPolicy(name="gold", timing=spec, pool="target", vms=tuple(fleet.machines()))]
+
+
+def both(fleet: Fleet, limits: Limits, days: int = 3, **timing: Any) -> tuple[Figures, Figures]:
+    """Figures of Safehold and of plain cron."""
+    policies = policies_of(fleet, **timing)
+    safehold, cron = (
+        figures_of(play(policies, fleet, BEGIN, BEGIN + days * DAY, limits, planned=planned))
+        for planned in (True, False)
+    )
+    return safehold, cron
+
+
+def active_at_most(played: Played) -> tuple[int, int]:
+    """Runs that were active at once, and runs of one VM that were."""
+    most = of_one = 0
+    for run in played.runs:
+        beside = [other for other in played.runs if other.begins <= run.begins < other.ends]
+        most = max(most, len(beside))
+        of_one = max(of_one, *Counter(other.arrival.vm for other in beside).values())
+    return most, of_one
+
+
+fleets = st.builds(GeneratedFleet, vms=st.integers(1, 30), namespaces=st.integers(1, 4), seed=st.integers(0, 10_000))
+timings = st.sampled_from(
+    [
+        {"schedule": "0 22 * * *"},
+        {"schedule": "0 22 * * *", "spread": "3h"},
+        {"schedule": "0 */6 * * *", "spread": "1h", "windows": [{"from": "20:00", "to": "07:00"}]},
+        {"schedule": "@hourly", "spread": "30m"},
+    ]
+)
+
+
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@given(fleets, timings, st.integers(1, 5), st.integers(1, 5), st.booleans())
+def test_limits_hold_and_nothing_is_lost(
+    fleet: GeneratedFleet, timing: dict[str, Any], limit: int, per_target: int, planned: bool
+) -> None:
+    """Every run that came was played to its end or left out, once; and the same seed plays the same days."""
+    policies, limits = policies_of(fleet, **timing), Limits(all=limit, targets={"target": per_target})
+    played = play(policies, fleet, BEGIN, BEGIN + DAY, limits, planned=planned)
+    most, of_one = active_at_most(played) if played.runs else (0, 1)
+    assert most <= min(limit, per_target)
+    assert of_one == 1
+    came = arrivals(policies, BEGIN, BEGIN + DAY, spread=planned)
+    assert len(played.runs) + played.left_out == len(came)
+    assert len({(run.arrival.vm, run.arrival.promise.run) for run in played.runs}) == len(played.runs)
+    assert play(policies, fleet, BEGIN, BEGIN + DAY, limits, planned=planned) == played
+
+
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@given(fleets, st.sampled_from(["0 22 * * *", "@hourly"]), st.integers(1, 4))
+def test_no_more_deadlines_are_missed_than_by_cron_among_equals(
+    fleet: GeneratedFleet, schedule: str, limit: int
+) -> None:
+    """One tenant, one schedule, all at once: with the same work and the same due times the plan is never worse."""
+    one = GeneratedFleet(vms=fleet.vms, namespaces=1, seed=fleet.seed)
+    safehold, cron = both(one, Limits(all=limit), days=2, schedule=schedule)
+    assert safehold.missed_deadlines + safehold.left_out <= cron.missed_deadlines + cron.left_out
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_on_generated_fleets_the_plan_misses_no_more_than_cron(seed: int) -> None:
+    """A night whose window is hardly long enough, five tenants, spread over an hour."""
+    fleet = GeneratedFleet(vms=60, namespaces=5, seed=seed)
+    window = [{"from": "22:00", "to": "03:00"}]
+    safehold, cron = both(fleet, Limits(all=3), schedule="0 22 * * *", spread="1h", windows=window)
+    assert safehold.runs == cron.runs == 180
+    assert safehold.missed_deadlines <= cron.missed_deadlines
+    assert safehold.missed_windows <= cron.missed_windows
+
+
+def test_long_patient_runs_do_not_make_urgent_ones_late() -> None:
+    """Ten VMs take three hours and are due in a day; ten take a minute and are due in an hour. Cron's order is names."""
+    slow = [past(3 * 3600, day, vm=("shop", f"a-{number}")) for day in range(1, 8) for number in range(10)]
+    quick = [past(60, day, vm=("shop", f"b-{number}")) for day in range(1, 8) for number in range(10)]
+    fleet = RecordedFleet((*slow, *quick), seed=1)
+    daily, hourly = (Timing.model_validate({"schedule": line}) for line in ("0 22 * * *", "0 22,23 * * *"))
+    policies = [
+        PlayedPolicy(name="daily", timing=daily, pool="t", vms=tuple(sorted({run.vm for run in slow}))),
+        PlayedPolicy(name="hourly", timing=hourly, pool="t", vms=tuple(sorted({run.vm for run in quick}))),
+    ]
+    safehold, cron = (
+        figures_of(play(policies, fleet, BEGIN, BEGIN + DAY, Limits(all=2), planned=planned))
+        for planned in (True, False)
+    )
+    assert (cron.missed_deadlines, cron.left_out) == (10, 10)
+    assert safehold.missed_deadlines < cron.missed_deadlines
+
+
+def test_a_small_tenant_does_not_wait_for_a_large_one() -> None:
+    """Half of the VMs are one tenant's; cron's order of names has the last tenant wait for all of them."""
+    fleet = GeneratedFleet(vms=40, namespaces=5, seed=3)
+    policies = policies_of(fleet)
+    last = [vm for vm in fleet.machines() if vm[0] == "tenant-05"]
+
+    def ready(planned: bool) -> datetime:
+        played = play(policies, fleet, BEGIN, BEGIN + DAY, Limits(all=2), planned=planned)
+        return max(run.ends for run in played.runs if run.arrival.vm in last)
+
+    assert ready(planned=True) < ready(planned=False)
+
+
+def test_spread_lowers_the_peak() -> None:
+    """With places enough, what counts is how many runs are due at once."""
+    fleet = GeneratedFleet(vms=40, namespaces=2, seed=5)
+    safehold, cron = both(fleet, Limits(all=1000), days=1, spread="8h")
+    assert cron.peak_runs == 40
+    assert safehold.peak_runs < 20
+    assert safehold.peak_bytes_per_second < cron.peak_bytes_per_second
+
+
+def test_a_recorded_fleet_costs_what_it_cost() -> None:
+    """By the day of the week; the same run costs the same whoever plays it."""
+    runs = tuple(past(3600.0 if day % 7 == 0 else 60.0, day) for day in range(21))
+    fleet = RecordedFleet(runs, seed=1)
+    assert fleet.cost(("shop", "db"), MONDAY + 7 * DAY).seconds == 3600
+    assert fleet.cost(("shop", "db"), MONDAY + 8 * DAY).seconds == 60
