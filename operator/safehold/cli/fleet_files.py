@@ -52,7 +52,7 @@ def exported(path: Path, seed: int) -> Machines:
     if not runs:
         raise UsageError(f"{path} holds no VMBackup that has succeeded", remedy=_EXPORT)
     backed_up = {((each["metadata"].get("labels") or {}).get(POLICY, ""), _vm(each)) for each in found}
-    return Machines(RecordedFleet(runs, seed), frozenset(backed_up))
+    return Machines(RecordedFleet.of(runs, seed), frozenset(backed_up))
 
 
 def played_policies(files: Sequence[PolicyFile], machines: Machines) -> list[PlayedPolicy]:

@@ -99,7 +99,7 @@ def test_long_patient_runs_do_not_make_urgent_ones_late() -> None:
     """Ten VMs take three hours and are due in a day; ten take a minute and are due in an hour. Cron's order is names."""
     slow = [past(3 * 3600, day, vm=("shop", f"a-{number}")) for day in range(1, 8) for number in range(10)]
     quick = [past(60, day, vm=("shop", f"b-{number}")) for day in range(1, 8) for number in range(10)]
-    fleet = RecordedFleet((*slow, *quick), seed=1)
+    fleet = RecordedFleet.of((*slow, *quick), seed=1)
     daily, hourly = (Timing.model_validate({"schedule": line}) for line in ("0 22 * * *", "0 22,23 * * *"))
     policies = [
         PlayedPolicy(name="daily", timing=daily, pool="t", vms=tuple(sorted({run.vm for run in slow}))),
@@ -138,6 +138,6 @@ def test_spread_lowers_the_peak() -> None:
 def test_a_recorded_fleet_costs_what_it_cost() -> None:
     """By the day of the week; the same run costs the same whoever plays it."""
     runs = tuple(past(3600.0 if day % 7 == 0 else 60.0, day) for day in range(21))
-    fleet = RecordedFleet(runs, seed=1)
+    fleet = RecordedFleet.of(runs, seed=1)
     assert fleet.cost(("shop", "db"), MONDAY + 7 * DAY).seconds == 3600
     assert fleet.cost(("shop", "db"), MONDAY + 8 * DAY).seconds == 60

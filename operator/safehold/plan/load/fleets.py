@@ -1,12 +1,12 @@
 """Fleets to simulate: one that was recorded in a cluster's VMBackups, or one that is made up from a seed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import count, islice
 from random import Random
-from typing import Protocol
+from typing import Protocol, Self
 
 from safehold.plan.load.history import PastRun, VMKey
 
@@ -40,16 +40,25 @@ class Fleet(Protocol):
 class RecordedFleet:
     """A run costs what an earlier one of the VM did, of the same day of the week where there was one."""
 
-    runs: tuple[PastRun, ...]
+    runs: Mapping[VMKey, Sequence[PastRun]]
+    """The oldest first."""
     seed: int
+
+    @classmethod
+    def of(cls, runs: Iterable[PastRun], seed: int) -> Self:
+        """From runs of all VMs in any order."""
+        by_vm: dict[VMKey, list[PastRun]] = {}
+        for run in sorted(runs, key=lambda run: run.started):
+            by_vm.setdefault(run.vm, []).append(run)
+        return cls(by_vm, seed)
 
     def machines(self) -> Sequence[VMKey]:
         """Those of which runs were recorded."""
-        return sorted({run.vm for run in self.runs})
+        return sorted(self.runs)
 
     def cost(self, vm: VMKey, run: datetime) -> Cost:
         """One of the recorded ones, drawn by seed, VM and time."""
-        recorded = _by_vm(self.runs)[vm]
+        recorded = self.runs[vm]
         same_day = [each for each in recorded if each.started.weekday() == run.weekday()]
         drawn = _chance(self.seed, vm, run).choice(same_day or recorded)
         return Cost(max(1.0, drawn.seconds), drawn.read, drawn.uploaded)
@@ -57,15 +66,7 @@ class RecordedFleet:
     def history(self, begin: datetime) -> Iterable[PastRun]:
         """All recorded runs, whenever they were."""
         del begin
-        return self.runs
-
-
-@lru_cache(maxsize=4)
-def _by_vm(runs: tuple[PastRun, ...]) -> dict[VMKey, list[PastRun]]:
-    found: dict[VMKey, list[PastRun]] = {}
-    for run in sorted(runs, key=lambda run: run.started):
-        found.setdefault(run.vm, []).append(run)
-    return found
+        return (run for runs in self.runs.values() for run in runs)
 
 
 @dataclass(frozen=True, slots=True)
