@@ -79,9 +79,7 @@ def test_a_made_up_fleet_is_played_twice(policy: Path, capsys: pytest.CaptureFix
     assert simulated(capsys, *arguments, "--seed", "2") != found
 
 
-def test_an_exported_fleet_costs_what_it_did(
-    tmp_path: Path, policy: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_exported_fleet_costs_what_it_did(tmp_path: Path, policy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Four VMs of half an hour each, one after the other: without spread two hours, and 500 bytes in each half hour."""
     fleet = export(tmp_path, *(backup(f"vm-{number}", day) for number in range(4) for day in range(7)))
     found = simulated(capsys, "-f", str(policy), "--fleet", fleet, "--days", "1", "--max-active-runs", "1")

@@ -81,9 +81,7 @@ def command(
     policies = played_policies(read_policies(filename), machines)
     begin = (start or datetime.now(UTC)).replace(tzinfo=UTC, hour=0, minute=0, second=0, microsecond=0)
     per_target = max_active_runs_per_target
-    limits = Limits(
-        all=max_active_runs, targets={policy.pool: per_target for policy in policies} if per_target else {}
-    )
+    limits = Limits(all=max_active_runs, targets={policy.pool: per_target for policy in policies} if per_target else {})
     planned, cron = (
         figures_of(play(policies, machines.fleet, begin, begin + timedelta(days=days), limits, planned=each))
         for each in (True, False)

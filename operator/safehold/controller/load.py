@@ -1,4 +1,4 @@
-"""Planning ahead: what runs cost is learnt as they end, and the order of those that wait is chosen anew by the minute."""
+"""Planning ahead: what runs cost is learnt as they end; the order of those that wait is chosen by the minute."""
 
 import asyncio
 import logging

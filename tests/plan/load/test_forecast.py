@@ -44,7 +44,7 @@ def test_what_is_spread_counts_as_left() -> None:
 
 
 def test_before_a_run_the_next_one_is_foretold() -> None:
-    """Nothing is active: when will tonight's be finished?"""
+    """While nothing is active, the end of tonight's is told."""
     coming = tuple(later(expected(f"vm-{number}", 10, 3000), 5) for number in range(2))
     after = later(expected("vm-0-again", 10, 6000), 29)
     found = forecast(standing(1, coming=(*coming, after)))

@@ -96,7 +96,7 @@ def test_on_generated_fleets_the_plan_misses_no_more_than_cron(seed: int) -> Non
 
 
 def test_long_patient_runs_do_not_make_urgent_ones_late() -> None:
-    """Ten VMs take three hours and are due in a day; ten take a minute and are due in an hour. Cron's order is names."""
+    """Ten VMs take three hours and are due in a day; ten take a minute and are due in an hour."""
     slow = [past(3 * 3600, day, vm=("shop", f"a-{number}")) for day in range(1, 8) for number in range(10)]
     quick = [past(60, day, vm=("shop", f"b-{number}")) for day in range(1, 8) for number in range(10)]
     fleet = RecordedFleet.of((*slow, *quick), seed=1)

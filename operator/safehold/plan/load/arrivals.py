@@ -42,9 +42,7 @@ def arrivals(policies: Iterable[PlayedPolicy], begin: datetime, end: datetime, *
     return sorted(found, key=lambda arrival: (arrival.promise.moment, arrival.vm, arrival.policy.name))
 
 
-def _promises(
-    policy: PlayedPolicy, begin: datetime, end: datetime, *, spread: bool
-) -> Iterator[tuple[VMKey, Promise]]:
+def _promises(policy: PlayedPolicy, begin: datetime, end: datetime, *, spread: bool) -> Iterator[tuple[VMKey, Promise]]:
     timetable = Timetable.parse(policy.timing, begin)
     runs = {tier.name: list(_runs(tier, begin, end)) for tier in timetable.tiers}
     for vm in policy.vms:
@@ -67,5 +65,3 @@ def _runs(tier: Tier, begin: datetime, end: datetime) -> Iterator[datetime]:
         yield run
         beyond += run >= end
         run = tier.schedule.next_after(run)
-
-

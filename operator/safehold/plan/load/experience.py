@@ -23,7 +23,7 @@ FORGOTTEN_AFTER = timedelta(days=100)
 WEEKDAY_RUNS = 3
 """So many runs on a day of the week count more than those of all days."""
 USUAL, CAREFUL = 0.5, 0.75
-"""Quantiles: half of the runs take no longer; three of four take no longer, so that one outlier in four is no matter."""
+"""Quantiles: half of the runs take no longer; three of four take no longer, so that one in four may be an outlier."""
 UNKNOWN_SECONDS = 600.0
 """A run about which nothing at all is known."""
 _FIELDS = 5
@@ -33,7 +33,7 @@ _SECONDS, _WAITED, _READ, _UPLOADED = range(1, _FIELDS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What is expected of a run. `seconds` are as usual, `careful_seconds` are what three runs of four do not exceed."""
+    """What is expected of a run. `seconds` are as usual; three runs of four do not exceed `careful_seconds`."""
 
     seconds: float
     careful_seconds: float
@@ -92,9 +92,7 @@ class _Record:
     def column(self, number: int, weekday: int | None = None) -> list[float]:
         """One number of each run, sorted; of one day of the week (UTC, 0 is Monday), or of all."""
         rows = range(0, len(self.rows), _FIELDS)
-        return sorted(
-            self.rows[row + number] for row in rows if weekday is None or _weekday(self.rows[row]) == weekday
-        )
+        return sorted(self.rows[row + number] for row in rows if weekday is None or _weekday(self.rows[row]) == weekday)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

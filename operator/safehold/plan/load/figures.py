@@ -96,9 +96,7 @@ def _ages(runs: Iterable[PlayedRun]) -> Iterable[timedelta]:
 
 def _peak(loads: Iterable[tuple[PlayedRun, float]]) -> float:
     """The largest sum of what is active at once; at the same moment, ends come before beginnings."""
-    edges = sorted(
-        edge for run, amount in loads for edge in ((run.ends, 0, -amount), (run.begins, 1, amount))
-    )
+    edges = sorted(edge for run, amount in loads for edge in ((run.ends, 0, -amount), (run.begins, 1, amount)))
     level = peak = 0.0
     for _, _, amount in edges:
         level += amount

@@ -1,4 +1,4 @@
-"""Days of backups in moments: the runs of policies on a fleet, as Safehold plans them or as plain cron would start them.
+"""Days of backups in moments: a fleet's runs, as Safehold plans them or as plain cron would start them.
 
 Both share the same limits and pay the same costs. Plain cron starts all VMs of a run at once, first come first served
 by their names; Safehold spreads them, gives namespaces turns, and sorts by deadline with what it has learnt so far.

@@ -8,7 +8,6 @@ from heapq import nsmallest
 from safehold.api.forecast import LineOrder
 from safehold.plan.fair_queue import Claim, FairQueue, Key
 from safehold.plan.load.experience import Experience
-from safehold.plan.load.history import VMKey
 from safehold.plan.load.order import place
 from safehold.plan.load.projection import ExpectedRun, Standing
 from safehold.plan.load.promises import PolicyPromises, Promise
