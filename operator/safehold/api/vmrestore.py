@@ -24,6 +24,7 @@ from safehold.api.base import (
     list_map,
     rules,
 )
+from safehold.api.restore_point import RestorePoint
 
 RestoreMode = Literal["InPlace", "NewVM"]
 RunStrategyAfter = Literal["AsBackedUp", "Halted", "Always"]
@@ -212,9 +213,11 @@ class VMRestoreStatus(Status):
     """What was chosen, and how far it is."""
 
     restore_point: Word | None = None
-    """The restore point that was chosen."""
+    """Id of the restore point that was chosen."""
+    point: RestorePoint | None = None
+    """What is known of it; everything after the choice goes by this record."""
     backup: RestoredBackup | None = None
-    """The VMBackup that it is of."""
+    """The VMBackup that told of it."""
     start_time: Time | None = None
     """When the restore began."""
     completion_time: Time | None = None

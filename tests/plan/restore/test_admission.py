@@ -11,6 +11,7 @@ from safehold.api import VMBackup, VMRestore
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.admission import Admission, admit
 from safehold.plan.restore.facts import ObservedRestore, VMFacts
+from safehold.plan.restore.point import point_of
 from safehold.plan.restore.source import SourceFacts, choose
 from safehold.plan.storage import Claim, ClaimRef
 from safehold.plan.tenancy import ALLOW_RESTORE_TO, RESTORE_FROM, NamespaceFacts
@@ -166,7 +167,7 @@ ASKED = restore(serviceAccountName="restorer")
 )
 def test_refusals(wanted: VMRestore, observed: ObservedRestore, reason: Reason, words: str) -> None:
     """Each reason to stop before anything is changed, with a sentence that says what to do."""
-    refusal = admit(wanted, backup(), observed)
+    refusal = admit(wanted, point_of(backup()), observed)
     assert isinstance(refusal, Refusal)
     assert refusal.reason is reason
     assert words in refusal.message
@@ -176,7 +177,7 @@ def test_in_place_the_record_has_what_is_needed_to_go_back() -> None:
     """How the VM was run is recorded before it is stopped; volumes are as large as the point and the claim need."""
     larger = replace(CLAIM, shape=replace(SHAPE, size_bytes=3 * GIB, storage_class="slow"))
     observed = seen(live_claims={**LIVE, "orders-root": larger}, storage_classes=frozenset({"fast", "slow"}))
-    admission = admit(restore(), backup(), observed)
+    admission = admit(restore(), point_of(backup()), observed)
     assert isinstance(admission, Admission)
     assert (admission.vm.name, admission.vm.original_run_strategy, admission.vm.was_running) == (
         "orders",
@@ -190,14 +191,14 @@ def test_in_place_the_record_has_what_is_needed_to_go_back() -> None:
 
 def test_a_claim_that_was_deleted_comes_back_as_it_was_backed_up() -> None:
     """In place, the VM's definition decides about names; a missing claim gets the class and size of the point."""
-    admission = admit(restore(), backup(), seen(live_claims={}))
+    admission = admit(restore(), point_of(backup()), seen(live_claims={}))
     assert isinstance(admission, Admission)
     assert [volume.claim_name for volume in admission.volumes] == ["orders-root", "orders-data"]
 
 
 def test_a_new_vm_never_takes_the_originals_claims() -> None:
     """A new VM's claims have names of their own, which no other restore uses."""
-    admission = admit(restore("NewVM"), backup(), seen(vm=None))
+    admission = admit(restore("NewVM"), point_of(backup()), seen(vm=None))
     assert isinstance(admission, Admission)
     names = [volume.claim_name for volume in admission.volumes]
     assert len(set(names)) == 2

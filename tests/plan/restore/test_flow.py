@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.plan.restore.objects import NOW, OPERATOR, SHOP, backup, machine_objects, restore
+from tests.plan.restore.objects import NOW, OPERATOR, SHOP, machine_objects, restore
 from tests.plan.restore.world import World
 
 from safehold.api.vmrestore import RECORDED_ANNOTATIONS, RECORDED_BYTES
@@ -305,16 +305,13 @@ def test_a_target_that_is_not_ready_is_waited_for_and_then_given_up() -> None:
     assert_untouched(world)
 
 
-def test_a_backup_that_is_deleted_meanwhile_fails_the_restore() -> None:
-    """Without its VMBackup a restore that has not begun to fill fails, and says why."""
+def test_a_backup_that_leaves_the_catalogue_meanwhile_is_not_missed() -> None:
+    """All that a restore needs of its VMBackup is in its record from the choice on; the point is in the bucket."""
     world = World.with_running_vm()
     world.save(world.decide().status)
     world.backups = []
-    ended = world.run()
-    assert ended.status.failure is not None
-    assert ended.status.failure.reason == "PointNotFound"
-    assert_untouched(world)
-    assert backup().metadata.name not in world.lost
+    world.run()
+    assert_restored_in_place(world)
 
 
 def test_annotations_that_a_status_cannot_hold_are_named() -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from safehold.api import VMBackup, VMRestore
+from safehold.api.restore_point import RestorePoint
 from safehold.errors import NotServedError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.job_facts import observe_job
@@ -18,10 +19,11 @@ from safehold.kube.virtualmachines import ENDED, claims_of
 from safehold.plan.conditions import is_finished
 from safehold.plan.names import RESTORED_BY, job_name
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.admission import disks_of, vm_name
+from safehold.plan.restore.admission import vm_name
 from safehold.plan.restore.facts import CreatedObject, ObjectKey, ObservedRestore, VMFacts
 from safehold.plan.restore.look import Look, Mark
 from safehold.plan.restore.manifest import run_strategy
+from safehold.plan.restore.point import disks_of
 from safehold.plan.restore.rebuild import key, read_machine
 from safehold.plan.storage import Claim
 from safehold.plan.target.endpoint import EndpointRules
@@ -52,9 +54,9 @@ class RestoreObserver:
         status = restore.status
         if is_finished(status.conditions):
             return Look(restore=restore, seen=seen, now=now)
-        if status.backup is None:
+        if status.point is None:
             seen = await self._before_choice(restore, seen)
-        elif status.vm is None:
+        elif status.start_time is None:
             seen = await self._before_admission(restore, seen)
         else:
             seen = await self._under_way(restore, seen)
@@ -81,10 +83,10 @@ class RestoreObserver:
         )
 
     async def _before_admission(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
-        seen = await self._with_target(restore, await self._with_backup(restore, seen))
-        if not seen.backups:
-            return seen
-        name = vm_name(restore, seen.backups[0])
+        point = restore.status.point
+        assert point is not None
+        seen = await self._with_target(point, seen)
+        name = vm_name(restore, point)
         vm = await self._vm(seen.namespace.name, name)
         claims: dict[str, Claim] = {}
         for claim in vm.claims.values() if vm and restore.spec.target.mode == "InPlace" else ():
@@ -96,7 +98,7 @@ class RestoreObserver:
         return replace(
             seen,
             vm=vm,
-            storage_classes=await self._classes(seen.backups[0], claims.values()),
+            storage_classes=await self._classes(point, claims.values()),
             live_claims=claims,
             others=await self._others(restore),
             has_service_account=found_account is not None,
@@ -108,9 +110,9 @@ class RestoreObserver:
         found = await self.cluster.list(VM_RESTORE, restore.metadata.namespace)
         return [VMRestore.model_validate(other) for other in found if other["metadata"]["uid"] != restore.metadata.uid]
 
-    async def _classes(self, backup: VMBackup, claims: Iterable[Claim]) -> frozenset[str]:
+    async def _classes(self, point: RestorePoint, claims: Iterable[Claim]) -> frozenset[str]:
         """Those of the classes that may be needed which exist."""
-        named = {volume.storage_class_name for volume in disks_of(backup)}
+        named = {volume.storage_class_name for volume in disks_of(point)}
         named |= {claim.shape.storage_class for claim in claims}
         return frozenset([name for name in named if name and await self.cluster.get(STORAGE_CLASS, name)])
 
@@ -119,7 +121,7 @@ class RestoreObserver:
         name = job_name("restore", restore.metadata.name, restore.metadata.uid)
         job = await observe_job(self.cluster, self.operator_namespace, name, run_id=restore.metadata.uid)
         seen = replace(
-            await self._with_backup(restore, seen),
+            seen,
             job=job,
             vm=await self._vm(seen.namespace.name, status.vm.name) if status.vm else None,
             volumes={
@@ -130,22 +132,15 @@ class RestoreObserver:
             },
         )
         filling = any(record.step is None for record in status.volumes)
-        return await self._with_target(restore, seen) if filling and job is None else seen
-
-    async def _with_backup(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
-        chosen = restore.status.backup
-        assert chosen is not None
-        found = await self.cluster.get(VM_BACKUP, chosen.name, chosen.namespace)
-        is_it = found is not None and found["metadata"]["uid"] == chosen.uid
-        return replace(seen, backups=[VMBackup.model_validate(found)] if is_it else [])
-
-    async def _with_target(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
-        if not seen.backups or restore.status.backup is None:
+        if status.point is None or job is not None or not filling:
             return seen
+        return await self._with_target(status.point, seen)
+
+    async def _with_target(self, point: RestorePoint, seen: ObservedRestore) -> ObservedRestore:
         target = await resolve_target(
             self.cluster,
-            seen.backups[0].spec.target_ref,
-            restore.status.backup.namespace,
+            point.target_ref,
+            point.target_namespace,
             operator_namespace=self.operator_namespace,
             rules=self.endpoint_rules,
         )

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from safehold.api import VMBackup, VMRestore
-from safehold.api.vmbackup import VolumeBackup
+from safehold.api import VMRestore
+from safehold.api.restore_point import PointVolume, RestorePoint
 from safehold.api.vmrestore import RestoredVM, VolumeRestore
 from safehold.plan.conditions import is_finished
 from safehold.plan.names import prime_claim_name, restored_claim_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.facts import ObservedRestore, VMFacts
+from safehold.plan.restore.point import disks_of
 from safehold.plan.storage import Claim
 from safehold.plan.target.use import TargetFacts, refuse_repository
 from safehold.reasons import Reason
@@ -23,32 +24,26 @@ class Admission:
     volumes: tuple[VolumeRestore, ...]
 
 
-def admit(restore: VMRestore, backup: VMBackup, seen: ObservedRestore) -> Admission | Refusal:
+def admit(restore: VMRestore, point: RestorePoint, seen: ObservedRestore) -> Admission | Refusal:
     """Judge a restore whose point is chosen."""
-    refusal = _refuse_target(restore, backup, seen)
+    refusal = _refuse_target(restore, point, seen)
     if refusal is not None:
         return refusal
     if restore.spec.target.mode == "NewVM":
-        return _admit_new(restore, backup, seen)
-    return _admit_in_place(restore, backup, seen)
+        return _admit_new(restore, point, seen)
+    return _admit_in_place(restore, point, seen)
 
 
-def disks_of(backup: VMBackup) -> list[VolumeBackup]:
-    """The volumes of a point that a VM gets back: a copy of its memory is none of them."""
-    return [volume for volume in backup.status.volumes if volume.role == "Disk"]
-
-
-def vm_name(restore: VMRestore, backup: VMBackup) -> str:
+def vm_name(restore: VMRestore, point: RestorePoint) -> str:
     """The VM to restore to: the source's own name unless another is given."""
-    return restore.spec.target.name or backup.spec.vm.name
+    return restore.spec.target.name or point.vm.name
 
 
-def _refuse_target(restore: VMRestore, backup: VMBackup, seen: ObservedRestore) -> Refusal | None:
+def _refuse_target(restore: VMRestore, point: RestorePoint, seen: ObservedRestore) -> Refusal | None:
     if isinstance(seen.target, Refusal):
         return seen.target
     assert isinstance(seen.target, TargetFacts)
-    stored = backup.status.target.repository_id if backup.status.target else None
-    if refusal := refuse_repository(seen.target, stored):
+    if refusal := refuse_repository(seen.target, point.repository_id):
         return refusal
     account = restore.spec.service_account_name
     if account and not seen.has_service_account:
@@ -63,27 +58,27 @@ def _refuse_target(restore: VMRestore, backup: VMBackup, seen: ObservedRestore) 
     return None
 
 
-def _admit_new(restore: VMRestore, backup: VMBackup, seen: ObservedRestore) -> Admission | Refusal:
-    name = vm_name(restore, backup)
+def _admit_new(restore: VMRestore, point: RestorePoint, seen: ObservedRestore) -> Admission | Refusal:
+    name = vm_name(restore, point)
     if seen.vm is not None:
         message = f"VM {seen.namespace.name}/{name} exists; give spec.target.name another name, or restore InPlace"
         return Refusal(Reason.VM_EXISTS, message)
     uid = restore.metadata.uid
     volumes = [
-        _record(volume, uid, claim_name=restored_claim_name(name, volume.name, uid)) for volume in disks_of(backup)
+        _record(volume, uid, claim_name=restored_claim_name(name, volume.name, uid)) for volume in disks_of(point)
     ]
     return _with_classes(Admission(vm=RestoredVM(name=name), volumes=tuple(volumes)), seen)
 
 
-def _admit_in_place(restore: VMRestore, backup: VMBackup, seen: ObservedRestore) -> Admission | Refusal:
-    name, vm = vm_name(restore, backup), seen.vm
+def _admit_in_place(restore: VMRestore, point: RestorePoint, seen: ObservedRestore) -> Admission | Refusal:
+    name, vm = vm_name(restore, point), seen.vm
     called = f"VM {seen.namespace.name}/{name}"
     if vm is None or vm.deleting:
         message = f"{called} does not exist, so nothing can be restored in place; use mode NewVM"
         return Refusal(Reason.VM_NOT_FOUND, message)
-    if vm.uid != backup.status.vm_uid:
+    if vm.uid != point.vm.uid:
         message = (
-            f"the restore point is of another VM than {called} (uid {backup.status.vm_uid}, found {vm.uid}), which "
+            f"the restore point is of another VM than {called} (uid {point.vm.uid}, found {vm.uid}), which "
             "was created anew or never was the same; restore with mode NewVM beside it"
         )
         return Refusal(Reason.POINT_NOT_YOURS, message)
@@ -91,7 +86,7 @@ def _admit_in_place(restore: VMRestore, backup: VMBackup, seen: ObservedRestore)
         message = f"VMRestore {rival.metadata.name} restores {called} in place; this one begins when that has ended"
         return Refusal(Reason.WAITING, message)
     volumes: list[VolumeRestore] = []
-    for volume in disks_of(backup):
+    for volume in disks_of(point):
         record = _replacement(volume, restore.metadata.uid, vm, called, seen.live_claims)
         if isinstance(record, Refusal):
             return record
@@ -118,7 +113,7 @@ def _age(restore: VMRestore) -> tuple[str, str]:
 
 
 def _replacement(
-    volume: VolumeBackup, uid: str, vm: VMFacts, called: str, live_claims: Mapping[str, Claim]
+    volume: PointVolume, uid: str, vm: VMFacts, called: str, live_claims: Mapping[str, Claim]
 ) -> VolumeRestore | Refusal:
     """The new volume is as the claim in the cluster is now; a claim that was deleted comes back as it was."""
     claim_name = vm.claims.get(volume.name)
@@ -146,7 +141,7 @@ def _replacement(
     )
 
 
-def _record(volume: VolumeBackup, uid: str, *, claim_name: str) -> VolumeRestore:
+def _record(volume: PointVolume, uid: str, *, claim_name: str) -> VolumeRestore:
     return VolumeRestore(
         name=volume.name,
         mode=volume.mode,

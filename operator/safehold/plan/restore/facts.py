@@ -57,7 +57,7 @@ class ObservedRestore:
     namespace_ending: bool = False
     source: NamespaceFacts | None = None
     backups: Sequence[VMBackup] = ()
-    """Before a point is chosen: all that may be meant. After: the chosen one, if it still exists."""
+    """Before a point is chosen: all that may be meant."""
     source_vm_uid: str | None = None
     """uid of the VM that has the source's name now."""
     target: TargetFacts | Refusal | None = None

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-from safehold.api import VMBackup
 from safehold.api.base import Progress
 from safehold.api.vmrestore import VolumeRestore
 from safehold.plan.job import JobFacts, read_report, refuse_lost_node
@@ -60,14 +59,11 @@ def _start(look: Look) -> Decision:
     if isinstance(target, Refusal):
         may_pass = target.reason is Reason.TARGET_NOT_READY and not _is_late(look)
         return look.waits(PHASE, target.message, reason=target.reason) if may_pass else look.fails(target)
-    if not look.seen.backups:
-        message = "the VMBackup was deleted while its point was being restored"
-        return look.fails(Refusal(Reason.POINT_NOT_FOUND, message))
     assert isinstance(target, TargetFacts)
     name = job_name("restore", look.restore.metadata.name, look.uid)
     step = StartRestoreJob(
         name=name,
-        run=_worker_run(look, look.seen.backups[0], target),
+        run=_worker_run(look, target),
         claims={record.name: record.prime_claim for record in look.status.volumes},
         target=target,
         labels=look.labels,
@@ -85,19 +81,19 @@ def _is_late(look: Look) -> bool:
     return look.now - (look.status.start_time or look.now) > START_PATIENCE
 
 
-def _worker_run(look: Look, backup: VMBackup, target: TargetFacts) -> RestoreRun:
-    point = backup.status
+def _worker_run(look: Look, target: TargetFacts) -> RestoreRun:
+    point = look.point
     return RestoreRun(
         run_id=look.uid,
         repository=target.place,
-        key_domain=target.key_domain(point.namespace_uid or ""),
-        restore_point=point.restore_point or "",
+        key_domain=point.key_domain or target.key_domain(point.vm.namespace_uid),
+        restore_point=point.id,
         owner=Owner(
-            cluster=point.cluster_id or "",
-            namespace_uid=point.namespace_uid or "",
-            vm_uid=point.vm_uid or "",
-            namespace=backup.metadata.namespace or "",
-            vm=backup.spec.vm.name,
+            cluster=point.vm.cluster_id,
+            namespace_uid=point.vm.namespace_uid,
+            vm_uid=point.vm.uid,
+            namespace=point.vm.namespace,
+            vm=point.vm.name,
         ),
         volumes=[
             VolumeToRestore(

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from safehold.api import Failure, VMRestore
+from safehold.api.restore_point import RestorePoint
 from safehold.api.vmrestore import VMRestoreStatus, VolumeRestore
 from safehold.plan.conditions import State, conditions_for
 from safehold.plan.names import owner_labels
@@ -57,6 +58,17 @@ class Look:
         """What all children in the operator's namespace carry."""
         metadata = self.restore.metadata
         return owner_labels("VMRestore", self.uid, name=metadata.name, namespace=metadata.namespace)
+
+    @property
+    def point(self) -> RestorePoint:
+        """The chosen restore point, once there is one."""
+        assert self.status.point is not None
+        return self.status.point
+
+    @property
+    def is_admitted(self) -> bool:
+        """Whether it was judged and may write; what it will write to is in its record."""
+        return self.status.start_time is not None
 
     @property
     def in_place(self) -> bool:

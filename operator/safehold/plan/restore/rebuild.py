@@ -20,15 +20,15 @@ def read_machine(look: Look) -> Machine | Refusal:
     objects = look.seen.objects
     if isinstance(objects, Refusal):
         return objects
-    if objects is None or not look.seen.backups:
-        message = "the VM's manifest can no longer be recalled, since its Job or VMBackup was deleted; restore again"
+    if objects is None:
+        message = "the VM's manifest can no longer be recalled, since its Job was deleted; restore again"
         return Refusal(Reason.JOB_FAILED, message)
-    backup = look.seen.backups[0]
+    point = look.point
     wanted = NewMachine(
         namespace=look.seen.namespace.name,
-        vm=look.status.vm.name if look.status.vm else backup.spec.vm.name,
-        source_namespace=backup.metadata.namespace or "",
-        source_vm=backup.spec.vm.name,
+        vm=look.status.vm.name if look.status.vm else point.vm.name,
+        source_namespace=point.vm.namespace,
+        source_vm=point.vm.name,
         restore_uid=look.uid,
         claims={record.name: record.claim_name for record in look.status.volumes},
     )

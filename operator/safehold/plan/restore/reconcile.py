@@ -8,7 +8,7 @@ swapped in place, a failure takes everything back; after it a restore only goes 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from safehold.api import VMBackup
+from safehold.api.restore_point import RestorePoint
 from safehold.api.vmrestore import (
     RECORDED_ANNOTATIONS,
     RECORDED_BYTES,
@@ -22,6 +22,7 @@ from safehold.plan.restore.admission import admit
 from safehold.plan.restore.fill import fill
 from safehold.plan.restore.handover import hand_over, settle
 from safehold.plan.restore.look import Decision, Look, Mark
+from safehold.plan.restore.point import point_of
 from safehold.plan.restore.power import start_vm, stop_vm
 from safehold.plan.restore.rebuild import rebuild_vm
 from safehold.plan.restore.source import SourceFacts, choose
@@ -68,7 +69,7 @@ def next_step(look: Look) -> Decision:
 
 
 def _choose(look: Look) -> Decision | None:
-    if look.status.backup is not None:
+    if look.status.point is not None:
         return None
     seen = look.seen
     facts = SourceFacts(
@@ -83,22 +84,18 @@ def _choose(look: Look) -> Decision | None:
         return look.fails(chosen)
     namespace = chosen.metadata.namespace or ""
     backup = RestoredBackup(namespace=namespace, name=chosen.metadata.name, uid=chosen.metadata.uid)
-    point = chosen.status.restore_point
-    return look.goes_on(Record(), "Preparing", _chosen(chosen), restore_point=point, backup=backup)
+    point = point_of(chosen)
+    return look.goes_on(Record(), "Preparing", _called(point), point=point, restore_point=point.id, backup=backup)
 
 
-def _chosen(backup: VMBackup) -> str:
-    status = backup.status
-    called = f"VMBackup {backup.metadata.namespace}/{backup.metadata.name}"
-    return f"restores point {status.restore_point} of {called}, captured {status.capture_time:%FT%TZ}"
+def _called(point: RestorePoint) -> str:
+    return f"restores point {point.id} of VM {point.vm.namespace}/{point.vm.name}, captured {point.capture_time:%FT%TZ}"
 
 
 def _admit(look: Look) -> Decision | None:
-    if look.status.vm is not None:
+    if look.is_admitted:
         return None
-    if not look.seen.backups:
-        return look.fails(Refusal(Reason.POINT_NOT_FOUND, "the chosen VMBackup was deleted; restore another point"))
-    admission = admit(look.restore, look.seen.backups[0], look.seen)
+    admission = admit(look.restore, look.point, look.seen)
     if isinstance(admission, Refusal):
         created = look.restore.metadata.creation_timestamp or look.now
         soon = admission.reason is Reason.TARGET_NOT_READY and look.now - created < TARGET_PATIENCE
@@ -108,7 +105,7 @@ def _admit(look: Look) -> Decision | None:
     return look.goes_on(
         Record(),
         "Preparing",
-        _chosen(look.seen.backups[0]),
+        _called(look.point),
         vm=admission.vm,
         volumes=list(admission.volumes),
         start_time=look.now,
@@ -202,10 +199,9 @@ def _settle(look: Look) -> Decision | None:
 
 
 def _succeed(look: Look) -> Decision:
-    backup, vm = look.status.backup, look.status.vm
-    assert backup is not None
+    point, vm = look.point, look.status.vm
     assert vm is not None
-    message = f"VM {vm.name} is restored from point {look.status.restore_point} of {backup.namespace}/{backup.name}"
+    message = f"VM {vm.name} is restored from point {point.id} of VM {point.vm.namespace}/{point.vm.name}"
     if look.in_place:
         message += f"; the replaced volumes are kept: kubectl get pv -l safehold.dev/undo-of={look.uid}"
     if left_out := [
