@@ -69,7 +69,7 @@ def test_refusals_reach_the_user(kubectl: Kubectl) -> None:
     done = kubectl("apply", "-f", str(CASES / "vmrestore/two-sources.yaml"))
     assert done.returncode == 1
     assert "spec.source: Invalid value" in done.stderr
-    assert "give exactly one of backup and vm" in done.stderr
+    assert "give exactly one of backup, vm and point" in done.stderr
     assert kubectl("apply", "-f", str(CASES / "vmbackup/good.yaml")).returncode == 0
     change = kubectl(
         "-n", "payments", "patch", "vmb", "before-upgrade", "-p", '{"spec":{"vm":{"name":"x"}}}', "--type=merge"

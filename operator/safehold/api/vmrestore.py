@@ -24,46 +24,44 @@ from safehold.api.base import (
     list_map,
     rules,
 )
+from safehold.api.restore_options import (
+    OPTION_RULES,
+    ChosenVolumes,
+    Identity,
+    Mappings,
+    RestoreLabels,
+    RestorePatches,
+)
 from safehold.api.restore_point import RestorePoint
+from safehold.api.restore_source import RestoreSource
 
-RestoreMode = Literal["InPlace", "NewVM"]
+RestoreMode = Literal["InPlace", "NewVM", "VolumesOnly"]
 RunStrategyAfter = Literal["AsBackedUp", "Halted", "Always"]
-
-
-class RestoreSource(ApiModel):
-    """Which restore point."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            ("has(self.backup) != has(self.vm)", "give exactly one of backup and vm"),
-            ("!has(self.before) || has(self.vm)", "before goes with vm: it chooses among the VM's restore points"),
-        )
-    )
-
-    backup: Name | None = None
-    """The point of this VMBackup."""
-    vm: Name | None = None
-    """The latest point of this VM, or the latest that is not after `before`."""
-    before: Time | None = None
-    """Only points captured at or before this time, in RFC 3339."""
-    namespace: NamespaceName | None = None
-    """Where the VMBackup or the VM is; absent: this namespace.
-
-    The source namespace must allow it with the annotation `safehold.dev/allow-restore-to`.
-    """
 
 
 class RestoreTarget(ApiModel):
     """What the point is restored to, always in the VMRestore's own namespace."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(("self.mode != 'NewVM' || has(self.name)", "name is needed with mode NewVM"))
+        json_schema_extra=rules(
+            ("self.mode != 'NewVM' || has(self.name)", "name is needed with mode NewVM"),
+            (
+                "self.mode != 'VolumesOnly' || has(self.name)",
+                "name is needed with mode VolumesOnly: the claims are called NAME-VOLUME",
+            ),
+        )
     )
 
     mode: RestoreMode
-    """InPlace: the VM gets its volumes back and keeps its definition. NewVM: another VM is created."""
+    """InPlace: the VM gets its volumes back and keeps its definition. NewVM: another VM is created.
+
+    VolumesOnly: claims are created, and no VM.
+    """
     name: Name | None = None
-    """The VM's name. Needed with NewVM; with InPlace the source VM's name is the default."""
+    """The VM's name. Needed with NewVM; with InPlace the source VM's name is the default.
+
+    With VolumesOnly the beginning of the claims' names: the claim of volume `data` is called `NAME-data`.
+    """
 
 
 class VMRestoreSpec(ApiModel):
@@ -76,6 +74,7 @@ class VMRestoreSpec(ApiModel):
                 "!has(self.runStrategy) || self.target.mode == 'NewVM'",
                 "runStrategy goes with mode NewVM: in place the VM is started again if it ran before",
             ),
+            *OPTION_RULES,
         )
     )
 
@@ -90,6 +89,19 @@ class VMRestoreSpec(ApiModel):
     """
     run_strategy: RunStrategyAfter | None = None
     """How a new VM is left. AsBackedUp (the default): with the run strategy that it had. Halted. Always: started."""
+    volumes: ChosenVolumes | None = None
+    """Only these volumes of the point, by the VM's names of them; absent: all. In place the others stay untouched.
+
+    A new VM is made without the others.
+    """
+    mappings: Mappings | None = None
+    """StorageClasses and networks that are called otherwise here."""
+    identity: Identity | None = None
+    """What a new VM keeps of what tells it from its original."""
+    labels: RestoreLabels | None = None
+    """Further labels of a new VM and its claims."""
+    patches: RestorePatches | None = None
+    """Changes to the objects of a new VM, before they are created."""
 
 
 class RestoredBackup(ApiModel):
@@ -226,6 +238,8 @@ class VMRestoreStatus(Status):
     """How far the transfer is."""
     summary: RestoreSummary | None = None
     """The numbers for people."""
+    inquiry_job: Name | None = None
+    """The worker Job that looked into the bucket before anything was decided, where one was needed."""
     job_name: Name | None = None
     """The worker Job in the operator's namespace."""
     vm: RestoredVM | None = None

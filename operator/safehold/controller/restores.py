@@ -125,4 +125,6 @@ class RestoreReconciler:
 
 
 def _is_to_be_admitted(restore: VMRestore) -> bool:
-    return restore.spec.target.mode == "InPlace" and restore.status.point is not None and restore.status.start_time is None
+    return (
+        restore.spec.target.mode == "InPlace" and restore.status.point is not None and restore.status.start_time is None
+    )

@@ -46,7 +46,7 @@ _PULL_LIMIT = 45
 _DIGEST_LENGTH = 10
 """40 bits: an accidental clash is to be expected among a million siblings that look alike in their readable part."""
 
-Verb = Literal["backup", "restore", "target", "forget", "maintain"]
+Verb = Literal["backup", "restore", "target", "forget", "maintain", "describe"]
 """What a worker Job does (safehold.run)."""
 
 

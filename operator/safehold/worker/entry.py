@@ -15,6 +15,7 @@ from safehold.reasons import Reason
 from safehold.run import EXIT_FAILED, EXIT_REFUSED, RUN_FILE, RUN_FOLDER, RunReport
 from safehold.settings import WorkerSettings
 from safehold.worker.backup import back_up_run
+from safehold.worker.describe import describe_run
 from safehold.worker.folder import RunFolder
 from safehold.worker.forget import forget_run
 from safehold.worker.maintain import maintain_run
@@ -22,13 +23,14 @@ from safehold.worker.report import write_report
 from safehold.worker.restore import restore_run
 from safehold.worker.target import target_run
 
-Verb = Literal["backup", "restore", "target", "forget", "maintain"]
+Verb = Literal["backup", "restore", "target", "forget", "maintain", "describe"]
 VERBS: dict[Verb, Callable[[RunFolder, threading.Event], RunReport]] = {
     "backup": back_up_run,
     "restore": restore_run,
     "target": target_run,
     "forget": forget_run,
     "maintain": maintain_run,
+    "describe": describe_run,
 }
 _log = logging.getLogger(__name__)
 

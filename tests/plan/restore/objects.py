@@ -5,12 +5,15 @@ from typing import Any
 
 from safehold.api import VMBackup, VMRestore
 from safehold.api.references import RepositoryKeyRef
+from safehold.api.restore_point import RestorePoint
+from safehold.plan.restore.point import point_of
 from safehold.plan.storage import ClaimShape
 from safehold.plan.target.use import TargetFacts
 from safehold.run import RepositoryPlace
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 GIB = 1024**3
+POINT = "0123456789abcdef-000007-fedcba9876543210"
 CLUSTER, SHOP, OPERATOR = "cluster-uid", "shop", "safehold"
 SHAPE = ClaimShape(storage_class="fast", mode="Block", access_modes=("ReadWriteOnce",), size_bytes=2 * GIB)
 TARGET = TargetFacts(
@@ -66,6 +69,14 @@ def backup(name: str = "orders-1", **status: Any) -> VMBackup:
                 **status,
             },
         }
+    )
+
+
+def point(**vm: str) -> RestorePoint:
+    """The point of that VMBackup as a bucket tells it; `vm` changes whose it is."""
+    told = point_of(backup())
+    return told.model_copy(
+        update={"id": POINT, "key_domain": "namespace/shop-uid", "vm": told.vm.model_copy(update=vm)}
     )
 
 

@@ -12,7 +12,7 @@ from safehold.plan.refusal import Refusal
 from safehold.plan.restore.admission import Admission, admit
 from safehold.plan.restore.facts import ObservedRestore, VMFacts
 from safehold.plan.restore.point import point_of
-from safehold.plan.restore.source import SourceFacts, choose
+from safehold.plan.restore.source import Inquiry, SourceFacts, choose
 from safehold.plan.storage import Claim, ClaimRef
 from safehold.plan.tenancy import ALLOW_RESTORE_TO, RESTORE_FROM, NamespaceFacts
 from safehold.reasons import Reason
@@ -42,6 +42,7 @@ def at(name: str, hours_ago: float, **status: Any) -> VMBackup:
 def chosen(wanted: VMRestore, given: SourceFacts) -> str:
     """Name of the chosen VMBackup, or the reason why there is none."""
     found = choose(wanted, given)
+    assert not isinstance(found, Inquiry)
     return found.reason.value if isinstance(found, Refusal) else found.metadata.name
 
 
@@ -179,6 +180,7 @@ def test_in_place_the_record_has_what_is_needed_to_go_back() -> None:
     observed = seen(live_claims={**LIVE, "orders-root": larger}, storage_classes=frozenset({"fast", "slow"}))
     admission = admit(restore(), point_of(backup()), observed)
     assert isinstance(admission, Admission)
+    assert admission.vm is not None
     assert (admission.vm.name, admission.vm.original_run_strategy, admission.vm.was_running) == (
         "orders",
         "Manual",

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safehold.api.restore_options import Identity, RestorePatch
 from safehold.plan.names import RESTORED_BY
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.manifest import Machine, NewMachine, rebuild, same_content
@@ -88,14 +89,14 @@ def revision() -> dict[str, Any]:
     return {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": metadata, "data": data, "revision": 1}
 
 
-def wanted(**changes: str) -> NewMachine:
+def wanted(**changes: Any) -> NewMachine:
     """VM orders-copy in the namespace shop-copy."""
     given: dict[str, Any] = {"namespace": "shop-copy", "vm": "orders-copy", **changes}
-    claims = {"root": "copy-root", "data": "copy-data"}
-    return NewMachine(source_namespace="shop", source_vm="orders", restore_uid="r1", claims=claims, **given)
+    given.setdefault("claims", {"root": "copy-root", "data": "copy-data"})
+    return NewMachine(source_namespace="shop", source_vm="orders", restore_uid="r1", **given)
 
 
-def rebuilt(*objects: dict[str, Any], **changes: str) -> Machine:
+def rebuilt(*objects: dict[str, Any], **changes: Any) -> Machine:
     """The machine out of these objects, or of all three."""
     machine = rebuild(objects or (virtual_machine(), secret(), revision()), wanted(**changes))
     assert isinstance(machine, Machine), machine
@@ -267,3 +268,85 @@ def test_objects_are_the_same_by_what_they_hold(one: dict[str, str], other: dict
     """Metadata does not count; data does."""
     left, right = secret(data=one), secret(data=other, metadata={"name": "orders-init", "labels": {"a": "b"}})
     assert same_content(left, right) == (one == other)
+
+
+ADDRESS, FIRMWARE = "02:00:00:00:00:01", {"uuid": "1-2-3", "serial": "s", "bootloader": {"efi": {}}}
+
+
+@pytest.mark.parametrize(
+    ("vm", "identity", "has_address", "has_firmware"),
+    [
+        ("orders-copy", None, False, False),
+        ("orders", None, True, True),
+        ("orders-copy", {"macAddresses": "Keep"}, True, False),
+        ("orders-copy", {"firmware": "Keep"}, False, True),
+        ("orders", {"macAddresses": "Regenerate"}, False, True),
+        ("orders", {"macAddresses": "Keep", "firmware": "Regenerate"}, True, False),
+    ],
+)
+def test_what_tells_the_vm_from_its_original(
+    vm: str, identity: dict[str, str] | None, has_address: bool, has_firmware: bool
+) -> None:
+    """A copy gets MAC addresses and firmware ids of its own, the same VM again keeps them; both unless asked."""
+    asked = Identity.model_validate(identity) if identity else None
+    domain = rebuilt(vm=vm, namespace="shop", identity=asked).vm["spec"]["template"]["spec"]["domain"]
+    interface = domain["devices"]["interfaces"][0]
+    assert interface.get("macAddress") == (ADDRESS if has_address else None)
+    assert domain["firmware"] == (FIRMWARE if has_firmware else {"bootloader": {"efi": {}}})
+
+
+def networked() -> dict[str, Any]:
+    """A VM on the pod network and on two others, one of them named with its namespace."""
+    vm = virtual_machine()
+    vm["spec"]["template"]["spec"]["networks"] = [
+        {"name": "default", "pod": {}},
+        {"name": "blue", "multus": {"networkName": "blue"}},
+        {"name": "red", "multus": {"networkName": "net/red"}},
+    ]
+    return vm
+
+
+def test_networks_that_are_called_otherwise() -> None:
+    """A mapped network is named by its new name, and its definition out of the point is not created."""
+    definition = {
+        "apiVersion": "k8s.cni.cncf.io/v1",
+        "kind": "NetworkAttachmentDefinition",
+        "metadata": {"name": "blue", "namespace": "shop"},
+        "spec": {"config": "{}"},
+    }
+    machine = rebuilt(networked(), definition, networks={"shop/blue": "net/green"})
+    networks = machine.vm["spec"]["template"]["spec"]["networks"]
+    assert [(each.get("multus") or {}).get("networkName") for each in networks] == [None, "net/green", "net/red"]
+    assert not machine.dependencies
+    unmapped = rebuilt(networked(), definition, networks={"net/blue": "green"})
+    assert [each["metadata"]["name"] for each in unmapped.dependencies] == ["blue"]
+
+
+def test_a_volume_that_was_not_asked_for_takes_its_device_along() -> None:
+    """KubeVirt refuses a disk without a volume."""
+    vm = virtual_machine()
+    vm["spec"]["template"]["spec"]["domain"]["devices"]["disks"] = [
+        {"name": name, "disk": {"bus": "virtio"}} for name in ("root", "data", "init")
+    ]
+    instance = rebuilt(vm, claims={"root": "copy-root"}, left_out=["data"]).vm["spec"]["template"]["spec"]
+    assert [volume["name"] for volume in instance["volumes"]] == ["root", "init"]
+    assert [disk["name"] for disk in instance["domain"]["devices"]["disks"]] == ["root", "init"]
+
+
+def test_further_labels_are_the_vms_own() -> None:
+    """They win over the ones that it had; the mark of the restore stays."""
+    labels = rebuilt(labels={"app": "drill", "audit": "yes"}).vm["metadata"]["labels"]
+    assert labels == {"app": "drill", "audit": "yes", RESTORED_BY: "r1"}
+
+
+def test_patches_see_the_objects_as_they_will_be_created() -> None:
+    """Names are the restored ones; a patch that fails refuses the whole VM."""
+    patch = {
+        "target": {"kind": "VirtualMachine", "name": "orders-copy"},
+        "patch": '[{"op": "add", "path": "/spec/template/spec/hostname", "value": "copy"}]',
+    }
+    assert rebuilt(patches=[RestorePatch.model_validate(patch)]).vm["spec"]["template"]["spec"]["hostname"] == "copy"
+    wrong = RestorePatch.model_validate({**patch, "target": {"kind": "VirtualMachine", "name": "orders"}})
+    refused = rebuild([virtual_machine()], wanted(patches=[wrong]))
+    assert isinstance(refused, Refusal)
+    assert refused.reason is Reason.PATCH_REFUSED

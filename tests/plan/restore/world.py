@@ -29,7 +29,7 @@ from safehold.plan.job import JobFacts
 from safehold.plan.names import RESTORED_BY, UNDO_OF
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore import steps
-from safehold.plan.restore.facts import CreatedObject, ObservedRestore, VMFacts
+from safehold.plan.restore.facts import Answer, CreatedObject, InquiryFacts, ObservedRestore, VMFacts
 from safehold.plan.restore.handover import POKED, SeenVolume
 from safehold.plan.restore.look import Decision, Look, Mark
 from safehold.plan.restore.rebuild import key
@@ -53,6 +53,9 @@ class World:
     vm: VMFacts | None = None
     vm_name: str = "orders"
     job: JobFacts | None = None
+    inquiry: JobFacts | None = None
+    answer: Answer | Refusal | None = None
+    owner_namespace: NamespaceFacts | None = None
     job_result: str = "Complete"
     report_reason: str = "Succeeded"
     ending: bool = False
@@ -102,6 +105,11 @@ class World:
                 vm=self.vm if status.vm is None or status.vm.name == self.vm_name else None,
                 live_claims={name: claim for (namespace, name), claim in self.claims.items() if namespace == SHOP},
                 volumes={record.name: self._seen(record) for record in status.volumes},
+                inquiry=InquiryFacts(
+                    job=self.inquiry,
+                    answer=self.answer if self.inquiry and status.start_time is None else None,
+                    owner_namespace=self.owner_namespace,
+                ),
                 job=self.job,
                 objects=self.recalled if is_done else None,
                 existing=dict(self.objects),
@@ -161,10 +169,8 @@ class World:
 
     def _carry_out_machine(self, step: steps.Step) -> None:
         match step:
-            case steps.StartRestoreJob(name):
-                self.job = JobFacts(name=name, uid="job-uid")
-            case steps.DeleteJob():
-                self.job = None
+            case steps.StartRestoreJob() | steps.StartInquiry() | steps.DeleteJob():
+                self._carry_out_job(step)
             case steps.CreateObject(manifest) if manifest["kind"] == "VirtualMachine":
                 assert self.vm is None or self.vm_name != manifest["metadata"]["name"]
                 self.vm_name = manifest["metadata"]["name"]
@@ -185,6 +191,20 @@ class World:
                 self.vm = replace(self.vm, is_active=True, is_running=True)
             case _:
                 assert isinstance(step, steps.Record | steps.Wait | steps.AdoptSecret | steps.Finished), step
+
+    def _carry_out_job(self, step: steps.StartRestoreJob | steps.StartInquiry | steps.DeleteJob) -> None:
+        match step:
+            case steps.StartRestoreJob(name):
+                self.job = JobFacts(name=name, uid="job-uid")
+            case steps.StartInquiry(name, run):
+                report = RunReport(run_id=run.run_id, verb="describe", succeeded=True, reason="Succeeded", message="")
+                self.inquiry = JobFacts(
+                    name=name, uid="inquiry-uid", outcome="Complete", termination_message=report.model_dump_json()
+                )
+            case steps.DeleteJob(name) if self.inquiry is not None and self.inquiry.name == name:
+                self.inquiry = None
+            case steps.DeleteJob():
+                self.job = None
 
     def delete_claim(self, ref: ClaimRef) -> None:
         """A claim goes when nothing runs on it; the deletion is remembered until then."""
@@ -316,5 +336,6 @@ class World:
         return {
             **{f"{namespace}/{name}": True for namespace, name in self.claims if namespace == OPERATOR},
             **({"job": True} if self.job else {}),
+            **({"inquiry": True} if self.inquiry else {}),
             **{name: volume for name, volume in self.volumes.items() if name not in kept | held},
         }

@@ -28,12 +28,14 @@ from safehold.plan.restore.steps import (
     Record,
     SetReclaimPolicy,
     SetRunStrategy,
+    StartInquiry,
     StartRestoreJob,
     StartVM,
     Step,
     Wait,
 )
 from safehold.plan.storage import ClaimRef
+from safehold.plan.target.use import TargetFacts
 from safehold.run import ENVELOPE_FILE
 
 
@@ -56,7 +58,7 @@ class RestoreHands:
                 await self._change_volume(step)
             case CreateClaim() | DeleteClaim() | PokeClaim():
                 await self._change_claim(step)
-            case StartRestoreJob() | AdoptSecret() | DeleteJob():
+            case StartRestoreJob() | StartInquiry() | AdoptSecret() | DeleteJob():
                 await self._work(step)
             case CreateObject() | OwnObject() | DeleteObject():
                 await self._change_object(step)
@@ -107,26 +109,34 @@ class RestoreHands:
         patch = {"metadata": {"uid": claim.uid, "annotations": {POKED: value}}}
         await self._in(claim.namespace).merge_patch(CLAIM, claim.name, claim.namespace, patch)
 
-    async def _work(self, step: StartRestoreJob | AdoptSecret | DeleteJob) -> None:
+    async def _work(self, step: StartRestoreJob | StartInquiry | AdoptSecret | DeleteJob) -> None:
         match step:
             case StartRestoreJob():
                 await self._start(step)
+            case StartInquiry():
+                files = await self._files(step.target)
+                job = WorkerJob(name=step.name, verb="describe", labels=step.labels, run=step.run, files=files)
+                await start_job(self.operator, self.pod, job)
             case AdoptSecret():
                 await adopt_secret(self.operator, self.pod.namespace, step.job, step.job_uid)
             case DeleteJob():
                 await delete_job(self.operator, self.pod.namespace, step.name)
 
     async def _start(self, step: StartRestoreJob) -> None:
-        secrets = await read_secrets(self.operator, step.target)
-        if secrets.refusal:
-            raise SafeholdError(secrets.refusal.message, reason=secrets.refusal.reason)
         volumes = tuple(
             MountedVolume(name=volume.name, claim=step.claims[volume.name], mode=volume.mode, read_only=False)
             for volume in step.run.volumes
         )
-        files = {**secrets.files, ENVELOPE_FILE: new_key()}
+        files = await self._files(step.target)
         job = WorkerJob(name=step.name, verb="restore", labels=step.labels, run=step.run, files=files, volumes=volumes)
         await start_job(self.operator, self.pod, job)
+
+    async def _files(self, target: TargetFacts) -> dict[str, bytes]:
+        """What lies beside a run: what the target's Secrets hold, and the key of an envelope."""
+        secrets = await read_secrets(self.operator, target)
+        if secrets.refusal:
+            raise SafeholdError(secrets.refusal.message, reason=secrets.refusal.reason)
+        return {**secrets.files, ENVELOPE_FILE: new_key()}
 
     async def _change_object(self, step: CreateObject | OwnObject | DeleteObject) -> None:
         match step:

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from safehold.api import VMBackup, VMRestore
+from safehold.api import TargetRef, VMBackup, VMRestore
 from safehold.api.restore_point import RestorePoint
 from safehold.errors import NotServedError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.job_facts import observe_job
 from safehold.kube.kinds import NAMESPACE, SECRET, SERVICE_ACCOUNT, STORAGE_CLASS, VM, VM_BACKUP, VM_RESTORE, VMI, Kind
 from safehold.kube.restore.envelope import recall
+from safehold.kube.restore.inquiry import observe_inquiry, read_inquiry
 from safehold.kube.restore.restorable import RESTORABLE
 from safehold.kube.restore.storage import observe_claim, observe_handover
 from safehold.kube.target.resolution import read_namespace, read_secrets, resolve_target
@@ -19,12 +20,15 @@ from safehold.kube.virtualmachines import ENDED, claims_of
 from safehold.plan.conditions import is_finished
 from safehold.plan.names import RESTORED_BY, job_name
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.admission import vm_name
+from safehold.plan.restore.admission import claims_of_interest, vm_name
+from safehold.plan.restore.choice import source_facts
 from safehold.plan.restore.facts import CreatedObject, ObjectKey, ObservedRestore, VMFacts
 from safehold.plan.restore.look import Look, Mark
 from safehold.plan.restore.manifest import run_strategy
+from safehold.plan.restore.mappings import storage_class_of
 from safehold.plan.restore.point import disks_of
 from safehold.plan.restore.rebuild import key, read_machine
+from safehold.plan.restore.source import Inquiry, choose
 from safehold.plan.storage import Claim
 from safehold.plan.target.endpoint import EndpointRules
 from safehold.plan.target.use import TargetFacts
@@ -50,6 +54,7 @@ class RestoreObserver:
             operator_namespace=self.operator_namespace,
             namespace=facts or NamespaceFacts(name=namespace, uid="", labels={}, annotations={}),
             namespace_ending=holder is None or "deletionTimestamp" in holder["metadata"],
+            inquiry=await observe_inquiry(self.cluster, restore, self.operator_namespace),
         )
         status = restore.status
         if is_finished(status.conditions):
@@ -69,40 +74,59 @@ class RestoreObserver:
     async def _before_choice(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
         source = restore.spec.source
         namespace = source.namespace or seen.namespace.name
-        backups: Sequence[Manifest | None]
+        backups: Sequence[Manifest | None] = ()
         if source.backup:
             backups = [await self.cluster.get(VM_BACKUP, source.backup, namespace)]
-        else:
+        elif source.vm:
             backups = await self.cluster.list(VM_BACKUP, namespace)
         vm = await self.cluster.get(VM, source.vm, namespace) if source.vm else None
-        return replace(
+        seen = replace(
             seen,
             source=await read_namespace(self.cluster, namespace),
             backups=[VMBackup.model_validate(found) for found in backups if found is not None],
             source_vm_uid=vm["metadata"]["uid"] if vm else None,
         )
+        wanted = choose(restore, source_facts(seen))
+        if not isinstance(wanted, Inquiry):
+            return seen
+        return await self._with_answer(restore, wanted.target_ref, wanted.target_namespace, seen)
+
+    async def _with_answer(
+        self, restore: VMRestore, target_ref: TargetRef, target_namespace: str, seen: ObservedRestore
+    ) -> ObservedRestore:
+        """The target whose bucket is asked, and what it answered."""
+        inquiry = await read_inquiry(
+            self.cluster,
+            restore,
+            seen.inquiry,
+            target_ref=target_ref,
+            target_namespace=target_namespace,
+            operator_namespace=self.operator_namespace,
+        )
+        return replace(await self._with_target(target_ref, target_namespace, seen), inquiry=inquiry)
 
     async def _before_admission(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
         point = restore.status.point
         assert point is not None
-        seen = await self._with_target(point, seen)
-        name = vm_name(restore, point)
-        vm = await self._vm(seen.namespace.name, name)
-        claims: dict[str, Claim] = {}
-        for claim in vm.claims.values() if vm and restore.spec.target.mode == "InPlace" else ():
-            found = await observe_claim(self.cluster, seen.namespace.name, claim)
-            if found is not None:
-                claims[claim] = found
+        seen = await self._with_answer(restore, point.target_ref, point.target_namespace, seen)
+        volumes_only = restore.spec.target.mode == "VolumesOnly"
+        vm = None if volumes_only else await self._vm(seen.namespace.name, vm_name(restore, point))
+        claims = await self._claims(seen.namespace.name, claims_of_interest(restore, point, vm))
         account = restore.spec.service_account_name
         found_account = await self.cluster.get(SERVICE_ACCOUNT, account, seen.namespace.name) if account else None
         return replace(
             seen,
             vm=vm,
-            storage_classes=await self._classes(point, claims.values()),
+            storage_classes=await self._classes(restore, point, claims.values()),
             live_claims=claims,
             others=await self._others(restore),
             has_service_account=found_account is not None,
         )
+
+    async def _claims(self, namespace: str, names: Iterable[str]) -> dict[str, Claim]:
+        """Those of the claims that exist."""
+        found = [await observe_claim(self.cluster, namespace, name) for name in names]
+        return {claim.ref.name: claim for claim in found if claim is not None}
 
     async def _others(self, restore: VMRestore) -> list[VMRestore]:
         if restore.spec.target.mode != "InPlace":
@@ -110,9 +134,9 @@ class RestoreObserver:
         found = await self.cluster.list(VM_RESTORE, restore.metadata.namespace)
         return [VMRestore.model_validate(other) for other in found if other["metadata"]["uid"] != restore.metadata.uid]
 
-    async def _classes(self, point: RestorePoint, claims: Iterable[Claim]) -> frozenset[str]:
+    async def _classes(self, restore: VMRestore, point: RestorePoint, claims: Iterable[Claim]) -> frozenset[str]:
         """Those of the classes that may be needed which exist."""
-        named = {volume.storage_class_name for volume in disks_of(point)}
+        named = {storage_class_of(restore, volume.storage_class_name) for volume in disks_of(point)}
         named |= {claim.shape.storage_class for claim in claims}
         return frozenset([name for name in named if name and await self.cluster.get(STORAGE_CLASS, name)])
 
@@ -134,13 +158,13 @@ class RestoreObserver:
         filling = any(record.step is None for record in status.volumes)
         if status.point is None or job is not None or not filling:
             return seen
-        return await self._with_target(status.point, seen)
+        return await self._with_target(status.point.target_ref, status.point.target_namespace, seen)
 
-    async def _with_target(self, point: RestorePoint, seen: ObservedRestore) -> ObservedRestore:
+    async def _with_target(self, ref: TargetRef, namespace: str, seen: ObservedRestore) -> ObservedRestore:
         target = await resolve_target(
             self.cluster,
-            point.target_ref,
-            point.target_namespace,
+            ref,
+            namespace,
             operator_namespace=self.operator_namespace,
             rules=self.endpoint_rules,
         )

@@ -1,6 +1,6 @@
 """Whether a restore can be done at all, decided before anything is changed; and what it will write to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from safehold.api import VMRestore
@@ -10,7 +10,10 @@ from safehold.plan.conditions import is_finished
 from safehold.plan.names import prime_claim_name, restored_claim_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.facts import ObservedRestore, VMFacts
+from safehold.plan.restore.mappings import storage_class_of
 from safehold.plan.restore.point import disks_of
+from safehold.plan.restore.selection import chosen_disks
+from safehold.plan.restore.volumes_only import refuse_claim_name, volume_claim_name
 from safehold.plan.storage import Claim
 from safehold.plan.target.use import TargetFacts, refuse_repository
 from safehold.reasons import Reason
@@ -20,7 +23,8 @@ from safehold.reasons import Reason
 class Admission:
     """What is recorded before the first write."""
 
-    vm: RestoredVM
+    vm: RestoredVM | None
+    """None where only volumes are restored."""
     volumes: tuple[VolumeRestore, ...]
 
 
@@ -29,14 +33,37 @@ def admit(restore: VMRestore, point: RestorePoint, seen: ObservedRestore) -> Adm
     refusal = _refuse_target(restore, point, seen)
     if refusal is not None:
         return refusal
-    if restore.spec.target.mode == "NewVM":
-        return _admit_new(restore, point, seen)
-    return _admit_in_place(restore, point, seen)
+    disks = chosen_disks(restore, point)
+    if isinstance(disks, Refusal):
+        return disks
+    disks = [_mapped(disk, restore) for disk in disks]
+    match restore.spec.target.mode:
+        case "NewVM":
+            return _admit_new(restore, point, disks, seen)
+        case "VolumesOnly":
+            return _admit_volumes(restore, disks, seen)
+        case "InPlace":
+            return _admit_in_place(restore, point, disks, seen)
+
+
+def _mapped(disk: PointVolume, restore: VMRestore) -> PointVolume:
+    return disk.model_copy(update={"storage_class_name": storage_class_of(restore, disk.storage_class_name)})
 
 
 def vm_name(restore: VMRestore, point: RestorePoint) -> str:
     """The VM to restore to: the source's own name unless another is given."""
     return restore.spec.target.name or point.vm.name
+
+
+def claims_of_interest(restore: VMRestore, point: RestorePoint, vm: VMFacts | None) -> list[str]:
+    """The claims that an admission looks at: those of the VM in place, or those that have the names of new ones."""
+    match restore.spec.target.mode:
+        case "InPlace":
+            return list(vm.claims.values()) if vm else []
+        case "VolumesOnly":
+            return [volume_claim_name(restore, disk.name) for disk in disks_of(point)]
+        case "NewVM":
+            return []
 
 
 def _refuse_target(restore: VMRestore, point: RestorePoint, seen: ObservedRestore) -> Refusal | None:
@@ -58,19 +85,31 @@ def _refuse_target(restore: VMRestore, point: RestorePoint, seen: ObservedRestor
     return None
 
 
-def _admit_new(restore: VMRestore, point: RestorePoint, seen: ObservedRestore) -> Admission | Refusal:
+def _admit_new(
+    restore: VMRestore, point: RestorePoint, disks: Sequence[PointVolume], seen: ObservedRestore
+) -> Admission | Refusal:
     name = vm_name(restore, point)
     if seen.vm is not None:
         message = f"VM {seen.namespace.name}/{name} exists; give spec.target.name another name, or restore InPlace"
         return Refusal(Reason.VM_EXISTS, message)
     uid = restore.metadata.uid
-    volumes = [
-        _record(volume, uid, claim_name=restored_claim_name(name, volume.name, uid)) for volume in disks_of(point)
-    ]
+    volumes = [_record(disk, uid, claim_name=restored_claim_name(name, disk.name, uid)) for disk in disks]
     return _with_classes(Admission(vm=RestoredVM(name=name), volumes=tuple(volumes)), seen)
 
 
-def _admit_in_place(restore: VMRestore, point: RestorePoint, seen: ObservedRestore) -> Admission | Refusal:
+def _admit_volumes(restore: VMRestore, disks: Sequence[PointVolume], seen: ObservedRestore) -> Admission | Refusal:
+    records: list[VolumeRestore] = []
+    for disk in disks:
+        name = volume_claim_name(restore, disk.name)
+        if refusal := refuse_claim_name(name, seen.namespace.name, seen.live_claims):
+            return refusal
+        records.append(_record(disk, restore.metadata.uid, claim_name=name))
+    return _with_classes(Admission(vm=None, volumes=tuple(records)), seen)
+
+
+def _admit_in_place(
+    restore: VMRestore, point: RestorePoint, disks: Sequence[PointVolume], seen: ObservedRestore
+) -> Admission | Refusal:
     name, vm = vm_name(restore, point), seen.vm
     called = f"VM {seen.namespace.name}/{name}"
     if vm is None or vm.deleting:
@@ -86,7 +125,7 @@ def _admit_in_place(restore: VMRestore, point: RestorePoint, seen: ObservedResto
         message = f"VMRestore {rival.metadata.name} restores {called} in place; this one begins when that has ended"
         return Refusal(Reason.WAITING, message)
     volumes: list[VolumeRestore] = []
-    for volume in disks_of(point):
+    for volume in disks:
         record = _replacement(volume, restore.metadata.uid, vm, called, seen.live_claims)
         if isinstance(record, Refusal):
             return record
@@ -157,6 +196,9 @@ def _with_classes(admission: Admission, seen: ObservedRestore) -> Admission | Re
     for volume in admission.volumes:
         if volume.storage_class_name not in seen.storage_classes:
             called = volume.storage_class_name or "(none)"
-            message = f"StorageClass {called} of volume {volume.name} does not exist here; create it and restore again"
+            message = (
+                f"StorageClass {called} of volume {volume.name} does not exist here; create it, or, unless in place, "
+                "name another in spec.mappings.storageClasses"
+            )
             return Refusal(Reason.VOLUME_MISMATCH, message)
     return admission

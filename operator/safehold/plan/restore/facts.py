@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from safehold.api import VMBackup, VMRestore
+from safehold.api.restore_point import RestorePoint
 from safehold.plan.job import JobFacts
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.handover import SeenVolume
@@ -47,6 +48,28 @@ class CreatedObject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a bucket says about a restore point."""
+
+    point: RestorePoint
+    objects: Sequence[Mapping[str, Any]] = field(repr=False)
+    """The VM and what it needs, as they were. Secrets among them: never shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InquiryFacts:
+    """The worker that looks into the bucket before a restore is admitted, and its answer."""
+
+    job: JobFacts | None = None
+    has_secret: bool = False
+    """After a failure: whether its Secret is there, which a start that was cut short leaves without a Job."""
+    answer: Answer | Refusal | None = None
+    """None before it has answered, and after the admission."""
+    owner_namespace: NamespaceFacts | None = None
+    """The Namespace that has the name of the point's own now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedRestore:
     """The cluster around one VMRestore. What a stage does not need yet, or any more, is left empty."""
 
@@ -61,18 +84,19 @@ class ObservedRestore:
     source_vm_uid: str | None = None
     """uid of the VM that has the source's name now."""
     target: TargetFacts | Refusal | None = None
-    """The target of the chosen point."""
+    """The target of the chosen point, or of the bucket that is asked for it."""
     has_service_account: bool = True
     """Whether the ServiceAccount that the restore names exists."""
     storage_classes: frozenset[str] = frozenset()
     vm: VMFacts | None = None
     """The VM to restore, or that was created."""
     live_claims: Mapping[str, Claim] = field(default_factory=dict)
-    """In place, before it begins: the VM's claims by name."""
+    """Before it begins: the VM's claims by name, or those that have the names of the new ones."""
     others: Sequence[VMRestore] = ()
     """In place, before it begins: the other VMRestores of the namespace."""
     volumes: Mapping[str, SeenVolume] = field(default_factory=dict)
     """By the VM's name of the volume."""
+    inquiry: InquiryFacts = InquiryFacts()
     job: JobFacts | None = None
     run_secret: bool = False
     """After a failure: whether the run's Secret is there, which a start that was cut short leaves without a Job."""

@@ -141,7 +141,7 @@ def _finish(look: Look, job: JobFacts) -> Decision:
     report = read_report(job, run_id=look.uid, verb="restore", volumes=names)
     if isinstance(report, Refusal):
         return look.fails(report)
-    if not look.in_place:
+    if not look.in_place and not look.volumes_only:
         machine = read_machine(look)
         if isinstance(machine, Refusal):
             return look.fails(machine)

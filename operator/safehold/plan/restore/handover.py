@@ -6,7 +6,8 @@ Retain comes first. One way gives it away: a volume without claimRef belongs to 
 claimRef is only ever replaced. What is replaced in place is kept: its volume gets Retain and a label, and no write.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from safehold.api.vmrestore import VolumeRestore
 from safehold.plan.names import RESTORED_BY, UNDO_OF
@@ -35,6 +36,8 @@ class Place:
     restore_uid: str
     operator_namespace: str
     namespace: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What new claims get beside the labels of those that they replace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +176,7 @@ def _final_claim(record: VolumeRestore, volume: Volume, place: Place) -> NewClai
         name=record.claim_name,
         shape=shape_of(record),
         volume=volume.name,
-        labels={**(before.labels if before else {}), RESTORED_BY: place.restore_uid},
+        labels={**(before.labels if before else {}), **place.labels, RESTORED_BY: place.restore_uid},
         annotations=before.annotations if before else {},
         owners=tuple(before.owner_references) if before else (),
     )

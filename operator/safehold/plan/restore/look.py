@@ -76,6 +76,11 @@ class Look:
         return self.restore.spec.target.mode == "InPlace"
 
     @property
+    def volumes_only(self) -> bool:
+        """Whether claims are created, and no VM."""
+        return self.restore.spec.target.mode == "VolumesOnly"
+
+    @property
     def deleting(self) -> bool:
         """Whether somebody deleted the VMRestore."""
         return self.restore.metadata.deletion_timestamp is not None
@@ -104,6 +109,7 @@ class Look:
             restore_uid=self.uid,
             operator_namespace=self.seen.operator_namespace,
             namespace=self.seen.namespace.name,
+            labels=self.restore.spec.labels or {},
         )
 
     def volume(self, record: VolumeRestore) -> SeenVolume:
@@ -134,7 +140,7 @@ class Look:
 
     def ends(self, step: Step, state: State, phase: str, reason: Reason, message: str, **changes: Any) -> Decision:
         """Nothing goes on any more."""
-        ended = {"completion_time": self.now, "progress": None, "job_name": None, **changes}
+        ended = {"completion_time": self.now, "progress": None, "job_name": None, "inquiry_job": None, **changes}
         return Decision(step, self._with(state, phase, reason, message, ended))
 
     def marked(self, mark: Mark, names: Iterable[str]) -> list[VolumeRestore]:

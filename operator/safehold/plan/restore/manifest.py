@@ -9,8 +9,12 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+from safehold.api.restore_options import Identity, RestorePatch
 from safehold.plan.names import RESTORED_BY, restored_revision_name
 from safehold.plan.refusal import Refusal
+from safehold.plan.restore.identity import clear_identity
+from safehold.plan.restore.mappings import is_mapped, map_networks
+from safehold.plan.restore.patches import patch_objects
 from safehold.plan.tenancy import refuse_object
 from safehold.reasons import Reason
 
@@ -64,6 +68,14 @@ class NewMachine:
     restore_uid: str
     claims: Mapping[str, str]
     """VM volume name → claim that holds it now."""
+    left_out: Sequence[str] = ()
+    """Volumes that the VM comes back without, since they were not asked for."""
+    networks: Mapping[str, str] = field(default_factory=dict)
+    """`namespace/name` of a network → the one in its place."""
+    identity: Identity | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Further labels of the VM."""
+    patches: Sequence[RestorePatch] = ()
 
     @property
     def is_copy(self) -> bool:
@@ -84,7 +96,7 @@ class Machine:
 
 def rebuild(objects: Sequence[Mapping[str, Any]], wanted: NewMachine) -> Machine | Refusal:
     """Turn a point's objects into those to create."""
-    objects = [manifest for manifest in objects if manifest.get("kind") not in NOT_CREATED]
+    objects = [manifest for manifest in objects if not _stays_behind(manifest, wanted)]
     for manifest in objects:
         refusal = _refuse(manifest, wanted)
         if refusal is not None:
@@ -104,11 +116,10 @@ def rebuild(objects: Sequence[Mapping[str, Any]], wanted: NewMachine) -> Machine
     vm = _virtual_machine(machines[0], wanted, revisions)
     if isinstance(vm, Refusal):
         return vm
-    return Machine(
-        vm=vm,
-        dependencies=tuple(_dependency(manifest, wanted, revisions) for manifest in others),
-        run_strategy=run_strategy(machines[0].get("spec") or {}),
-    )
+    made = patch_objects([vm, *(_dependency(manifest, wanted, revisions) for manifest in others)], wanted.patches)
+    if isinstance(made, Refusal):
+        return made
+    return Machine(vm=made[0], dependencies=tuple(made[1:]), run_strategy=run_strategy(machines[0].get("spec") or {}))
 
 
 def run_strategy(spec: Mapping[str, Any]) -> str:
@@ -128,6 +139,10 @@ def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def _content(manifest: Mapping[str, Any]) -> Manifest:
     aside = ("apiVersion", "kind", "metadata", "status", "immutable")
     return {key: value for key, value in manifest.items() if key not in aside and value not in (None, {}, [])}
+
+
+def _stays_behind(manifest: Mapping[str, Any], wanted: NewMachine) -> bool:
+    return manifest.get("kind") in NOT_CREATED or is_mapped(manifest, wanted.networks, wanted.source_namespace)
 
 
 def _refuse(manifest: Mapping[str, Any], wanted: NewMachine) -> Refusal | None:
@@ -184,15 +199,18 @@ def _virtual_machine(
         return volumes
     instance["volumes"] = volumes
     instance.pop("utilityVolumes", None)
+    _drop_devices(instance, wanted.left_out)
+    map_networks(instance, wanted.networks, wanted.source_namespace)
     _clean_template(template)
     for matcher in ("instancetype", "preference"):
         _point_to_revision(spec, matcher, revisions)
-    if wanted.is_copy:
-        _drop_identity(instance)
+    clear_identity(instance, wanted.identity, is_copy=wanted.is_copy)
+    metadata = _metadata(manifest, wanted, wanted.vm)
+    metadata["labels"] = {**metadata["labels"], **wanted.labels}
     return {
         "apiVersion": manifest["apiVersion"],
         "kind": "VirtualMachine",
-        "metadata": _metadata(manifest, wanted, wanted.vm),
+        "metadata": metadata,
         "spec": {"runStrategy": "Halted", **spec},
     }
 
@@ -202,7 +220,7 @@ def _volumes(volumes: Sequence[Mapping[str, Any]], wanted: NewMachine) -> list[M
     kept: list[Manifest] = []
     for volume in volumes:
         name = str(volume.get("name"))
-        if "memoryDump" in volume:
+        if "memoryDump" in volume or name in wanted.left_out:
             continue
         if name in wanted.claims:
             options = {"hotpluggable": True} if _is_hotpluggable(volume) else {}
@@ -243,14 +261,9 @@ def _point_to_revision(spec: Manifest, matcher: str, revisions: Mapping[str, str
         chosen["revisionName"] = revisions[before]
 
 
-def _drop_identity(instance: Manifest) -> None:
-    """KubeVirt gives a copy a firmware id, a serial and MAC addresses of its own."""
-    domain = instance.get("domain") or {}
-    firmware = domain.get("firmware")
-    if firmware:
-        firmware.pop("uuid", None)
-        firmware.pop("serial", None)
-        if not firmware:
-            del domain["firmware"]
-    for interface in (domain.get("devices") or {}).get("interfaces") or []:
-        interface.pop("macAddress", None)
+def _drop_devices(instance: Manifest, names: Sequence[str]) -> None:
+    """Disks and file systems of volumes that the VM comes back without."""
+    devices = (instance.get("domain") or {}).get("devices") or {}
+    for kind in ("disks", "filesystems"):
+        if kind in devices:
+            devices[kind] = [device for device in devices[kind] if device.get("name") not in names]

@@ -36,6 +36,8 @@ def stop_vm(look: Look) -> Decision | None:
 
 def start_vm(look: Look) -> Decision | None:
     """Until the VM is run as it was before, or as a new one was asked to be run."""
+    if look.volumes_only:
+        return None
     vm = look.seen.vm
     if vm is None:
         return None if look.in_place else look.fails(_vanished(look))

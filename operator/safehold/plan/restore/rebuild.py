@@ -1,14 +1,16 @@
 """A new VM: its dependencies, then the VM itself, halted, out of what the worker recalled."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from safehold.api.vmrestore import RestoredVM
+from safehold.api.vmrestore import RestoredVM, VolumeRestore
 from safehold.plan.names import RESTORED_BY
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.facts import ObjectKey
+from safehold.plan.restore.facts import Answer, ObjectKey
 from safehold.plan.restore.look import Decision, Look
 from safehold.plan.restore.manifest import Machine, NewMachine, rebuild, same_content
+from safehold.plan.restore.mappings import networks_of
+from safehold.plan.restore.selection import left_out
 from safehold.plan.restore.steps import CreateObject, OwnObject, Record
 from safehold.reasons import Reason
 
@@ -23,16 +25,31 @@ def read_machine(look: Look) -> Machine | Refusal:
     if objects is None:
         message = "the VM's manifest can no longer be recalled, since its Job was deleted; restore again"
         return Refusal(Reason.JOB_FAILED, message)
-    point = look.point
-    wanted = NewMachine(
+    name = look.status.vm.name if look.status.vm else look.point.vm.name
+    return rebuild(objects, _wanted(look, name, look.status.volumes))
+
+
+def foresee_machine(look: Look, name: str, volumes: Sequence[VolumeRestore]) -> Machine | Refusal | None:
+    """What will be created, judged before anything is written; None where the manifest is not known yet."""
+    answer = look.seen.inquiry.answer
+    return rebuild(answer.objects, _wanted(look, name, volumes)) if isinstance(answer, Answer) else None
+
+
+def _wanted(look: Look, name: str, volumes: Sequence[VolumeRestore]) -> NewMachine:
+    point, spec = look.point, look.restore.spec
+    return NewMachine(
         namespace=look.seen.namespace.name,
-        vm=look.status.vm.name if look.status.vm else point.vm.name,
+        vm=name,
         source_namespace=point.vm.namespace,
         source_vm=point.vm.name,
         restore_uid=look.uid,
-        claims={record.name: record.claim_name for record in look.status.volumes},
+        claims={record.name: record.claim_name for record in volumes},
+        left_out=left_out(look.restore, point),
+        networks=networks_of(look.restore, point.vm.namespace),
+        identity=spec.identity,
+        labels=spec.labels or {},
+        patches=spec.patches or (),
     )
-    return rebuild(objects, wanted)
 
 
 def rebuild_vm(look: Look) -> Decision | None:

@@ -6,33 +6,24 @@ swapped in place, a failure takes everything back; after it a restore only goes 
 """
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 
-from safehold.api.restore_point import RestorePoint
-from safehold.api.vmrestore import (
-    RECORDED_ANNOTATIONS,
-    RECORDED_BYTES,
-    ClaimRecord,
-    RestoredBackup,
-    VolumeRestore,
-)
+from safehold.api.vmrestore import RECORDED_ANNOTATIONS, RECORDED_BYTES, ClaimRecord, VolumeRestore
 from safehold.plan.conditions import is_finished
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.admission import admit
+from safehold.plan.restore.admission import Admission, admit
+from safehold.plan.restore.choice import called, choose_point
 from safehold.plan.restore.fill import fill
 from safehold.plan.restore.handover import hand_over, settle
+from safehold.plan.restore.inquiry import may_pass, read_manifest
 from safehold.plan.restore.look import Decision, Look, Mark
-from safehold.plan.restore.point import point_of
 from safehold.plan.restore.power import start_vm, stop_vm
-from safehold.plan.restore.rebuild import rebuild_vm
-from safehold.plan.restore.source import SourceFacts, choose
+from safehold.plan.restore.rebuild import foresee_machine, rebuild_vm
+from safehold.plan.restore.selection import warn_of_parts
 from safehold.plan.restore.steps import DeleteJob, Finished, Record
 from safehold.plan.restore.undo import take_everything_back
 from safehold.plan.storage import Claim
 from safehold.reasons import Reason
 
-TARGET_PATIENCE = timedelta(minutes=10)
-"""How long a restore waits for its target to become ready."""
 BINDING_PREFIXES = (
     "pv.kubernetes.io/",
     "volume.kubernetes.io/",
@@ -50,7 +41,8 @@ def next_step(look: Look) -> Decision:
     if why is not None:
         return take_everything_back(look, why)
     stages: tuple[Callable[[Look], Decision | None], ...] = (
-        _choose,
+        choose_point,
+        read_manifest,
         _admit,
         stop_vm,
         fill,
@@ -68,44 +60,21 @@ def next_step(look: Look) -> Decision:
     return _succeed(look)
 
 
-def _choose(look: Look) -> Decision | None:
-    if look.status.point is not None:
-        return None
-    seen = look.seen
-    facts = SourceFacts(
-        cluster_id=seen.cluster_id,
-        own=seen.namespace,
-        source=seen.source,
-        backups=seen.backups,
-        vm_uid=seen.source_vm_uid,
-    )
-    chosen = choose(look.restore, facts)
-    if isinstance(chosen, Refusal):
-        return look.fails(chosen)
-    namespace = chosen.metadata.namespace or ""
-    backup = RestoredBackup(namespace=namespace, name=chosen.metadata.name, uid=chosen.metadata.uid)
-    point = point_of(chosen)
-    return look.goes_on(Record(), "Preparing", _called(point), point=point, restore_point=point.id, backup=backup)
-
-
-def _called(point: RestorePoint) -> str:
-    return f"restores point {point.id} of VM {point.vm.namespace}/{point.vm.name}, captured {point.capture_time:%FT%TZ}"
-
-
 def _admit(look: Look) -> Decision | None:
     if look.is_admitted:
         return None
     admission = admit(look.restore, look.point, look.seen)
+    if isinstance(admission, Admission) and admission.vm is not None:
+        machine = foresee_machine(look, admission.vm.name, admission.volumes)
+        admission = machine if isinstance(machine, Refusal) else admission
     if isinstance(admission, Refusal):
-        created = look.restore.metadata.creation_timestamp or look.now
-        soon = admission.reason is Reason.TARGET_NOT_READY and look.now - created < TARGET_PATIENCE
-        if soon or admission.reason is Reason.WAITING:
+        if may_pass(look, admission) or admission.reason is Reason.WAITING:
             return look.waits("Preparing", admission.message, reason=admission.reason)
         return look.fails(admission)
     return look.goes_on(
         Record(),
         "Preparing",
-        _called(look.point),
+        called(look.point),
         vm=admission.vm,
         volumes=list(admission.volumes),
         start_time=look.now,
@@ -178,10 +147,11 @@ def _blocked(look: Look, refusal: Refusal) -> Decision:
 
 
 def _remove_job(look: Look) -> Decision | None:
-    """Its pod holds the filling claims, and its Secret the key of the envelope."""
-    if look.seen.job is None or look.all_are(Mark.DONE):
+    """Its pod holds the filling claims, and its Secret the key of the envelope; so with the one that was asked."""
+    jobs = [job.name for job in (look.seen.job, look.seen.inquiry.job) if job is not None]
+    if not jobs or look.all_are(Mark.DONE):
         return None
-    return look.goes_on(DeleteJob(look.seen.job.name), "HandingOver", "removes the worker")
+    return look.goes_on(DeleteJob(jobs[0]), "HandingOver", "removes the worker")
 
 
 def _settle(look: Look) -> Decision | None:
@@ -200,8 +170,10 @@ def _settle(look: Look) -> Decision | None:
 
 def _succeed(look: Look) -> Decision:
     point, vm = look.point, look.status.vm
-    assert vm is not None
-    message = f"VM {vm.name} is restored from point {point.id} of VM {point.vm.namespace}/{point.vm.name}"
+    claims = ", ".join(record.claim_name for record in look.status.volumes)
+    made = f"VM {vm.name} is" if vm is not None else f"claims {claims} are"
+    message = f"{made} restored from point {point.id} of VM {point.vm.namespace}/{point.vm.name}"
+    message += warn_of_parts(look)
     if look.in_place:
         message += f"; the replaced volumes are kept: kubectl get pv -l safehold.dev/undo-of={look.uid}"
     if left_out := [

@@ -1,11 +1,16 @@
-"""Which restore point a VMRestore means, and whether its namespace may have it."""
+"""Which restore point a VMRestore means, and whether its namespace may have it.
+
+VMBackups are a catalogue of recent points. Where they cannot answer, since a point is older, of another cluster or in a
+bucket that is named, the answer is an `Inquiry`, which a worker carries to the bucket.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from safehold.api import VMBackup, VMRestore
+from safehold.api import TargetRef, VMBackup, VMRestore
 from safehold.plan.conditions import is_true
 from safehold.plan.refusal import Refusal
+from safehold.plan.restore.catalogue import best_of, find_gap
 from safehold.plan.tenancy import NamespaceFacts, PointOwner, refuse_restore
 from safehold.reasons import Reason
 
@@ -25,15 +30,32 @@ class SourceFacts:
     """uid of the VM that has the asked name there now."""
 
 
-def choose(restore: VMRestore, facts: SourceFacts) -> VMBackup | Refusal:
-    """The VMBackup whose point is restored.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry:
+    """What is to be asked of a bucket: the point of an id, or the latest of a VM of the source namespace."""
+
+    target_ref: TargetRef
+    target_namespace: str
+    """The namespace for which the target is resolved."""
+    point: str | None = None
+    vm_uid: str | None = None
+    """Of the VM that is asked for; None: the last one of its name."""
+    namespace_uid: str | None = None
+    """Whose points they are, where that is known before."""
+
+
+def choose(restore: VMRestore, facts: SourceFacts) -> VMBackup | Inquiry | Refusal:
+    """The VMBackup whose point is restored, or what the bucket must be asked.
 
     Whoever may not read a namespace's points does not learn which ones exist.
     """
     wanted = restore.spec.source
+    if wanted.point is not None:
+        assert wanted.target is not None  # the definition's rules see to that
+        return Inquiry(target_ref=wanted.target, target_namespace=facts.own.name, point=wanted.point)
     name = wanted.namespace or facts.own.name
     found = _by_name(restore, facts, name) if wanted.backup else _by_time(restore, facts, name)
-    if isinstance(found, Refusal):
+    if not isinstance(found, VMBackup):
         return _refuse_namespace(facts, name) or found
     owner = PointOwner(
         cluster_id=found.status.cluster_id or "",
@@ -61,20 +83,33 @@ def _by_name(restore: VMRestore, facts: SourceFacts, namespace: str) -> VMBackup
         failure = found.status.failure
         why = f"it failed: {failure.message}" if failure else "it is still running; restore when it is Ready"
         return Refusal(Reason.POINT_NOT_FOUND, f"{called} has no restore point: {why}"[:1024])
+    if _is_pruned(found):
+        message = f"{called} is being deleted, and its restore point forgotten with it; restore another one"
+        return Refusal(Reason.POINT_PRUNED, message)
     return found
 
 
-def _by_time(restore: VMRestore, facts: SourceFacts, namespace: str) -> VMBackup | Refusal:
-    vm, before = restore.spec.source.vm, restore.spec.source.before
+def _by_time(restore: VMRestore, facts: SourceFacts, namespace: str) -> VMBackup | Inquiry | Refusal:
+    wanted = restore.spec.source
+    of_vm = [found for found in facts.backups if found.spec.vm.name == wanted.vm]
     points = sorted(
-        (found for found in facts.backups if found.spec.vm.name == vm and _is_complete(found)),
+        (found for found in of_vm if _is_complete(found) and not _is_pruned(found)),
         key=lambda found: (found.status.capture_time, found.metadata.name),
     )
-    called = f"VM {namespace}/{vm}"
-    if not points:
-        return Refusal(Reason.POINT_NOT_FOUND, f"{called} has no restore point; `kubectl get vmbackups` lists all runs")
     # The name may have been another VM's before. Of a VM that is gone, the last one of that name is meant.
-    uid = facts.vm_uid or points[-1].status.vm_uid
+    uid = facts.vm_uid or (points[-1].status.vm_uid if points else None)
+    namespace_uid = facts.source.uid if facts.source else None
+    if wanted.target is not None:
+        return Inquiry(
+            target_ref=wanted.target, target_namespace=facts.own.name, vm_uid=uid, namespace_uid=namespace_uid
+        )
+    called = f"VM {namespace}/{wanted.vm}"
+    if not points:
+        message = (
+            f"{called} has no restore point; `kubectl get vmbackups` lists all runs, and spec.source.target names a "
+            "bucket to look into"
+        )
+        return Refusal(Reason.POINT_NOT_FOUND, message)
     own = [found for found in points if found.status.vm_uid == uid]
     if not own:
         message = (
@@ -82,14 +117,34 @@ def _by_time(restore: VMRestore, facts: SourceFacts, namespace: str) -> VMBackup
             "name one of them in spec.source.backup to restore it"
         )
         return Refusal(Reason.POINT_NOT_FOUND, message)
-    fitting = [found for found in own if before is None or (found.status.capture_time or before) <= before]
-    if not fitting:
-        oldest = own[0].status.capture_time
+    best = best_of(own, wanted.before, wanted.verified)
+    gap = find_gap(own, best, wanted.before, wanted.verified)
+    if gap is not None:
+        return Inquiry(
+            target_ref=gap.spec.target_ref, target_namespace=namespace, vm_uid=uid, namespace_uid=namespace_uid
+        )
+    return best or _nothing_fits(restore, own, called)
+
+
+def _nothing_fits(restore: VMRestore, own: Sequence[VMBackup], called: str) -> Refusal:
+    before = restore.spec.source.before
+    oldest = own[0].status.capture_time
+    if before is not None and oldest is not None and oldest > before:
         message = f"{called} has no restore point from before {before:%FT%TZ}; the oldest is of {oldest:%FT%TZ}"
-        return Refusal(Reason.POINT_NOT_FOUND, message)
-    return fitting[-1]
+    else:
+        when = f" from before {before:%FT%TZ}" if before else ""
+        message = (
+            f"{called} has no restore point{when} of which all disks were read; without spec.source.verified any fits"
+        )
+    return Refusal(Reason.POINT_NOT_FOUND, message)
 
 
 def _is_complete(backup: VMBackup) -> bool:
     status = backup.status
     return is_true(status.conditions, "Ready") and bool(status.restore_point) and status.capture_time is not None
+
+
+def _is_pruned(backup: VMBackup) -> bool:
+    """Whether its point is being forgotten: a hold keeps it, and so does Retain."""
+    going = backup.metadata.deletion_timestamp is not None
+    return going and backup.spec.deletion_policy == "Delete" and not backup.spec.hold

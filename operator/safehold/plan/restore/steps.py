@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from safehold.api.base import ReclaimPolicy
+from safehold.description import DescribeRun
 from safehold.plan.storage import ClaimRef, NewClaim
 from safehold.plan.target.use import TargetFacts
 from safehold.reasons import Reason
@@ -72,6 +73,16 @@ class StartRestoreJob:
     name: str
     run: RestoreRun
     claims: Mapping[str, str]
+    target: TargetFacts
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StartInquiry:
+    """Start the worker that describes a restore point out of its bucket."""
+
+    name: str
+    run: DescribeRun
     target: TargetFacts
     labels: Mapping[str, str]
 
@@ -161,6 +172,7 @@ Step = (
     | DeleteClaim
     | PokeClaim
     | StartRestoreJob
+    | StartInquiry
     | AdoptSecret
     | DeleteJob
     | CreateObject

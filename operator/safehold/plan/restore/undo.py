@@ -30,9 +30,12 @@ def _remove_objects(look: Look) -> Step | None:
 
 
 def _remove_job(look: Look) -> Step | None:
-    if look.seen.job is None and not look.seen.run_secret:
-        return None
-    return DeleteJob(job_name("restore", look.restore.metadata.name, look.uid))
+    inquiry = look.seen.inquiry
+    if look.seen.job is not None or look.seen.run_secret:
+        return DeleteJob(job_name("restore", look.restore.metadata.name, look.uid))
+    if inquiry.job is not None or inquiry.has_secret:
+        return DeleteJob(job_name("describe", look.restore.metadata.name, look.uid))
+    return None
 
 
 def _remove_volumes(look: Look) -> Step | None:
