@@ -34,6 +34,12 @@ SIZE = "16Mi"
 MODES = {"data": "Block", "files": "Filesystem"}
 """The volumes of a VM, and their modes."""
 _RBAC = "rbac.authorization.k8s.io"
+_VERBS = ["get", "create", "patch", "delete"]
+RESTORER = [
+    {"apiGroups": [""], "resources": ["persistentvolumeclaims", "secrets"], "verbs": _VERBS},
+    {"apiGroups": ["kubevirt.io"], "resources": ["virtualmachines"], "verbs": _VERBS},
+]
+"""What a restore of the tests' VM needs; ConfigMaps are not among it."""
 _OWNED = (
     JOB,
     SECRET,
@@ -75,6 +81,17 @@ class Tenant:
         )
         await self.world.until(SERVICE_ACCOUNT, "tenant", self.name, bool)
 
+    async def account(self, name: str, rules: list[Object]) -> None:
+        """A ServiceAccount with these rights in the namespace."""
+        binding = self.manifest(f"{_RBAC}/v1", "RoleBinding", name)
+        reference = {"apiGroup": _RBAC, "kind": "Role", "name": name}
+        subject = {"kind": "ServiceAccount", "name": name, "namespace": self.name}
+        await self.world.apply(
+            self.manifest("v1", "ServiceAccount", name),
+            {**self.manifest(f"{_RBAC}/v1", "Role", name), "rules": rules},
+            {**binding, "roleRef": reference, "subjects": [subject]},
+        )
+
     async def apply(self, *manifests: Object) -> None:
         """Apply manifests as the tenant's user."""
         await self.world.apply(*manifests, kubectl=self.kubectl)
@@ -92,8 +109,9 @@ class Tenant:
         )
 
     def restore(self, name: str, source: Object, new_vm: str | None = None, **spec: Any) -> Object:
-        """A VMRestore in place, or of a new VM of that name."""
+        """A VMRestore in place, or of a new VM of that name; `target` says it otherwise."""
         target = {"mode": "NewVM", "name": new_vm} if new_vm else {"mode": "InPlace"}
+        target = spec.pop("target", target)
         return self.manifest(f"{GROUP}/{VERSION}", "VMRestore", name, {"source": source, "target": target, **spec})
 
     def policy(self, name: str, **spec: Any) -> Object:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.e2e.kinds import BACKUP_TARGET
-from tests.e2e.namespace import Tenant
+from tests.e2e.namespace import RESTORER, Tenant
 from tests.e2e.repository import forge_machine
 from tests.e2e.verdicts import assert_ready, assert_refused
 
@@ -11,12 +11,6 @@ from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import CLUSTER_ROLE_BINDING, CONFIG_MAP, PERSISTENT_VOLUME_CLAIM, SECRET, VIRTUAL_MACHINE
 
 _RBAC = "rbac.authorization.k8s.io"
-_VERBS = ["get", "create", "patch", "delete"]
-_RESTORER = [
-    {"apiGroups": [""], "resources": ["persistentvolumeclaims", "secrets"], "verbs": _VERBS},
-    {"apiGroups": ["kubevirt.io"], "resources": ["virtualmachines"], "verbs": _VERBS},
-]
-"""What a restore of the tests' VM needs; ConfigMaps are not among it."""
 
 
 def _object(api_version: str, kind: str, name: str, namespace: str | None = None, **content: Any) -> Object:
@@ -42,7 +36,7 @@ async def test_a_forged_point_creates_nothing_that_it_should_not(tenant: Tenant)
     """No kinds beside the allow-list, no other namespace, no tokens: such a point is refused whole."""
     world = tenant.world
     await _own_target(tenant)
-    await _account(tenant, "restorer", _RESTORER)
+    await tenant.account("restorer", RESTORER)
     await tenant.machine("orders")
     own = {"kind": "BackupTarget", "name": "own"}
     for name, forged in FORGED.items():
@@ -63,8 +57,8 @@ async def test_a_tenants_points_come_back_with_the_tenants_rights_only(tenant: T
     """Without a ServiceAccount, or with one that may not create all that the point holds, nothing stays created."""
     world = tenant.world
     await _own_target(tenant)
-    await _account(tenant, "powerless", [])
-    await _account(tenant, "restorer", _RESTORER)
+    await tenant.account("powerless", [])
+    await tenant.account("restorer", RESTORER)
     await tenant.machine("orders")
     before = await tenant.digests("orders")
     own = {"kind": "BackupTarget", "name": "own"}
@@ -94,7 +88,7 @@ async def test_a_tenants_points_come_back_with_the_tenants_rights_only(tenant: T
 async def test_a_point_of_another_owner_is_not_restored(tenant: Tenant) -> None:
     """What the sealed manifest says counts: a point that was put in the place of another VM's is refused."""
     await _own_target(tenant)
-    await _account(tenant, "restorer", _RESTORER)
+    await tenant.account("restorer", RESTORER)
     await tenant.machine("orders")
     backup = await tenant.backed_up("first", "orders", {"kind": "BackupTarget", "name": "own"})
     assert_ready(backup)
@@ -110,15 +104,3 @@ async def _own_target(tenant: Tenant) -> None:
     await world.secret(tenant.name, "key", {"repository.key": world.key.text()})
     await tenant.apply(world.target("own", tenant.name))
     assert_ready(await world.ended(BACKUP_TARGET, "own", tenant.name))
-
-
-async def _account(tenant: Tenant, name: str, rules: list[Object]) -> None:
-    """A ServiceAccount with these rights in the tenant's namespace."""
-    binding = tenant.manifest(f"{_RBAC}/v1", "RoleBinding", name)
-    reference = {"apiGroup": _RBAC, "kind": "Role", "name": name}
-    subject = {"kind": "ServiceAccount", "name": name, "namespace": tenant.name}
-    await tenant.world.apply(
-        tenant.manifest("v1", "ServiceAccount", name),
-        {**tenant.manifest(f"{_RBAC}/v1", "Role", name), "rules": rules},
-        {**binding, "roleRef": reference, "subjects": [subject]},
-    )

@@ -158,6 +158,12 @@ ASKED = restore(serviceAccountName="restorer")
             Reason.VOLUME_MISMATCH,
             "not bound",
         ),
+        (
+            restore(),
+            seen(live_claims={"orders-root": replace(CLAIM, shape=replace(SHAPE, size_bytes=GIB))}),
+            Reason.VOLUME_MISMATCH,
+            "grow the claim",
+        ),
         (restore(), seen(storage_classes=frozenset()), Reason.VOLUME_MISMATCH, "StorageClass fast"),
         (restore("NewVM"), seen(), Reason.VM_EXISTS, "orders-copy exists"),
         (restore(), seen(target=TENANTS), Reason.INVALID_SPEC, "spec.serviceAccountName"),

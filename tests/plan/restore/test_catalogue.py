@@ -11,7 +11,7 @@ from tests.plan.restore.objects import CLUSTER, NOW, SHOP, backup, restore
 from safehold.api import VMBackup
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.source import Inquiry, SourceFacts, choose
-from safehold.plan.tenancy import NamespaceFacts
+from safehold.plan.tenancy import RESTORE_FROM, NamespaceFacts
 
 OWN = NamespaceFacts(name=SHOP, uid="shop-uid", labels={}, annotations={})
 HOURS = 10
@@ -95,3 +95,14 @@ def test_a_point_that_goes_with_its_backup_is_not_restored() -> None:
     assert refused.reason.value == "PointPruned"
     assert answer([point(4), going]) == "orders-4"
     assert answer([point(4), held]) == "orders-5"
+
+
+def test_of_a_namespace_that_is_gone_only_a_point_by_its_id_is_left() -> None:
+    """The name alone says nothing: with the consent that is needed anyway, the point has to be named."""
+    wanted = restore(
+        source={"vm": "orders", "namespace": "gone", "target": {"kind": "ClusterBackupTarget", "name": "x"}}
+    )
+    own = NamespaceFacts(name=SHOP, uid="shop-uid", labels={}, annotations={RESTORE_FROM: f"{CLUSTER}/gone"})
+    refused = choose(wanted, SourceFacts(cluster_id=CLUSTER, own=own, source=None, backups=[], vm_uid=None))
+    assert isinstance(refused, Refusal)
+    assert "spec.source.point" in refused.message

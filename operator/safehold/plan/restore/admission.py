@@ -171,6 +171,13 @@ def _replacement(
             "use mode NewVM"
         )
         return Refusal(Reason.VOLUME_MISMATCH, message)
+    needed = volume.disk_bytes or volume.capacity_bytes
+    if live.shape.size_bytes < needed:
+        message = (
+            f"claim {claim_name} has {live.shape.size_bytes} bytes, volume {volume.name} of the restore point needs "
+            f"{needed}; grow the claim, or use mode NewVM"
+        )
+        return Refusal(Reason.VOLUME_MISMATCH, message)
     return _record(volume, uid, claim_name=claim_name).model_copy(
         update={
             "storage_class_name": live.shape.storage_class,

@@ -98,11 +98,8 @@ def _by_time(restore: VMRestore, facts: SourceFacts, namespace: str) -> VMBackup
     )
     # The name may have been another VM's before. Of a VM that is gone, the last one of that name is meant.
     uid = facts.vm_uid or (points[-1].status.vm_uid if points else None)
-    namespace_uid = facts.source.uid if facts.source else None
     if wanted.target is not None:
-        return Inquiry(
-            target_ref=wanted.target, target_namespace=facts.own.name, vm_uid=uid, namespace_uid=namespace_uid
-        )
+        return _of_bucket(wanted.target, facts.own.name, facts, namespace, uid)
     called = f"VM {namespace}/{wanted.vm}"
     if not points:
         message = (
@@ -120,10 +117,17 @@ def _by_time(restore: VMRestore, facts: SourceFacts, namespace: str) -> VMBackup
     best = best_of(own, wanted.before, wanted.verified)
     gap = find_gap(own, best, wanted.before, wanted.verified)
     if gap is not None:
-        return Inquiry(
-            target_ref=gap.spec.target_ref, target_namespace=namespace, vm_uid=uid, namespace_uid=namespace_uid
-        )
+        return _of_bucket(gap.spec.target_ref, namespace, facts, namespace, uid)
     return best or _nothing_fits(restore, own, called)
+
+
+def _of_bucket(
+    target: TargetRef, target_namespace: str, facts: SourceFacts, namespace: str, vm_uid: str | None
+) -> Inquiry | Refusal:
+    if facts.source is None:
+        message = f"namespace {namespace} does not exist any more; name a point of its VMs in spec.source.point"
+        return Refusal(Reason.POINT_NOT_FOUND, message)
+    return Inquiry(target_ref=target, target_namespace=target_namespace, vm_uid=vm_uid, namespace_uid=facts.source.uid)
 
 
 def _nothing_fits(restore: VMRestore, own: Sequence[VMBackup], called: str) -> Refusal:
