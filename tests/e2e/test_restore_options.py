@@ -32,13 +32,13 @@ async def test_one_disk_of_two_and_disks_without_a_vm(tenant: Tenant) -> None:
     assert await tenant.digests("orders") == {"data": before["data"], "files": newer["files"]}
     found = await _claim(tenant, "orders-files")
     assert (found["metadata"]["uid"], found["spec"]) == (kept["metadata"]["uid"], kept["spec"])
-    volume = await tenant.world.cluster.get(PERSISTENT_VOLUME, found["spec"]["volumeName"])
-    assert volume is not None
-    assert volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
+    held = await tenant.world.cluster.get(PERSISTENT_VOLUME, found["spec"]["volumeName"])
+    assert held is not None
+    assert held["spec"]["persistentVolumeReclaimPolicy"] == "Delete"
     await tenant.runs("orders")
 
     target = {"mode": "VolumesOnly", "name": "salvage"}
-    alone = {"target": target, "volumes": ["files"], "labels": {"audit": "yes"}}
+    alone: Object = {"target": target, "volumes": ["files"], "labels": {"audit": "yes"}}
     assert_ready(await tenant.restored("claims", {"backup": "first"}, **alone))
     salvage = await _claim(tenant, "salvage-files")
     assert salvage["status"]["phase"] == "Bound"
@@ -75,7 +75,7 @@ async def test_a_copy_that_is_changed_on_its_way(tenant: Tenant) -> None:
         "labels": {"audit": "yes"},
         "patches": [{"target": {"kind": "VirtualMachine"}, "patch": json.dumps(patch)}],
     }
-    wrong = {
+    wrong: Object = {
         **options,
         "patches": [{**options["patches"][0], "patch": json.dumps([{"op": "remove", "path": HOSTNAME}])}],
     }
@@ -85,7 +85,7 @@ async def test_a_copy_that_is_changed_on_its_way(tenant: Tenant) -> None:
     await tenant.left_nothing()
 
     for name, identity, address in (("drill", {}, None), ("twin", {"macAddresses": "Keep"}, ADDRESS)):
-        spec = {**options, **({"identity": identity} if identity else {})}
+        spec: Object = {**options, **({"identity": identity} if identity else {})}
         assert_ready(await tenant.restored(name, {"backup": "first"}, name, **spec))
         vm = await cluster.get(VIRTUAL_MACHINE, name, tenant.name)
         assert vm is not None
