@@ -40,6 +40,10 @@ class Reason(StrEnum):
     """`spec.timeZone` is not a name of the IANA time zone database."""
     NO_VM_SELECTED = "NoVMSelected"
     """The selectors match no VirtualMachine, so nothing is protected."""
+    WITHIN_OBJECTIVE = "WithinObjective"
+    """Every VM of the policy has a restore point as recent as `objectives` demand, or still has time for its first."""
+    BEHIND_OBJECTIVE = "BehindObjective"
+    """The newest restore point of a VM is older than `objectives` allow; `status.worstMachines` says which, and why."""
 
     TARGET_NOT_FOUND = "TargetNotFound"
     """`targetRef` names a target that does not exist."""

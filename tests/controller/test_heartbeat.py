@@ -9,6 +9,7 @@ import pytest
 from safehold.controller import app
 from safehold.controller.app import Heartbeat
 from safehold.controller.memo import Operator
+from safehold.controller.metrics import Metrics
 
 
 @pytest.fixture
@@ -30,7 +31,8 @@ async def test_silence_ends_the_process(operator: Operator, signals: list[signal
 
 async def test_an_answer_keeps_it_alive(operator: Operator, signals: list[signal.Signals]) -> None:
     """Each answer of the cluster counts from anew."""
-    heartbeat = Heartbeat(timeout_seconds=60)
+    metrics = Metrics()
+    heartbeat = Heartbeat(timeout_seconds=60, on_beat=metrics.heartbeat.set_to_current_time)
     begun = heartbeat.last
     watch = asyncio.create_task(heartbeat.watch(operator.cluster))
     async with asyncio.timeout(60):
@@ -40,3 +42,4 @@ async def test_an_answer_keeps_it_alive(operator: Operator, signals: list[signal
             await asyncio.sleep(0.01)
     watch.cancel()
     assert signals == []
+    assert metrics.registry.get_sample_value("safehold_controller_heartbeat_timestamp_seconds"), "others can see it"

@@ -1,10 +1,11 @@
 """Reconciles of policies on an API server: real VirtualMachines are selected, real VMBackups are created once."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from tests.controller.conftest import NOW, SHOP, define, served
 
 from safehold.controller.memo import Operator
@@ -19,6 +20,8 @@ from safehold.kube.kinds import (
     VM,
     VM_BACKUP,
 )
+from safehold.plan.names import POLICY_UID, backup_name
+from safehold.plan.policy.facts import RUN, run_label
 
 TARGET_REF = {"kind": "ClusterBackupTarget", "name": "primary"}
 HOUR = timedelta(hours=1)
@@ -76,7 +79,7 @@ async def test_a_due_run_creates_a_backup_for_each_selected_vm_once(operator: Op
         await reconcile_policy(at(operator, timedelta()), (SHOP, "gold"))
     assert await backups(operator) == ["db", "web"]
     status = (await operator.cluster.read(BACKUP_POLICY, "gold", SHOP))["status"]
-    assert (status["phase"], status["protectedMachines"], status["activeBackups"]) == ("Scheduled", 2, 2)
+    assert (status["phase"], status["matchedMachines"], status["activeBackups"]) == ("Scheduled", 2, 2)
     assert [event["reason"] for event in await operator.cluster.list(EVENT, SHOP)].count("RunStarted") == 1
 
 
@@ -168,6 +171,51 @@ async def test_a_vm_that_fails_again_and_again_is_held_back(operator: Operator) 
     (delayed,) = (await operator.cluster.read(BACKUP_POLICY, "gold", SHOP))["status"]["delayedMachines"]
     assert (delayed["name"], delayed["failures"]) == ("db", 3)
     assert "BackupsDelayed" in [event["reason"] for event in await operator.cluster.list(EVENT, SHOP)]
+
+
+async def test_a_vm_behind_its_rpo_is_told_once_and_counted(operator: Operator) -> None:
+    """Status, metric and one Event, however often it is looked at; another one when a backup has succeeded."""
+    await prepare(operator)
+    created = await policy(operator, schedule="@daily", objectives={"rpo": "1h"})
+    for minutes in (0, 5):
+        await reconcile_policy(at(operator, timedelta(minutes=minutes)), (SHOP, "gold"))
+    status = (await operator.cluster.read(BACKUP_POLICY, "gold", SHOP))["status"]
+    assert (status["overdueMachines"], [worst["name"] for worst in status["worstMachines"]]) == (2, ["db", "web"])
+    assert _overdue(operator) == 2
+    for vm in await operator.cluster.list(VM, SHOP):
+        operator.outcomes.note(_point_of(vm, created["metadata"]["uid"], at(operator, timedelta(minutes=6)).now()))
+    for minutes in (10, 15):
+        await reconcile_policy(at(operator, timedelta(minutes=minutes)), (SHOP, "gold"))
+    status = (await operator.cluster.read(BACKUP_POLICY, "gold", SHOP))["status"]
+    assert (status["overdueMachines"], status["protectedMachines"]) == (0, 2)
+    assert _overdue(operator) == 0
+    told = [(event["reason"], event["type"]) for event in await operator.cluster.list(EVENT, SHOP)]
+    assert [each for each in told if each[0].endswith("Objective")] == [
+        ("BehindObjective", "Warning"),
+        ("WithinObjective", "Normal"),
+    ]
+    await operator.cluster.delete(BACKUP_POLICY, "gold", SHOP)
+    await reconcile_policy(operator, (SHOP, "gold"))
+    assert _overdue(operator) is None
+
+
+def _overdue(operator: Operator) -> float | None:
+    registry = CollectorRegistry()
+    registry.register(operator.figures)
+    labels = {"kind": "BackupPolicy", "namespace": SHOP, "policy": "gold"}
+    return registry.get_sample_value("safehold_policy_overdue_machines", labels)
+
+
+def _point_of(vm: Manifest, policy_uid: str, moment: datetime) -> Manifest:
+    """A VMBackup of the policy that made a point of this VM."""
+    name = vm["metadata"]["name"]
+    labels = {POLICY_UID: policy_uid, RUN: run_label(moment)}
+    status = {"completionTime": moment.isoformat(), "captureTime": moment.isoformat(), "restorePoint": "p"}
+    return {
+        "metadata": {"name": backup_name(policy_uid, name, moment), "namespace": SHOP, "labels": labels},
+        "spec": {"vm": {"name": name}},
+        "status": {**status, "vmUID": vm["metadata"]["uid"]},
+    }
 
 
 def _condition(kind: str, moment: str) -> dict[str, Any]:

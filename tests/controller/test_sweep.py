@@ -1,15 +1,18 @@
 """What the sweep takes away, and whom it looks at, on an API server with Safehold's definitions."""
 
 import asyncio
+from dataclasses import replace
 
 from tests.controller.conftest import OPERATOR_NAMESPACE, SHOP, define, served
 
 from safehold.controller.memo import Operator
+from safehold.controller.metrics import Metrics
 from safehold.controller.queue import Key, WorkQueue
-from safehold.controller.sweep import look_at_everything, sweep
+from safehold.controller.sweep import look_at_everything, sweep, sweep_forever
 from safehold.kube.kinds import (
     BACKUP_TARGET,
     SECRET,
+    VM,
     VM_BACKUP,
     VM_RESTORE,
     VM_SNAPSHOT,
@@ -41,6 +44,24 @@ async def test_what_restores_and_targets_left_goes_when_they_are_gone(operator: 
     assert {item["metadata"]["name"] for item in found} == {f"of-{living}", "foreign"}
 
 
+async def test_a_round_counts_who_is_left_out_and_tells_that_it_ended(operator: Operator) -> None:
+    """Which VMs no policy backs up, and when the last round was."""
+    cluster, metrics = operator.cluster, Metrics()
+    for kind in (VM, VM_SNAPSHOT, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT):
+        await define(cluster, kind)
+    await cluster.create(VM, {"metadata": {"name": "web", "namespace": SHOP}})
+    await served(cluster, VM_RESTORE)
+    metrics.registry.register(operator.figures)
+    settings = operator.settings.model_copy(update={"group_snapshots": False})
+    task = asyncio.create_task(sweep_forever(replace(operator, settings=settings), metrics))
+    async with asyncio.timeout(20):
+        while not metrics.registry.get_sample_value("safehold_controller_last_round_timestamp_seconds"):
+            await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert metrics.registry.get_sample_value("safehold_uncovered_machines", {"reason": "NoPolicy"}) == 1
+
+
 async def test_runs_that_are_over_are_not_looked_at(operator: Operator) -> None:
     """A round looks at every target and unfinished run, and leaves the many that are over alone."""
     cluster = operator.cluster
@@ -55,12 +76,12 @@ async def test_runs_that_are_over_are_not_looked_at(operator: Operator) -> None:
     await served(cluster, VM_RESTORE)
     await served(cluster, BACKUP_TARGET)
     for name in ("over", "active"):
-        spec = {"vm": {"name": "db"}, "targetRef": TARGET_REF}
+        spec = {"vm": {"name": "db"}, "targetRef": TARGET_REF, "hold": name == "over"}
         await cluster.create(VM_BACKUP, {"metadata": {"name": name, "namespace": SHOP}, "spec": spec})
     over = {"metadata": {"name": "over", "namespace": SHOP}, "status": {"completionTime": "2026-11-22T13:00:00Z"}}
     await cluster.apply(VM_BACKUP, over, subresource="status")
     queue = operator.queues[VM_BACKUP.plural] = WorkQueue(VM_BACKUP.plural, look)
-    await look_at_everything(operator)
+    assert await look_at_everything(operator) == 1, "one VMBackup holds its point"
     task = asyncio.create_task(queue.run())
     await asyncio.wait_for(done.wait(), 60)
     task.cancel()

@@ -32,7 +32,7 @@ async def test_policies_make_backups_where_they_apply(world: World) -> None:
         await other.apply(other.policy("suspended", schedule=_EVERY_MINUTE, suspend=True))
         await world.apply(_cluster_policy("gold", spec))
         found = await world.until(CLUSTER_BACKUP_POLICY, "gold", None, _has_run, seconds=90)
-        assert found["status"]["protectedMachines"] == 2
+        assert found["status"]["matchedMachines"] == 2
         await world.cluster.patch(CLUSTER_BACKUP_POLICY, "gold", {"spec": {"suspend": True}})
         for tenant in (first, second):
             (backup,) = await world.cluster.list(VM_BACKUP, tenant.name)

@@ -132,7 +132,7 @@ class Status(ApiModel):
     conditions: Annotated[list[Condition], Field(max_length=8, json_schema_extra=list_map("type"))] = Field(
         default_factory=list
     )
-    """Ready, Reconciling and Stalled; on a VMBackup also ConsistencyReached."""
+    """Ready, Reconciling and Stalled; on a VMBackup also ConsistencyReached, on a policy ObjectivesMet."""
 
 
 class Failure(ApiModel):

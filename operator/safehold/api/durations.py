@@ -2,9 +2,11 @@
 
 import re
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
+
+from safehold.api.base import rules
 
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
@@ -16,3 +18,10 @@ def parse_duration(text: str) -> timedelta:
     """The time that a `Duration` means."""
     parts = re.findall(r"([0-9]+)([dhms])", text)
     return timedelta(seconds=sum(int(count) * _SECONDS[unit] for count, unit in parts))
+
+
+def duration_between(field: str, least: str, most: str) -> dict[str, Any]:
+    """The CEL rule that bounds a `Duration`, as schema extension; CEL knows no days."""
+    within = f"duration(self) >= duration('{least}') && duration(self) <= duration('{most}')"
+    sentence = f"{field} must be between {least} and {most}, in hours, minutes and seconds, such as 2h"
+    return rules((f"self.matches('^([0-9]+[hms])+$') && {within}", sentence))

@@ -9,6 +9,7 @@ from safehold.api.changed_blocks import ChangedBlocks
 from safehold.api.consistency import Consistency
 from safehold.api.forecast import Forecast
 from safehold.api.hooks import APPLICATION_NEEDS_HOOKS, Hooks
+from safehold.api.objectives import Objectives, ObjectivesStatus
 from safehold.api.references import LabelSelector, TargetRef
 from safehold.api.retention import Retention, RetentionPreview
 from safehold.api.timing import TIMING_RULES, Timing, TimingStatus
@@ -44,6 +45,8 @@ class BackupPolicySpec(Timing):
     """How changed blocks are found."""
     hooks: Hooks = Hooks()
     """Commands in pods beside the VM, around the capture."""
+    objectives: Objectives = Objectives()
+    """How recent a VM's newest restore point has to be; the condition `ObjectivesMet` says whether all are."""
     retention: Retention | None = None
     """How long the restore points stay; absent: until somebody forgets them."""
     deletion_policy: DeletionPolicy = "Retain"
@@ -59,7 +62,7 @@ class ClusterBackupPolicySpec(BackupPolicySpec):
     """Where to: a ClusterBackupTarget."""
 
 
-class BackupPolicyStatus(TimingStatus, Status):
+class BackupPolicyStatus(ObjectivesStatus, TimingStatus, Status):
     """What became of the policy's runs."""
 
     of_others: ClassVar[frozenset[str]] = frozenset({"retentionPreview"})
@@ -70,8 +73,6 @@ class BackupPolicyStatus(TimingStatus, Status):
     """When the next run may start; absent while suspended."""
     last_successful_time: Time | None = None
     """The run time of the last run in which every VM's backup succeeded."""
-    protected_machines: Count | None = None
-    """How many VMs the selectors match now."""
     active_backups: Count | None = None
     """How many VMBackups of this policy are under way."""
     failed_machines: Count | None = None

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from safehold.api.base import ApiModel, Count, Time, Word, list_map, rules
-from safehold.api.durations import Duration
+from safehold.api.durations import Duration, duration_between
 
 _FIELD = "[0-9A-Za-z*/,#-]+"
 CronLine = Annotated[
@@ -24,15 +24,9 @@ MAX_DELAYED = 128
 MAX_MAKE_UPS = 8
 
 
-def _bounds(field: str, least: str, most: str) -> dict[str, Any]:
-    within = f"duration(self) >= duration('{least}') && duration(self) <= duration('{most}')"
-    sentence = f"{field} must be between {least} and {most}, in hours, minutes and seconds, such as 2h"
-    return rules((f"self.matches('^([0-9]+[hms])+$') && {within}", sentence))
-
-
-Spread = Annotated[Duration, Field(json_schema_extra=_bounds("spread", "1s", "168h"))]
-Deadline = Annotated[Duration, Field(json_schema_extra=_bounds("startingDeadline", "1m", "168h"))]
-LongestDelay = Annotated[Duration, Field(json_schema_extra=_bounds("maxDelay", "1h", "168h"))]
+Spread = Annotated[Duration, Field(json_schema_extra=duration_between("spread", "1s", "168h"))]
+Deadline = Annotated[Duration, Field(json_schema_extra=duration_between("startingDeadline", "1m", "168h"))]
+LongestDelay = Annotated[Duration, Field(json_schema_extra=duration_between("maxDelay", "1h", "168h"))]
 
 _SHORTER_THAN_ITS_INTERVAL = tuple(
     (

@@ -10,6 +10,7 @@ import click
 
 from safehold.cli.repo.options import output_option
 from safehold.cli.repo.output import show_json, show_table
+from safehold.cli.unprotected import list_unprotected
 from safehold.errors import SafeholdError, UsageError
 from safehold.kube.backup.removal import remove_leftovers
 from safehold.kube.client import Cluster
@@ -40,16 +41,33 @@ class _Removal:
 @click.option("--service-account", default="safehold", show_default=True, help="The operator's ServiceAccount.")
 @click.option("--remove", is_flag=True, help="Remove what runs left behind; without --yes only say what would go.")
 @click.option("--yes", is_flag=True, help="With --remove: really remove it.")
+@click.option("--unprotected", is_flag=True, help="List VMs that no policy backs up, and nothing else.")
 @output_option
-def command(kubeconfig: Path, namespace: str, service_account: str, remove: bool, yes: bool, output: str) -> int:
+def command(
+    kubeconfig: Path,
+    namespace: str,
+    service_account: str,
+    *,
+    remove: bool,
+    yes: bool,
+    unprotected: bool,
+    output: str,
+) -> int:
     """Check all that backups need, one line each, and list objects of Safehold's own making that nobody needs any more.
 
     Exits 1 when a check fails. Nothing is changed without --remove --yes.
+
+    With --unprotected: list the VMs that no policy backs up, and why. Exits 1 when there is one that was not left out
+    on purpose, by the label safehold.dev/exclude=true.
     """
     if yes and not remove:
         raise UsageError("--yes goes with --remove")
+    if unprotected and remove:
+        raise UsageError("--unprotected changes nothing: it does not go with --remove")
     if not any(Path(path).is_file() for path in str(kubeconfig).split(os.pathsep)):
         raise UsageError(f"There is no kubeconfig {kubeconfig}", remedy="name one with --kubeconfig or KUBECONFIG")
+    if unprotected:
+        return asyncio.run(list_unprotected(kubeconfig, output))
     checkup, removals = asyncio.run(_visit(kubeconfig, namespace, service_account, remove=remove and yes))
     if output == "json":
         show_json(_document(checkup, removals))

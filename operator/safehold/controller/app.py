@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -86,7 +86,8 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
         now=now,
     )
     backups = _backups(operator)
-    heartbeat = Heartbeat(settings.heartbeat_timeout_seconds)
+    metrics = backups.metrics
+    heartbeat = Heartbeat(settings.heartbeat_timeout_seconds, on_beat=metrics.heartbeat.set_to_current_time)
     reconciles: dict[str, Reconcile] = {
         VM_BACKUP.plural: backups.reconcile,
         **policies.reconciles(operator),
@@ -96,13 +97,14 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
     for plural, reconcile in reconciles.items():
         tell = partial(complain, operator, plural)
         operator.queues[plural] = WorkQueue(plural, reconcile, on_pass=heartbeat.beat, complain=tell)
-    backups.metrics.show_load(operator.queues.values(), backups.turns)
+    metrics.show_load(operator.queues.values(), backups.turns)
+    metrics.registry.register(operator.figures)
     await _take_over_runs(cluster, backups)
-    with _metrics(settings.metrics_port, backups.metrics.registry):
+    with _metrics(settings.metrics_port, metrics.registry):
         tasks = [asyncio.create_task(queue.run(), name=queue.name) for queue in operator.queues.values()]
         tasks.append(asyncio.create_task(operator.fleet.run(), name="fleet"))
         tasks.append(asyncio.create_task(plan_forever(operator, backups.turns), name="plan"))
-        tasks.append(asyncio.create_task(sweep_forever(operator, backups.metrics), name="sweep"))
+        tasks.append(asyncio.create_task(sweep_forever(operator, metrics), name="sweep"))
         tasks.append(asyncio.create_task(heartbeat.watch(cluster), name="heartbeat"))
         try:
             yield operator
@@ -148,6 +150,7 @@ async def _take_over_runs(cluster: Cluster, reconciler: BackupReconciler) -> Non
     active: list[Manifest] = []
     async for page in cluster.pages(VM_BACKUP):
         for found in page.items:
+            reconciler.operator.outcomes.note(found)
             if (found.get("status") or {}).get("completionTime"):
                 continue
             backup = VMBackup.model_validate(found)
@@ -188,11 +191,14 @@ class Heartbeat:
     """
 
     timeout_seconds: float
+    on_beat: Callable[[], None] = lambda: None
+    """Called with each beat, such as to tell others of it."""
     last: float = dataclasses.field(default_factory=time.monotonic)
 
     def beat(self) -> None:
         """Something worked."""
         self.last = time.monotonic()
+        self.on_beat()
 
     async def watch(self, cluster: Cluster) -> None:
         """Ask the cluster something small now and then; end the process when all has been silent for too long."""

@@ -4,11 +4,13 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from safehold.controller.figures import Figures
 from safehold.controller.load import Load
 from safehold.controller.queue import Key, WorkQueue
 from safehold.controller.settings import ControllerSettings
 from safehold.kube.client import Cluster
 from safehold.kube.fleet import Fleet
+from safehold.kube.outcomes import OutcomeRecord
 from safehold.plan.target.endpoint import EndpointRules
 
 POLICY_LAG_SECONDS = 2.0
@@ -35,6 +37,10 @@ class Operator:
     """By uid: what was news about an object the last time that its watch told of it."""
     policies: dict[str, tuple[str, Key]] = field(default_factory=dict)
     """By uid: the queue and the key of every policy."""
+    outcomes: OutcomeRecord = field(default_factory=OutcomeRecord)
+    """Newest points and last failures of the VMs of every policy."""
+    figures: Figures = field(default_factory=Figures)
+    """What metrics tell about policies and targets."""
     released: set[str] = field(default_factory=set)
     """uids of objects in deletion that have nothing left to clean up: Kopf may take its finalizer off."""
 

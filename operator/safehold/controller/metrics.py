@@ -1,4 +1,7 @@
-"""What Prometheus can ask for at `/metrics`. Labels are namespaces and results, never VMs: their number is bounded."""
+"""What Prometheus can ask for at `/metrics`, except for the numbers of single policies and targets (`figures`).
+
+Labels are namespaces and results, never VMs: their number is bounded. docs/monitoring.md explains each.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -29,6 +32,8 @@ class Metrics:
     depth: Gauge = field(init=False)
     active: Gauge = field(init=False)
     waiting: Gauge = field(init=False)
+    heartbeat: Gauge = field(init=False)
+    last_round: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         labels, registry = ("namespace",), self.registry
@@ -59,6 +64,16 @@ class Metrics:
         )
         self.active = Gauge("safehold_active_backups", "Backups that are active", registry=registry)
         self.waiting = Gauge("safehold_waiting_backups", "Backups that wait for their turn", registry=registry)
+        self.heartbeat = Gauge(
+            "safehold_controller_heartbeat_timestamp_seconds",
+            "When the controller last reached the cluster; it stands still while the controller hangs",
+            registry=registry,
+        )
+        self.last_round = Gauge(
+            "safehold_controller_last_round_timestamp_seconds",
+            "When the controller last finished a round through all objects",
+            registry=registry,
+        )
 
     def show_load(self, queues: Iterable[WorkQueue], turns: Turns) -> None:
         """Tell what waits whenever somebody asks."""

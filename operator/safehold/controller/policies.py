@@ -12,6 +12,8 @@ from safehold.kube.policies import create_backups, observe_policy
 from safehold.kube.status import apply_status
 from safehold.plan.policy.decision import next_run, with_refusals
 from safehold.plan.policy.facts import AnyPolicy, PolicyDecision
+from safehold.plan.policy.objectives import transition, with_objectives
+from safehold.plan.policy.outcomes import newest_points
 
 
 def reconciles(operator: Operator) -> dict[str, Reconcile]:
@@ -25,13 +27,19 @@ def reconciles(operator: Operator) -> dict[str, Reconcile]:
 async def reconcile_policy(operator: Operator, key: Key) -> float | None:
     """Bring a namespace's policy up to date."""
     found = await operator.cluster.get(BACKUP_POLICY, key[1], key[0])
-    return None if found is None else await _reconcile(operator, BackupPolicy.model_validate(found))
+    if found is None:
+        operator.figures.drop(BACKUP_POLICY.kind, key)
+        return None
+    return await _reconcile(operator, BackupPolicy.model_validate(found))
 
 
 async def reconcile_cluster_policy(operator: Operator, key: Key) -> float | None:
     """Bring a cluster's policy up to date."""
     found = await operator.cluster.get(CLUSTER_BACKUP_POLICY, key[1])
-    return None if found is None else await _reconcile(operator, ClusterBackupPolicy.model_validate(found))
+    if found is None:
+        operator.figures.drop(CLUSTER_BACKUP_POLICY.kind, key)
+        return None
+    return await _reconcile(operator, ClusterBackupPolicy.model_validate(found))
 
 
 async def _reconcile(operator: Operator, policy: AnyPolicy) -> float | None:
@@ -51,8 +59,12 @@ async def _reconcile(operator: Operator, policy: AnyPolicy) -> float | None:
     decision = with_refusals(policy, decision, refusals, now)
     forecast = operator.load.expect(policy, facts.vms if facts.target is None else (), now)
     decision = replace(decision, status=decision.status.model_copy(update={"forecast": forecast}))
+    outcomes = operator.outcomes.of(policy.metadata.uid)
+    decision = with_objectives(policy, decision, facts, outcomes, now)
     await apply_status(operator.cluster, policy, policy.status, decision.status)
+    operator.figures.show_policy(policy, decision, newest_points(facts.vms, outcomes))
     await _tell(operator, policy, decision)
+    await _tell_objectives(operator, policy, decision)
     # A moment more, because the clock that a timer goes by may be a little ahead of the one that a run is due by.
     return None if decision.again is None else decision.again.total_seconds() + 0.05
 
@@ -77,3 +89,12 @@ async def _tell(operator: Operator, policy: AnyPolicy, decision: PolicyDecision)
         ready = next(condition for condition in status.conditions if condition.type == "Ready")
         warning = ready.status != "True"
         await emit(operator.cluster, policy, reason=ready.reason, message=ready.message, warning=warning, now=now)
+
+
+async def _tell_objectives(operator: Operator, policy: AnyPolicy, decision: PolicyDecision) -> None:
+    """An Event when the first VM falls behind, and when all have caught up."""
+    told = transition(policy.status, decision.status)
+    if told is not None:
+        warning = told.status == "False"
+        reason, message, now = told.reason, told.message, operator.now()
+        await emit(operator.cluster, policy, reason=reason, message=message, warning=warning, now=now)

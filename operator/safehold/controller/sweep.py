@@ -16,6 +16,7 @@ from safehold.errors import SafeholdError
 from safehold.kube.backup.leftovers import owners_of_leftovers
 from safehold.kube.backup.removal import remove_leftovers
 from safehold.kube.client import Cluster
+from safehold.kube.coverage import find_uncovered
 from safehold.kube.kinds import (
     BACKUP_POLICY,
     BACKUP_TARGET,
@@ -36,7 +37,7 @@ async def sweep_forever(operator: Operator, metrics: Metrics) -> None:
     """One round after another, until cancelled."""
     while True:
         try:
-            await look_at_everything(operator)
+            held = await look_at_everything(operator)
             settings = operator.settings
             await sweep(
                 operator.cluster,
@@ -48,6 +49,9 @@ async def sweep_forever(operator: Operator, metrics: Metrics) -> None:
             trimmed = await trim_catalogue(operator.cluster, keep_per_vm=settings.catalogue_keep_per_vm)
             if trimmed:
                 logger.info("took %d VMBackups out of the catalogue; their points stay", trimmed)
+            uncovered = await find_uncovered(operator.cluster, operator.fleet)
+            operator.figures.show_census((one.gap for one in uncovered), held)
+            metrics.last_round.set(operator.now().timestamp())
         except SafeholdError as error:
             logger.warning("the sweep was interrupted: %s", error)
         except Exception:  # edge of the process: without a next round nothing would be swept until a restart
@@ -55,14 +59,23 @@ async def sweep_forever(operator: Operator, metrics: Metrics) -> None:
         await asyncio.sleep(operator.settings.sweep_seconds)
 
 
-async def look_at_everything(operator: Operator) -> None:
-    """Put every object of ours into its queue, except runs that are over: there may be very many of them."""
-    for kind in (*OWNERS, BACKUP_POLICY, CLUSTER_BACKUP_POLICY):
-        async for page in operator.cluster.pages(kind):
-            for found in page.items:
-                metadata = found["metadata"]
-                if not is_over(found):
-                    operator.look_at(kind.plural, metadata.get("namespace"), metadata["name"])
+async def look_at_everything(operator: Operator) -> int:
+    """Put every object of ours into its queue, except runs that are over: there may be very many of them.
+
+    Of these it is noted what became of them. Answers how many VMBackups hold their restore point.
+    """
+    held = 0
+    with operator.outcomes.renewing():
+        for kind in (*OWNERS, BACKUP_POLICY, CLUSTER_BACKUP_POLICY):
+            async for page in operator.cluster.pages(kind):
+                for found in page.items:
+                    metadata = found["metadata"]
+                    if kind is VM_BACKUP:
+                        operator.outcomes.note(found)
+                        held += bool(found["spec"].get("hold"))
+                    if not is_over(found):
+                        operator.look_at(kind.plural, metadata.get("namespace"), metadata["name"])
+    return held
 
 
 def is_over(found: Mapping[str, Any]) -> bool:

@@ -24,6 +24,7 @@ async def reconcile_target(operator: Operator, kind: str, key: Key) -> float | N
     target = await get_target(operator.cluster, kind, name, namespace)
     if target is None or target.metadata.deletion_timestamp is not None:
         await drop_validations(operator.cluster, kind, name, namespace, operator.settings.operator_namespace)
+        operator.figures.drop(kind, key)
         return None
     now, pod, rules = operator.now(), operator.settings.worker_pod(), operator.endpoint_rules
     again = await validate_target(operator.cluster, target, pod=pod, rules=rules, now=now)
@@ -34,4 +35,5 @@ async def reconcile_target(operator: Operator, kind: str, key: Key) -> float | N
             operator.cluster, target, pod=pod, rules=rules, cluster_id=operator.cluster_id, now=now
         )
         again = min(again, at)
+        operator.figures.show_target(target)
     return max(FIRST_LOOK_SECONDS, (again - now).total_seconds())

@@ -59,6 +59,7 @@ async def object_changed(
         memo.policies[uid] = (resource.plural, (namespace or "", name))
     elif resource.plural == VM_BACKUP.plural:
         memo.load.learn(body)
+        memo.outcomes.note(body)
     over = is_over(body)
     if gone or (not over and _is_news(memo, uid, event["type"], body["metadata"])):
         memo.look_at(resource.plural, namespace, name)

@@ -27,7 +27,7 @@ from safehold.plan.policy.facts import (
     last_runs,
 )
 from safehold.plan.refusal import Refusal
-from safehold.plan.selection import select_namespaces, select_vms
+from safehold.plan.selection import is_excluded, matches, select_namespaces, select_vms
 from safehold.plan.target.endpoint import EndpointRules
 
 CREATIONS = 8
@@ -40,12 +40,14 @@ async def observe_policy(
     cluster: Cluster, fleet: Fleet, policy: AnyPolicy, *, now: datetime, operator_namespace: str, rules: EndpointRules
 ) -> PolicyFacts:
     """The facts for `safehold.plan.policy.decision.next_run`."""
-    vms = await _selected(fleet, policy)
+    selector, members = policy.spec.selector, await _within_reach(fleet, policy)
+    vms = tuple(_selected(vm) for vm in select_vms(selector, members))
     namespaces = sorted({vm.namespace for vm in vms})
     target = await _refused_target(cluster, policy, namespaces, operator_namespace, rules)
     due = due_vms(policy, vms, now)
     return PolicyFacts(
         vms=vms,
+        excluded=sum(is_excluded(vm.labels) and matches(selector, vm.labels) for vm in members),
         backups=await _backups(cluster, policy, due),
         with_history=frozenset(vm.uid for vm in due),
         target=target,
@@ -86,13 +88,18 @@ async def create_backup(cluster: Cluster, backup: NewBackup) -> Refusal | None:
     return None
 
 
-async def _selected(fleet: Fleet, policy: AnyPolicy) -> tuple[SelectedVM, ...]:
-    vms: list[Member] = select_vms(policy.spec.selector, await fleet.machines.members(policy.metadata.namespace))
-    if isinstance(policy, ClusterBackupPolicy):
-        namespaces = await fleet.namespaces.members()
-        reached = {namespace.name for namespace in select_namespaces(policy.spec.namespace_selector, namespaces)}
-        vms = [vm for vm in vms if vm.namespace in reached]
-    return tuple(SelectedVM(namespace=vm.namespace, name=vm.name, uid=vm.uid, created=vm.created) for vm in vms)
+async def _within_reach(fleet: Fleet, policy: AnyPolicy) -> list[Member]:
+    """All VMs of the namespaces that the policy is about."""
+    members = await fleet.machines.members(policy.metadata.namespace)
+    if not isinstance(policy, ClusterBackupPolicy):
+        return members
+    namespaces = await fleet.namespaces.members()
+    reached = {namespace.name for namespace in select_namespaces(policy.spec.namespace_selector, namespaces)}
+    return [vm for vm in members if vm.namespace in reached]
+
+
+def _selected(vm: Member) -> SelectedVM:
+    return SelectedVM(namespace=vm.namespace, name=vm.name, uid=vm.uid, created=vm.created)
 
 
 async def _refused_target(

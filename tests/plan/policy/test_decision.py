@@ -84,7 +84,7 @@ def test_before_its_first_run_a_policy_says_when_it_is() -> None:
     decision = next_run(policy(), facts(), CREATED)
     assert decision.create == ()
     assert decision.status.next_schedule_time == TWO
-    assert decision.status.protected_machines == 2
+    assert decision.status.matched_machines == 2
     assert decision.again == timedelta(minutes=5), "sooner than the run, so that new VMs are counted"
     assert ready(decision) == "True Scheduled"
     assert next_run(policy(), facts(), TWO - timedelta(seconds=90)).again == timedelta(seconds=90)
@@ -209,7 +209,7 @@ def test_a_policy_without_vms_says_that_nothing_is_protected() -> None:
     decision = next_run(policy(), facts(vms=()), TWO)
     assert decision.create == ()
     assert ready(decision) == "False NoVMSelected"
-    assert decision.status.protected_machines == 0
+    assert decision.status.matched_machines == 0
 
 
 def test_a_due_run_waits_for_its_target() -> None:

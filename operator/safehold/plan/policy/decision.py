@@ -30,7 +30,7 @@ from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
 
 LONGEST_PAUSE = timedelta(minutes=5)
-"""How old the number of protected VMs may get."""
+"""How old the number of matched VMs may get, and what is said of their objectives."""
 SHORTEST_PAUSE = timedelta(seconds=2)
 """Between two looks that start something: in a large policy, VMs come due every second."""
 TARGET_POLL = timedelta(seconds=15)

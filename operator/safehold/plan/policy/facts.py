@@ -65,6 +65,8 @@ class PolicyFacts:
     """What the decision depends on."""
 
     vms: tuple[SelectedVM, ...]
+    excluded: int = 0
+    """VMs that the selectors match as well, but that opted out."""
     backups: tuple[PolicyBackup, ...]
     """Those of the last runs, and all of the VMs in `with_history`."""
     with_history: frozenset[str] = frozenset()

@@ -30,7 +30,7 @@ def policy_status(
         "observed_schedule": schedule_digest(policy.spec),
         "phase": phase,
         "conditions": conditions,
-        "protected_machines": len(facts.vms),
+        "matched_machines": len(facts.vms),
         **_last_runs(policy, facts),
     }
     return policy.status.model_copy(update={**common, **changes})
