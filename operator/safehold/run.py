@@ -159,6 +159,8 @@ class Capture(_Message):
     frozen_millis: int | None = None
     frozen_observation: Literal["Observed", "UpperBound"] | None = None
     snapshot_uid: str
+    excluded: list[str] = Field(default_factory=list)
+    """Disks of the VM that were left out on purpose."""
 
 
 class BackupRun(_Message):

@@ -61,7 +61,7 @@ def test_absent_status_is_empty() -> None:
     status = VMBackup.model_validate(BACKUP).status
     assert status.observed_generation is None
     assert (status.conditions, status.hooks, status.volumes, status.handles) == ([], [], [], [])
-    assert status.to_wire() == {"conditions": [], "hooks": [], "volumes": [], "handles": []}
+    assert status.to_wire() == {"conditions": [], "hooks": [], "volumes": [], "excludedVolumes": [], "handles": []}
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,9 @@ def test_silence_fires_an_alert() -> None:
 def test_the_page_explains_every_metric_with_its_labels() -> None:
     """One row each, and none of a metric that is not there."""
     rows = re.findall(r"^\| `(safehold_\w+)` \| ([\w, ]*)\| ", PAGE, re.MULTILINE)
-    documented = {name: frozenset(label.strip() for label in labels.split(",") if label.strip()) for name, labels in rows}
+    documented = {
+        name: frozenset(label.strip() for label in labels.split(",") if label.strip()) for name, labels in rows
+    }
     assert documented == exported()
     assert len(rows) == len(documented)
 

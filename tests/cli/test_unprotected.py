@@ -45,7 +45,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
 
 
 def _machine(name: str, labels: dict[str, str]) -> Manifest:
-    instance = {"domain": {"devices": {}}}
+    instance: Manifest = {"domain": {"devices": {}}}
     spec = {"runStrategy": "Halted", "template": {"spec": instance}}
     return {"metadata": {"name": name, "namespace": SHOP, "labels": labels}, "spec": spec}
 

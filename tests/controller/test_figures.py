@@ -42,7 +42,7 @@ def decision(missed: tuple[str, ...] = (), **status: Any) -> PolicyDecision:
 
 def target(**status: Any) -> ClusterBackupTarget:
     """A target with that status."""
-    spec = {"s3": {"bucket": "b"}, "encryption": {"keySecretRef": {"name": "key"}}}
+    spec = {"s3": {"bucket": "backups"}, "encryption": {"keySecretRef": {"name": "key"}}}
     return ClusterBackupTarget.model_validate({"metadata": {"name": "primary"}, "spec": spec, "status": status})
 
 

@@ -55,7 +55,9 @@ async def test_a_round_counts_who_is_left_out_and_tells_that_it_ended(operator: 
     settings = operator.settings.model_copy(update={"group_snapshots": False})
     task = asyncio.create_task(sweep_forever(replace(operator, settings=settings), metrics))
     async with asyncio.timeout(20):
-        while not metrics.registry.get_sample_value("safehold_controller_last_round_timestamp_seconds"):
+        while True:
+            if metrics.registry.get_sample_value("safehold_controller_last_round_timestamp_seconds"):
+                break
             await asyncio.sleep(0.05)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

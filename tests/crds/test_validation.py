@@ -68,9 +68,11 @@ def test_defaults() -> None:
         "suspend": False,
         "targetRef": {"kind": "BackupTarget", "name": "offsite"},
         "consistency": {"level": "Crash", "freezeTimeout": "60s"},
+        "volumes": {},
         "memoryDump": False,
         "changedBlocks": {"engines": ["CSI", "Scan"], "verifyEvery": "7d"},
         "hooks": {"pre": [], "post": []},
+        "objectives": {},
         "deletionPolicy": "Retain",
     }
     target = yaml.safe_load((CASES / "clusterbackuptarget/good.yaml").read_text())

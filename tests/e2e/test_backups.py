@@ -7,7 +7,10 @@ from sandbox.cluster.kinds import VIRTUAL_MACHINE_INSTANCE, VM_SNAPSHOT
 
 
 async def test_second_backup_moves_what_changed_and_both_restore(tenant: Tenant) -> None:
-    """The second backup is incremental; in place the VM's disks become byte for byte those of the first or second."""
+    """The second backup is incremental; in place the VM's disks become byte for byte those of the first or second.
+
+    A third one excludes a volume: its restore brings the other one back, and leaves the excluded one as it is.
+    """
     await tenant.machine("orders")
     await tenant.write("orders", "data", b"first" * 1000, offset=1 << 20)
     before = await tenant.digests("orders")
@@ -31,6 +34,17 @@ async def test_second_backup_moves_what_changed_and_both_restore(tenant: Tenant)
     assert await tenant.digests("orders") == after
     assert_ready(await tenant.restored("to-first", {"backup": "first"}))
     assert await tenant.digests("orders") == before
+    await tenant.left_nothing()
+
+    third = await tenant.backed_up("data-only", "orders", volumes={"exclude": {"names": ["files"]}})
+    assert_ready(third)
+    assert [volume["name"] for volume in third["status"]["volumes"]] == ["data"]
+    assert [volume["name"] for volume in third["status"]["excludedVolumes"]] == ["files"]
+    for volume in ("data", "files"):
+        await tenant.write("orders", volume, b"third" * 1000)
+    files = (await tenant.digests("orders"))["files"]
+    assert_ready(await tenant.restored("data-back", {"backup": "data-only"}))
+    assert await tenant.digests("orders") == {**before, "files": files}
     await tenant.left_nothing()
 
 

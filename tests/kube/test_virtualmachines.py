@@ -9,6 +9,7 @@ from safehold.kube.kinds import VM, VMI
 from safehold.kube.virtualmachines import (
     claims_of,
     disks_of,
+    excluded_by_owner,
     is_migrating,
     memory_dumps_of,
     observe_machine,
@@ -25,6 +26,7 @@ def machine(*volumes: dict[str, Any], statuses: list[dict[str, Any]] | None = No
 
 
 CLAIM = {"name": "data", "persistentVolumeClaim": {"claimName": "db-data"}}
+LISTED = {"safehold.dev/exclude-volumes": " scratch, swap,"}
 DISKS: list[tuple[dict[str, Any], DiskFacts | None]] = [
     (CLAIM, DiskFacts(name="data", claim="db-data", snapshottable=True)),
     (
@@ -85,6 +87,15 @@ def test_state_that_kubevirt_keeps_is_seen(domain: dict[str, Any], state: list[s
     vm = machine(CLAIM)
     vm["spec"]["template"]["spec"]["domain"] = domain
     assert list(own_state_of(vm)) == state
+
+
+@pytest.mark.parametrize(
+    ("annotations", "names"),
+    [({}, ()), ({"safehold.dev/exclude-volumes": "scratch"}, ("scratch",)), (LISTED, ("scratch", "swap"))],
+)
+def test_a_vms_owner_leaves_volumes_out_by_an_annotation(annotations: dict[str, str], names: tuple[str, ...]) -> None:
+    """Names separated by commas, with or without spaces."""
+    assert excluded_by_owner({"metadata": {"annotations": annotations}}) == names
 
 
 async def test_disks_of_the_instance_alone_and_crashes_are_seen(cluster: Cluster, namespace: str) -> None:

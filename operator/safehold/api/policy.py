@@ -13,6 +13,7 @@ from safehold.api.objectives import Objectives, ObjectivesStatus
 from safehold.api.references import LabelSelector, TargetRef
 from safehold.api.retention import Retention, RetentionPreview
 from safehold.api.timing import TIMING_RULES, Timing, TimingStatus
+from safehold.api.volumes import Volumes
 
 DeletionPolicy = Literal["Retain", "Delete"]
 MAX_MACHINE_NAMES = 10
@@ -39,6 +40,8 @@ class BackupPolicySpec(Timing):
     """Where to."""
     consistency: Consistency = Consistency()
     """How well quiesced a capture must be."""
+    volumes: Volumes = Volumes()
+    """Which disks of a VM are backed up; absent: all."""
     memory_dump: bool = False
     """Whether each restore point also gets a copy of the guest's memory, for forensics; no VM is started from it."""
     changed_blocks: ChangedBlocks = ChangedBlocks()

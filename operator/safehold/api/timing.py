@@ -1,6 +1,6 @@
 """When the runs of a policy start: cron lines in tiers, spread, allowed hours, and what repeated failures change."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 

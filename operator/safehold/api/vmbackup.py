@@ -29,6 +29,7 @@ from safehold.api.fallback import FallbackCapture
 from safehold.api.hooks import APPLICATION_NEEDS_HOOKS, MAX_HOOKS, HookResult, Hooks
 from safehold.api.policy import DeletionPolicy
 from safehold.api.references import TargetKind, TargetRef
+from safehold.api.volumes import ExcludedVolume, Volumes
 
 ReachedLevel = Literal["Crash", "Offline", "Filesystem", "Application"]
 FrozenObservation = Literal["Observed", "UpperBound"]
@@ -60,6 +61,8 @@ class VMBackupSpec(ApiModel):
     """Where to."""
     consistency: Annotated[Consistency, Field(json_schema_extra=_immutable("consistency"))] = Consistency()
     """How well quiesced the capture must be."""
+    volumes: Annotated[Volumes, Field(json_schema_extra=_immutable("volumes"))] = Volumes()
+    """Which disks of the VM are backed up; absent: all."""
     memory_dump: Annotated[bool, Field(json_schema_extra=_immutable("memoryDump"))] = False
     """Whether the point also gets a copy of the guest's memory, dumped by KubeVirt right after the snapshot.
 
@@ -302,6 +305,10 @@ class VMBackupStatus(Status, ByteCounts):
         default_factory=list
     )
     """The VM's volumes."""
+    excluded_volumes: Annotated[
+        list[ExcludedVolume], Field(max_length=MAX_VOLUMES, json_schema_extra=list_map("name"))
+    ] = Field(default_factory=list)
+    """Disks of the VM that were left out, as `spec.volumes` or the VM's annotation says; the point says so too."""
     memory_dump: MemoryDump | None = None
     """What became of `spec.memoryDump`."""
     progress: Progress | None = None

@@ -90,7 +90,8 @@ _OF_TARGETS: Mapping[str, tuple[str, Callable[[AnyTarget], float | None]]] = {
 }
 
 
-@dataclass(slots=True)
+# By identity: the registry keeps its collectors as keys.
+@dataclass(slots=True, eq=False)
 class Figures(Collector):
     """The numbers of objects as they are now. Kept by the event loop; the thread that serves them reads copies."""
 
@@ -132,24 +133,24 @@ class Figures(Collector):
         policies, targets = self._policies.copy(), self._targets.copy()
         for name, (meaning, read) in _OF_POLICIES.items():
             samples = {place: read(policy) for place, policy in policies.items()}
-            yield _gauge(f"safehold_policy_{name}", meaning, _POLICY, samples)
+            yield _gauge(f"safehold_policy_{name}", meaning, _POLICY, samples.items())
         missed = "Backups that could not start within startingDeadline"
         yield _counter("safehold_policy_missed_starts", missed, self._missed.copy())
         skipped = "Backups that were left out because the VM's earlier one was active"
         yield _counter("safehold_policy_skipped_starts", skipped, self._skipped.copy())
         for name, (meaning, read_target) in _OF_TARGETS.items():
             found = {place: read_target(target) for place, target in targets.items()}
-            yield _gauge(f"safehold_target_{name}", meaning, _TARGET, found)
+            yield _gauge(f"safehold_target_{name}", meaning, _TARGET, found.items())
         gaps = {(gap,): number for gap, number in self._uncovered.items()}
-        yield _gauge("safehold_uncovered_machines", "VMs that no policy backs up, by reason", ("reason",), gaps)
-        yield _gauge("safehold_held_backups", "VMBackups whose restore point is held", (), {(): self._held})
+        yield _gauge("safehold_uncovered_machines", "VMs that no policy backs up, by reason", ("reason",), gaps.items())
+        yield _gauge("safehold_held_backups", "VMBackups whose restore point is held", (), [((), self._held)])
 
 
 def _gauge(
-    name: str, meaning: str, labels: tuple[str, ...], samples: Mapping[tuple[str, ...], float | None]
+    name: str, meaning: str, labels: tuple[str, ...], samples: Iterable[tuple[tuple[str, ...], float | None]]
 ) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, meaning, labels=labels)
-    for values, number in samples.items():
+    for values, number in samples:
         if number is not None:
             family.add_metric(values, number)
     return family

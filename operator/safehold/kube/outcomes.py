@@ -1,14 +1,16 @@
 """What became of every policy's VMs, noted as their VMBackups are read anyway: no request is made for it.
 
 VMBackups are a catalogue: the newest one of each policy, VM and outcome stays in it (plan/retention/catalogue.py), so
-newest points and last failures are always known. Where a person deletes the newest, the next round finds the one before.
+newest points and last failures are always known. Where a person deletes the newest, the next round finds the one
+before it.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from safehold.kube.client import Manifest
 from safehold.plan.names import POLICY_UID
@@ -30,7 +32,7 @@ class OutcomeRecord:
         """What is known of a policy's VMs."""
         return self._known.get(policy_uid, {})
 
-    def note(self, found: Manifest) -> None:
+    def note(self, found: Mapping[str, Any]) -> None:
         """Take over what a VMBackup says, if it is over, a policy made it, and it says something newer."""
         for record in (self._known, self._renewed):
             if record is not None:
@@ -47,7 +49,7 @@ class OutcomeRecord:
             self._renewed = None
 
 
-def _note(record: _Record, found: Manifest) -> None:
+def _note(record: _Record, found: Mapping[str, Any]) -> None:
     """Of thousands of objects, so they are read as they are, and only what is newer is looked at closely."""
     metadata, status = found["metadata"], found.get("status") or {}
     policy = (metadata.get("labels") or {}).get(POLICY_UID)
@@ -77,7 +79,7 @@ def _with_failure(before: MachineOutcome, status: Manifest) -> MachineOutcome:
     return replace(before, failure=last)
 
 
-def _is_made_by(policy: str, found: Manifest) -> bool:
+def _is_made_by(policy: str, found: Mapping[str, Any]) -> bool:
     metadata = found["metadata"]
     labels = metadata["labels"]
     run, tier = labels.get(RUN, ""), labels.get(TIER, "")

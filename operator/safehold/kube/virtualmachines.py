@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from safehold.errors import ConflictError, NotFoundError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import VM, VMI, VMI_SUBRESOURCES
+from safehold.plan.backup.exclusion import EXCLUDE_VOLUMES
 from safehold.plan.backup.facts import DiskFacts, MachineFacts
 
 FROZEN = "frozen"
@@ -25,6 +26,7 @@ async def observe_machine(cluster: Cluster, namespace: str, name: str) -> Machin
         uid=vm["metadata"]["uid"],
         disks=tuple(disks_of(vm)),
         unsaved_disks=tuple(sorted(claims_of_instance(vmi).keys() - claims_of(vm).keys())),
+        excluded_by_owner=excluded_by_owner(vm),
         own_state=tuple(own_state_of(vm)),
         crashed="startFailure" in status,
         running=is_running(vmi),
@@ -77,6 +79,12 @@ def _disk(name: str, claim: str | None, said: Manifest | None) -> DiskFacts:
     if said is None:
         return DiskFacts(name=name, claim=claim, snapshottable=None)
     return DiskFacts(name=name, claim=claim, snapshottable=bool(said.get("enabled")), reason=said.get("reason") or "")
+
+
+def excluded_by_owner(vm: Manifest) -> tuple[str, ...]:
+    """The volumes that the VM's annotation leaves out of backups."""
+    written: str = (vm["metadata"].get("annotations") or {}).get(EXCLUDE_VOLUMES) or ""
+    return tuple(name for part in written.split(",") if (name := part.strip()))
 
 
 def claims_of(vm: Manifest) -> dict[str, str]:

@@ -17,7 +17,7 @@ from safehold.plan.policy.objectives import OBJECTIVES_MET, transition, with_obj
 from safehold.plan.policy.outcomes import LastFailure, MachineOutcome, Place
 
 HOUR = timedelta(hours=1)
-RPO = {"objectives": {"rpo": "4h"}}
+RPO: dict[str, Any] = {"objectives": {"rpo": "4h"}}
 Outcomes = Mapping[Place, MachineOutcome]
 
 
@@ -219,8 +219,8 @@ def test_people_hear_of_transitions_only() -> None:
 def test_a_look_that_finds_nothing_new_changes_nothing() -> None:
     """No age is written down, so that the status is not applied again with every look."""
     outcomes = point("db", TWO - 9 * HOUR)
-    first = after(policy(**RPO), outcomes, TWO)
-    second = after(first, outcomes, TWO + timedelta(minutes=5))
+    first = after(after(policy(**RPO), outcomes, TWO), outcomes, TWO + timedelta(minutes=5))
+    second = after(first, outcomes, TWO + timedelta(minutes=10))
     assert first.status == second.status
 
 

@@ -41,6 +41,8 @@ class Capture(_Stored):
     frozen_millis: int | None = None
     frozen_observation: Literal["Observed", "UpperBound"] | None = None
     snapshot_uid: str
+    excluded: list[str] = Field(default_factory=list)
+    """Disks of the VM that were left out on purpose: the point is whole without them."""
 
 
 class BaseIdentity(_Stored):

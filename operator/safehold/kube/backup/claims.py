@@ -54,6 +54,15 @@ async def with_storage_classes(cluster: Cluster, machine: MachineFacts, namespac
     return replace(machine, storage_classes=tuple(sorted(found - {""})))
 
 
+async def with_claim_labels(cluster: Cluster, machine: MachineFacts, namespace: str) -> MachineFacts:
+    """The VM with the labels of its disks' claims; None of a claim that does not exist."""
+    claims = {disk.claim: await cluster.get(CLAIM, disk.claim, namespace) for disk in machine.disks if disk.claim}
+    labels = {name: claim["metadata"].get("labels") or {} for name, claim in claims.items() if claim}
+    return replace(
+        machine, disks=tuple(replace(disk, claim_labels=labels.get(disk.claim or "")) for disk in machine.disks)
+    )
+
+
 def clone_facts(claim: Manifest, problem: str = "") -> CloneFacts:
     """What the planner needs of a claim of ours."""
     return CloneFacts(

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from safehold.api.vmbackup import SnapshotHandle, VMBackup
 from safehold.kube.backup.changed_blocks import observe_changes
-from safehold.kube.backup.claims import observe_clone, with_storage_classes
+from safehold.kube.backup.claims import observe_clone, with_claim_labels, with_storage_classes
 from safehold.kube.backup.fallback import observe_fallback, observe_own_capture
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.group.observer import observe_group, observe_group_capture
@@ -21,6 +21,7 @@ from safehold.kube.target.resolution import read_secrets, resolve_target
 from safehold.kube.virtualmachines import observe_machine
 from safehold.plan.backup.changes_facts import ChangesFacts
 from safehold.plan.backup.ending import wants_forgetting
+from safehold.plan.backup.exclusion import asks_claims, with_exclusions, without_volumes
 from safehold.plan.backup.facts import BackupFacts, FallbackFacts, HoldFacts, MachineFacts, SnapshotFacts
 from safehold.plan.backup.group.facts import GroupFacts
 from safehold.plan.backup.pull.choice import pulls, wants_pull
@@ -169,10 +170,17 @@ class BackupObserver:
         if fallback is not None:
             return await observe_own_capture(self.cluster, backup, fallback)
         name = backup.status.snapshot_name
-        return await observe_snapshot(self.cluster, backup.metadata.namespace or "", name) if name else None
+        found = await observe_snapshot(self.cluster, backup.metadata.namespace or "", name) if name else None
+        return found and without_volumes(found, {volume.name for volume in backup.status.excluded_volumes})
 
     async def _machine(self, backup: VMBackup) -> MachineFacts | None:
-        return await observe_machine(self.cluster, backup.metadata.namespace or "", backup.spec.vm.name)
+        namespace = backup.metadata.namespace or ""
+        machine = await observe_machine(self.cluster, namespace, backup.spec.vm.name)
+        if machine is None:
+            return None
+        if asks_claims(backup.spec.volumes) and backup.status.start_time is None:
+            machine = await with_claim_labels(self.cluster, machine, namespace)
+        return with_exclusions(backup, machine)
 
     async def _with_pull(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
         if not wants_pull(backup.spec):

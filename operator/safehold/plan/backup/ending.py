@@ -203,7 +203,9 @@ def _success(run: Run) -> str:
     consistency = run.status.consistency
     level = consistency.reached if consistency else "Crash"
     weaker = next((f" ({found.message})" for found in run.status.conditions if _is_unmet(found)), "")
-    return f"restore point {run.status.restore_point} is complete, {level}-consistent{weaker}, and can be restored"
+    without = ", ".join(volume.name for volume in run.status.excluded_volumes)
+    whole = f"complete without the excluded {without}" if without else "complete"
+    return f"restore point {run.status.restore_point} is {whole}, {level}-consistent{weaker}, and can be restored"
 
 
 def _is_unmet(condition: Condition) -> bool:

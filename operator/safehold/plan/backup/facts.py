@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from safehold.api.hooks import HookPhase
+from safehold.api.volumes import ExcludedVolume
 from safehold.plan.backup.changes_facts import BaseFacts, ChangesFacts
 from safehold.plan.backup.group.facts import GroupContentFacts, GroupFacts, GroupOffer, MarkedClaim
 from safehold.plan.backup.memory_facts import MemoryDumpRef, MemoryFacts, TenantObject
@@ -27,6 +28,8 @@ class DiskFacts:
     snapshottable: bool | None
     """What KubeVirt says; None while it has not said anything."""
     reason: str = ""
+    claim_labels: Mapping[str, str] | None = None
+    """Only looked up before the start of a run, and where they decide what is left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,10 @@ class MachineFacts:
     disks: tuple[DiskFacts, ...]
     unsaved_disks: tuple[str, ...] = ()
     """Volumes that only the running instance has: hot-plugged without being written into the VM."""
+    excluded_by_owner: tuple[str, ...] = ()
+    """Names of volumes that the VM's annotation leaves out."""
+    excluded: tuple[ExcludedVolume, ...] = ()
+    """Disks that the run leaves out; they are not among `disks` any more."""
     own_state: tuple[str, ...] = ()
     """What it keeps in a volume of KubeVirt's own: TPM, EFI."""
     crashed: bool = False

@@ -136,6 +136,7 @@ def _begin(run: Run) -> Decision:
         snapshot_name=None if by_pull else snapshot_name(run.backup.metadata.name, run.uid),
         pull=pull,
         hooks=planned(run.backup.spec.hooks),
+        excluded_volumes=list(facts.machine.excluded),
     )
 
 
@@ -170,7 +171,8 @@ def _refuse_machine(machine: MachineFacts) -> Refusal | None:
         )
         return Refusal(Reason.NOT_SNAPSHOTTABLE, message)
     if not machine.disks:
-        message = f"VirtualMachine {machine.name} has no volume that outlives it; there is nothing to back up"
+        others = " but those that are left out (spec.volumes, or the VM's annotation)" if machine.excluded else ""
+        message = f"VirtualMachine {machine.name} has no volume that outlives it{others}; there is nothing to back up"
         return Refusal(Reason.NOT_SNAPSHOTTABLE, message)
     return None
 

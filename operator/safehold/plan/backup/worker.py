@@ -149,6 +149,7 @@ def _worker_run(
             frozen_millis=status.consistency.frozen_millis,
             frozen_observation=status.consistency.frozen_observation,
             snapshot_uid="" if status.fallback else status.snapshot_uid or "",
+            excluded=[volume.name for volume in status.excluded_volumes],
         ),
         volumes=[
             _worker_volume(run, volume, volume.claim, choices.get(volume.name, EngineChoice()))

@@ -135,6 +135,7 @@ def new_backup(policy: AnyPolicy, vm: SelectedVM, run: datetime, tier: str) -> N
             "vm": {"name": vm.name},
             "targetRef": spec.target_ref.to_wire(),
             "consistency": spec.consistency.to_wire(),
+            **({"volumes": spec.volumes.to_wire()} if spec.volumes.exclude else {}),
             **({"memoryDump": True} if spec.memory_dump else {}),
             "changedBlocks": spec.changed_blocks.to_wire(),
             "hooks": spec.hooks.to_wire(),

@@ -165,9 +165,7 @@ def _condition(
     )
 
 
-def _unknown(
-    policy: AnyPolicy, decided: BackupPolicyStatus, standings: Sequence[Standing]
-) -> tuple[str, str] | None:
+def _unknown(policy: AnyPolicy, decided: BackupPolicyStatus, standings: Sequence[Standing]) -> tuple[str, str] | None:
     """Why nothing can be said, as reason and message; None where something is demanded."""
     if policy.spec.suspend:
         return Reason.SUSPENDED.value, "nothing is demanded while spec.suspend is true"

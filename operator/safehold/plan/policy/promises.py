@@ -57,6 +57,15 @@ class Promises:
 
 
 def _runs(timetable: Timetable, tier: Tier, late: datetime) -> tuple[datetime, ...]:
-    *runs, _ = tier.last_runs(timetable.calendar, late)
-    before = tier.schedule.latest_until(runs[0] - timedelta.resolution) if runs else None
-    return (before, *runs) if before is not None else tuple(runs)
+    calendar, schedule, instant = timetable.calendar, tier.schedule, timedelta.resolution
+    # This one has begun for every VM, whatever its part of the spread; a run of closed hours begins after `late`.
+    begun = schedule.latest_until(calendar.before(late, tier.spread + instant))
+    if begun is None:
+        return ()
+    before = schedule.latest_until(begun - instant)
+    runs = [before] if before is not None else []
+    opened = late if calendar.after(late) == late else calendar.before(late, instant)
+    while begun <= opened:
+        runs.append(begun)
+        begun = schedule.next_after(begun)
+    return tuple(runs)
