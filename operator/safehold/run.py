@@ -33,9 +33,18 @@ REPORT_LIMIT_BYTES = 3 * 1024
 """Kubernetes keeps 4 KiB of a termination message; a report stays under 3 KiB so that its end is never cut."""
 
 
+VolumeRole = Literal["Disk", "MemoryDump", "State"]
+"""MemoryDump: a file of the guest's memory, which no VM gets back. State: the folder with TPM and EFI state."""
+
+
 def disk_path(volume: str, mode: Literal["Block", "Filesystem"]) -> str:
     """Where a Job sees one volume's disk: a device, or the `disk.img` in the volume's folder."""
     return f"/dev/safehold/{volume}" if mode == "Block" else f"/volumes/{volume}/disk.img"
+
+
+def folder_path(volume: str) -> str:
+    """Where a Job sees a Filesystem volume."""
+    return f"/volumes/{volume}"
 
 
 def file_path(volume: str, file: str) -> str:
@@ -131,10 +140,12 @@ class VolumeToBackUp(_Message):
     name: str
     """The VM's volume name."""
     path: str | None
-    """The device (Block) or the `disk.img` (Filesystem) as the container sees it; None: `changes` serve the bytes."""
+    """The device (Block) or the `disk.img` (Filesystem) as the container sees it, or a State's folder.
+
+    None: `changes` serve the bytes.
+    """
     mode: Literal["Block", "Filesystem"]
-    role: Literal["Disk", "MemoryDump"] = "Disk"
-    """MemoryDump: a file of the guest's memory, which no restore hands to a VM."""
+    role: VolumeRole = "Disk"
     source: VolumeSource
     checkpoint: str | None = None
     """What this capture is called as the base of a later run; kept in the point."""
@@ -186,8 +197,11 @@ class VolumeToRestore(_Message):
     name: str
     path: str
     mode: Literal["Block", "Filesystem"]
+    role: VolumeRole = "Disk"
     size_bytes: int
     """Capacity of the new volume; at least the disk's size."""
+    vm: str | None = None
+    """Of a State: the VM that it is for, where that is called otherwise than the one that was backed up."""
 
 
 class RestoreRun(_Message):

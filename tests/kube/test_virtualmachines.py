@@ -13,7 +13,6 @@ from safehold.kube.virtualmachines import (
     is_migrating,
     memory_dumps_of,
     observe_machine,
-    own_state_of,
 )
 from safehold.plan.backup.facts import DiskFacts
 
@@ -71,22 +70,6 @@ def test_claims_and_memory_dumps_are_told_apart() -> None:
     vm = machine(CLAIM, {"name": "dump", "memoryDump": {"claimName": "dump"}})
     assert claims_of(vm) == {"data": "db-data"}
     assert memory_dumps_of(vm) == {"dump"}
-
-
-@pytest.mark.parametrize(
-    ("domain", "state"),
-    [
-        ({"devices": {}}, []),
-        ({"devices": {"tpm": {}}, "firmware": {"bootloader": {"efi": {"secureBoot": False}}}}, []),
-        ({"devices": {"tpm": {"persistent": True}}}, ["TPM"]),
-        ({"devices": {}, "firmware": {"bootloader": {"efi": {"persistent": True}}}}, ["EFI"]),
-    ],
-)
-def test_state_that_kubevirt_keeps_is_seen(domain: dict[str, Any], state: list[str]) -> None:
-    """Only what is persistent is more than the disks; a TPM or EFI without it starts anew each time."""
-    vm = machine(CLAIM)
-    vm["spec"]["template"]["spec"]["domain"] = domain
-    assert list(own_state_of(vm)) == state
 
 
 @pytest.mark.parametrize(

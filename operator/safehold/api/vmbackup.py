@@ -34,7 +34,7 @@ from safehold.api.volumes import ExcludedVolume, Volumes
 ReachedLevel = Literal["Crash", "Offline", "Filesystem", "Application"]
 FrozenObservation = Literal["Observed", "UpperBound"]
 SnapshotDeletionPolicy = Literal["Retain", "Delete"]
-VolumeRole = Literal["Disk", "MemoryDump"]
+VolumeRole = Literal["Disk", "MemoryDump", "State"]
 MemoryDumpPhase = Literal["Dumping", "Detaching", "Snapshotting", "Captured", "Stored", "Failed"]
 Checkpoint = Annotated[str, Field(max_length=253)]
 
@@ -139,7 +139,10 @@ class VolumeBackup(ByteCounts):
     name: Word
     """The VM's name of the volume."""
     role: VolumeRole = "Disk"
-    """Disk: a volume of the VM. MemoryDump: a copy of its memory, which no VMRestore brings back."""
+    """Disk: a volume of the VM. MemoryDump: a copy of its memory, which no VMRestore brings back.
+
+    State: its TPM and EFI variables.
+    """
     mode: VolumeMode
     """Whether the claim is a device or a file system with a disk.img."""
     claim_name: Name

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from safehold.errors import ConflictError, NotFoundError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import VM, VMI, VMI_SUBRESOURCES
+from safehold.kube.machine_state import own_state_of, state_claim_of
 from safehold.plan.backup.exclusion import EXCLUDE_VOLUMES
 from safehold.plan.backup.facts import DiskFacts, MachineFacts
+from safehold.plan.machine_state import STATE_VOLUME, captured_name
 
 FROZEN = "frozen"
 """`status.fsFreezeStatus` of a VMI whose file systems are frozen; empty otherwise."""
@@ -21,13 +23,15 @@ async def observe_machine(cluster: Cluster, namespace: str, name: str) -> Machin
         return None
     vmi = await cluster.get(VMI, name, namespace)
     status = vm.get("status") or {}
+    own_state = tuple(own_state_of(vm))
+    state_claim = await state_claim_of(cluster, namespace, name, vmi) if own_state else None
     return MachineFacts(
         name=name,
         uid=vm["metadata"]["uid"],
-        disks=tuple(disks_of(vm)),
+        disks=(*disks_of(vm), *_state_disks(vm, state_claim)),
         unsaved_disks=tuple(sorted(claims_of_instance(vmi).keys() - claims_of(vm).keys())),
         excluded_by_owner=excluded_by_owner(vm),
-        own_state=tuple(own_state_of(vm)),
+        own_state=own_state,
         crashed="startFailure" in status,
         running=is_running(vmi),
         frozen=freeze_status(vmi) == FROZEN,
@@ -72,6 +76,15 @@ def disks_of(vm: Manifest) -> Iterator[DiskFacts]:
         yield _disk(volume["name"], claim, said.get(volume["name"]))
 
 
+def _state_disks(vm: Manifest, claim: str | None) -> Iterator[DiskFacts]:
+    """The volume with TPM and EFI state. Not every KubeVirt says of it whether it can be snapshotted."""
+    if claim is None:
+        return
+    statuses = (vm.get("status") or {}).get("volumeSnapshotStatuses") or []
+    said = next((entry for entry in statuses if entry["name"] == captured_name(vm["metadata"]["name"])), None)
+    yield _disk(STATE_VOLUME, claim, said or {"enabled": True})
+
+
 def _disk(name: str, claim: str | None, said: Manifest | None) -> DiskFacts:
     if claim is None:
         reason = "a hostDisk lies on one node and cannot be snapshotted"
@@ -90,15 +103,6 @@ def excluded_by_owner(vm: Manifest) -> tuple[str, ...]:
 def claims_of(vm: Manifest) -> dict[str, str]:
     """Volume name to claim name."""
     return {volume["name"]: claim for volume in _volumes(vm) if (claim := claim_of(volume))}
-
-
-def own_state_of(vm: Manifest) -> Iterator[str]:
-    """The devices whose state KubeVirt keeps for the VM, in a claim that is not among its volumes."""
-    domain = ((vm["spec"].get("template") or {}).get("spec") or {}).get("domain") or {}
-    if ((domain.get("devices") or {}).get("tpm") or {}).get("persistent"):
-        yield "TPM"
-    if (((domain.get("firmware") or {}).get("bootloader") or {}).get("efi") or {}).get("persistent"):
-        yield "EFI"
 
 
 def claims_of_instance(vmi: Manifest | None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from safehold.engine.backup.request import BackupRequest, VolumeInput
 from safehold.engine.backup.run import back_up
@@ -12,6 +13,7 @@ from safehold.run import BackupRun, CsiChanges, Engine, KubeVirtChanges, RunRepo
 from safehold.worker.changes import csi_source, kubevirt_source
 from safehold.worker.folder import RunFolder
 from safehold.worker.lines import ProgressLines
+from safehold.worker.machine_state import pack_state
 from safehold.worker.tenant_files import readable_volumes
 
 
@@ -20,23 +22,29 @@ def back_up_run(folder: RunFolder, stop: threading.Event) -> RunReport:
     run = folder.read(BackupRun)
     repository = Repository.open(folder.store(run.repository), folder.key(), create=True)
     domain = repository.domain(run.key_domain, create=True)
-    request = BackupRequest(
-        run_id=run.run_id,
-        policy=run.policy,
-        owner=Owner(**run.owner.model_dump()),
-        volumes=[_input(volume, folder.path) for volume in readable_volumes(run.volumes)],
-        capture=Capture(**run.capture.model_dump()),
-        machine=run.machine,
-    )
-    manifest = back_up(domain, request, stop=stop, progress=ProgressLines(run.run_id).report)
+    with TemporaryDirectory() as scratch:
+        request = BackupRequest(
+            run_id=run.run_id,
+            policy=run.policy,
+            owner=Owner(**run.owner.model_dump()),
+            volumes=[_input(volume, folder.path, Path(scratch)) for volume in readable_volumes(run.volumes)],
+            capture=Capture(**run.capture.model_dump()),
+            machine=run.machine,
+        )
+        manifest = back_up(domain, request, stop=stop, progress=ProgressLines(run.run_id).report)
     return _report(run, manifest, repository.id)
 
 
-def _input(volume: VolumeToBackUp, folder: Path) -> VolumeInput:
+def _input(volume: VolumeToBackUp, folder: Path, scratch: Path) -> VolumeInput:
     pulled = kubevirt_source(volume.changes, folder) if isinstance(volume.changes, KubeVirtChanges) else None
+    path = Path(volume.path) if volume.path else None
+    if volume.role == "State" and path is not None:
+        archive = scratch / f"{volume.name}.tar"
+        pack_state(path, archive)
+        path = archive
     return VolumeInput(
         name=volume.name,
-        path=Path(volume.path) if volume.path else None,
+        path=path,
         mode=volume.mode,
         role=volume.role,
         claim=volume.claim,

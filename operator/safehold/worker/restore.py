@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 
 from safehold.engine.disks.comparing import ReportBytes, volume_of
@@ -14,6 +15,7 @@ from safehold.reasons import Reason
 from safehold.run import RestoreRun, RunReport, VolumeReport, VolumeToRestore
 from safehold.worker.folder import RunFolder
 from safehold.worker.lines import ProgressLines, write_line
+from safehold.worker.machine_state import unpack_state
 
 
 def restore_run(folder: RunFolder, stop: threading.Event) -> RunReport:
@@ -37,7 +39,8 @@ def restore_run(folder: RunFolder, stop: threading.Event) -> RunReport:
     reports = []
     for volume, stored in wanted:
         started = monotonic()
-        _fill(domain, manifest, volume, stop, progress)
+        fill_volume = _fill_state if volume.role == "State" else _fill
+        fill_volume(domain, manifest, volume, stop, progress)
         reports.append(
             VolumeReport(name=volume.name, bytes_total=stored.size_bytes, seconds=round(monotonic() - started, 3))
         )
@@ -79,3 +82,13 @@ def _fill(
         progress=progress,
         in_place=volume.mode == "Block",
     )
+
+
+def _fill_state(
+    domain: Domain, manifest: Manifest, volume: VolumeToRestore, stop: threading.Event, progress: ReportBytes
+) -> None:
+    with TemporaryDirectory() as scratch:
+        archive = Path(scratch) / "state.tar"
+        fill(domain, manifest, volume.name, archive, stop=stop, progress=progress)
+        renamed = (manifest.owner.vm, volume.vm) if volume.vm else None
+        unpack_state(archive, Path(volume.path), renamed=renamed)

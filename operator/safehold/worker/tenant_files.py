@@ -12,14 +12,17 @@ from safehold.errors import VolumeError
 from safehold.run import VolumeToBackUp
 
 _PLAIN = "a plain file"
+_FOLDER = "a folder"
 
 
 def readable_volumes(volumes: list[VolumeToBackUp]) -> list[VolumeToBackUp]:
-    """The volumes without a memory dump that cannot be read; VolumeError for a disk that is no plain file."""
+    """The volumes without a memory dump that cannot be read; VolumeError for a disk or state that is not one."""
     for volume in volumes:
         if volume.role == "Disk":
             _refuse_disguise(volume)
-    return [volume for volume in volumes if volume.role == "Disk" or _is_readable_dump(volume)]
+        if volume.role == "State":
+            _refuse_state(volume)
+    return [volume for volume in volumes if volume.role != "MemoryDump" or _is_readable_dump(volume)]
 
 
 def _refuse_disguise(volume: VolumeToBackUp) -> None:
@@ -33,6 +36,17 @@ def _refuse_disguise(volume: VolumeToBackUp) -> None:
     )
 
 
+def _refuse_state(volume: VolumeToBackUp) -> None:
+    if volume.mode == "Filesystem" and volume.path is not None and _kind(volume.path) == _FOLDER:
+        return
+    raise VolumeError(
+        "The VM's TPM and EFI state cannot be read",
+        expected="a Filesystem volume, as KubeVirt makes it",
+        found=f"a {volume.mode} volume",
+        remedy="give KubeVirt's vmStateStorageClass a class with file systems",
+    )
+
+
 def _is_readable_dump(volume: VolumeToBackUp) -> bool:
     return volume.path is not None and _kind(volume.path) == _PLAIN and os.access(volume.path, os.R_OK)
 
@@ -43,5 +57,5 @@ def _kind(path: str) -> str:
         mode = os.lstat(path).st_mode
     except OSError as error:
         return error.strerror or "nothing"
-    kinds = ((stat.S_ISREG, _PLAIN), (stat.S_ISLNK, "a symbolic link"), (stat.S_ISDIR, "a folder"))
+    kinds = ((stat.S_ISREG, _PLAIN), (stat.S_ISLNK, "a symbolic link"), (stat.S_ISDIR, _FOLDER))
     return next((word for is_it, word in kinds if is_it(mode)), "a special file")

@@ -81,10 +81,11 @@ def test_a_vm_that_cannot_be_captured_whole_is_refused(disks: tuple[DiskFacts, .
     assert said in decision.status.failure.message
 
 
-def test_persistent_state_is_refused_before_a_guest_is_frozen() -> None:
-    """A VM with TPM or EFI state is not backed up without it; the sentence says what it is about."""
+def test_persistent_state_without_its_claim_is_refused_before_a_guest_is_frozen() -> None:
+    """A VM that runs with TPM or EFI state is not backed up without it; the sentence says what it is about."""
     world = World(new_backup())
-    decision = decide(world, replace(world.facts(), machine=replace(world.machine(), own_state=("TPM", "EFI"))))
+    machine = replace(world.machine(), own_state=("TPM", "EFI"), running=True)
+    decision = decide(world, replace(world.facts(), machine=machine))
     assert decision.steps == ()
     failure = decision.status.failure
     assert failure is not None

@@ -10,6 +10,7 @@ from tests.plan.backup.world import World
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, DiskFacts
 from safehold.plan.backup.trust import refuse_capture, trusted_handle
+from safehold.plan.machine_state import STATE_VOLUME
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
 
@@ -145,10 +146,14 @@ def test_disks_that_changed_meanwhile_are_refused() -> None:
     assert refusal.reason == Reason.SNAPSHOT_NOT_TRUSTED
 
 
-def test_tpm_and_efi_state_is_refused_rather_than_lost() -> None:
+def test_tpm_and_efi_state_that_was_left_out_fails_the_run() -> None:
     """A VM with persistent TPM or EFI state is not backed up without it."""
     world, capture = cut()
-    hidden = replace(capture.volumes[0], name="persistent-state-for-db")
-    refusal = refuse_capture(replace(capture, volumes=(*capture.volumes, hidden)), world.machine(), "vm-uid")
+    state = DiskFacts(name=STATE_VOLUME, claim="persistent-state-for-db", snapshottable=True)
+    machine = replace(world.machine(), own_state=("TPM",), disks=(*world.machine().disks, state))
+    recorded = replace(capture, disks={**capture.disks, STATE_VOLUME: "persistent-state-for-db"})
+    refusal = refuse_capture(recorded, machine, "vm-uid")
     assert refusal is not None
-    assert refusal.reason == Reason.NOT_SNAPSHOTTABLE
+    assert refusal.reason == Reason.SNAPSHOT_FAILED
+    held = replace(capture.volumes[0], name=STATE_VOLUME, claim_name="persistent-state-for-db")
+    assert refuse_capture(replace(recorded, volumes=(*capture.volumes, held)), machine, "vm-uid") is None

@@ -67,13 +67,17 @@ def instance_of(vm: Object, now: str, *, tracked: bool) -> Object:
     }
 
 
-def launcher_of(vmi: Object) -> Object:
+def launcher_of(vmi: Object, state_claim: str | None = None) -> Object:
     """The virt-launcher pod: it runs nothing here, but its claims are in use as long as it exists.
+
+    `state_claim` holds TPM and EFI state, which is none of the instance's volumes.
 
     It is bound to the sandbox's own node from the start, so that no scheduler and no kubelet takes it.
     """
     name = vmi["metadata"]["name"]
     disks = claim_names(template_volumes({"spec": {"template": {"spec": vmi["spec"]}}}))
+    if state_claim:
+        disks |= {"vm-state": state_claim}
     return {
         "metadata": {
             "generateName": f"virt-launcher-{name}-",

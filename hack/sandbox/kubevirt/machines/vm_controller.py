@@ -13,7 +13,7 @@ from sandbox.cluster.controller import Controller
 from sandbox.cluster.errors import AlreadyExistsError
 from sandbox.cluster.informer import Key, key_of
 from sandbox.cluster.kinds import CONTROLLER_REVISION, VIRTUAL_MACHINE, VIRTUAL_MACHINE_INSTANCE
-from sandbox.cluster.metadata import finalizers_of, is_deleting, with_annotations, with_finalizers
+from sandbox.cluster.metadata import finalizers_of, is_deleting, labels_of, with_annotations, with_finalizers
 from sandbox.kubevirt.caches import Caches
 from sandbox.kubevirt.instancetypes.matchers import DEFAULT_KINDS
 from sandbox.kubevirt.instancetypes.revisions import InstancetypeRevisions, Matched, with_matched
@@ -21,6 +21,7 @@ from sandbox.kubevirt.machines.block_tracking import machine_state, starts_track
 from sandbox.kubevirt.machines.children import instance_of, revision_of
 from sandbox.kubevirt.machines.hotplug import bring_into_instance
 from sandbox.kubevirt.machines.lifecycle import Action, decide, run_strategy
+from sandbox.kubevirt.machines.machine_state import STATE_LABEL, state_volumes
 from sandbox.kubevirt.machines.memory_dump_requests import settle_volumes
 from sandbox.kubevirt.machines.vm_status import vm_status
 from sandbox.kubevirt.names import MACHINE_COMPONENT, OBSERVED_VERSIONS, VM_FINALIZER, VM_GENERATION
@@ -74,8 +75,10 @@ class VirtualMachineController:
             await self._stop(vm, vmi)
         elif vmi is not None:
             await self._show_generation(vm, vmi)
-        claims = self._caches.claims_named(list(claim_names(template_volumes(vm)).values()), namespace)
-        status = vm_status(vm, vmi, claims, self._caches.snapshot_class_of, decision.requests, now)
+        state = state_volumes(self._caches.claims.list(namespace), name)
+        volumes = [*template_volumes(vm), *state]
+        claims = self._caches.claims_named(list(claim_names(volumes).values()), namespace)
+        status = vm_status(vm, vmi, claims, self._caches.snapshot_class_of, decision.requests, now, state)
         selected = self._caches.tracks_blocks(vm)
         status = with_matched(status, matched)
         status = with_tracking(status, machine_state(vm, vmi, self._caches.configuration, selected=selected))
@@ -138,6 +141,7 @@ class VirtualMachineController:
             key_of(vm)
             for vm in self._caches.machines.list(namespace)
             if name in claim_names(template_volumes(vm)).values()
+            or labels_of(claim).get(STATE_LABEL) == vm["metadata"]["name"]
         ]
 
 

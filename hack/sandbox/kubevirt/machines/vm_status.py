@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from sandbox.cluster.client import Object, Objects, timestamp
@@ -22,8 +22,12 @@ def vm_status(
     class_of: Callable[[Object], str | None],
     requests: Objects,
     now: datetime,
+    state_volumes: Sequence[Object] = (),
 ) -> Object:
-    """The whole status; what the snapshot and restore controllers wrote there stays."""
+    """The whole status; what the snapshot and restore controllers wrote there stays.
+
+    `state_volumes`: TPM and EFI state, which snapshots hold although it is none of the VM's volumes.
+    """
     status = copy.deepcopy(vm.get("status") or {})
     for field in ("created", "ready", "stateChangeRequests", "memoryDumpRequest"):
         status.pop(field, None)
@@ -31,7 +35,9 @@ def vm_status(
         status["memoryDumpRequest"] = dump
     if requests:
         status["stateChangeRequests"] = requests
-    status["volumeSnapshotStatuses"] = volume_snapshot_statuses(template_volumes(vm), claims, class_of)
+    status["volumeSnapshotStatuses"] = volume_snapshot_statuses(
+        [*template_volumes(vm), *state_volumes], claims, class_of
+    )
     status["conditions"] = _conditions(status.get("conditions") or [], vmi, timestamp(now))
     if vmi is not None:
         status |= _of_instance(vm, vmi)

@@ -15,7 +15,7 @@ from sandbox.cluster.controller import Controller
 from sandbox.cluster.errors import NotFoundError
 from sandbox.cluster.informer import Key, key_of
 from sandbox.cluster.kinds import POD, VIRTUAL_MACHINE_INSTANCE
-from sandbox.cluster.metadata import annotations_of, finalizers_of, is_deleting, with_finalizers
+from sandbox.cluster.metadata import annotations_of, finalizers_of, is_deleting, labels_of, with_finalizers
 from sandbox.cluster.quantity import parse_quantity
 from sandbox.guest.commandline import MINIMUM_MEMORY_MIB, Machine
 from sandbox.guest.errors import GuestError
@@ -23,10 +23,11 @@ from sandbox.kubevirt.caches import Caches
 from sandbox.kubevirt.first_consumer import select_node
 from sandbox.kubevirt.machines.children import grace_seconds, launcher_of
 from sandbox.kubevirt.machines.container_disks import container_disks
-from sandbox.kubevirt.machines.disks import disk_of
+from sandbox.kubevirt.machines.disks import backing_path, disk_of
 from sandbox.kubevirt.machines.hotplug import HotplugDisks, plugged_claims
 from sandbox.kubevirt.machines.hypervisor import Hypervisor, Running
 from sandbox.kubevirt.machines.lifecycle import FINAL_PHASES, phase_of
+from sandbox.kubevirt.machines.machine_state import STATE_LABEL, provided_state_claim, write_state
 from sandbox.kubevirt.machines.memory_dumps import MemoryDumps
 from sandbox.kubevirt.machines.migrations import launcher_among, launcher_label
 from sandbox.kubevirt.machines.utility_volumes import UtilityVolumes, instance_of_attachment
@@ -90,6 +91,7 @@ class InstanceController:
         wanted = claim_names(vmi["spec"].get("volumes") or [])
         claims = self._caches.claims_named(list(wanted.values()), namespace)
         missing = [name for name in wanted.values() if name not in claims]
+        state = await provided_state_claim(self._cluster, vmi)
         pod = await self._launcher(vmi)
         if pod is not None and is_deleting(pod):
             await self._end_with_pod(vmi, pod, running)
@@ -98,13 +100,13 @@ class InstanceController:
             await self._write(vmi, missing_claims_status(vmi, missing, datetime.now(UTC)))
             return
         if pod is None:
-            pod = await self._launch(vmi)
-        unbound = [claim for claim in claims.values() if (claim.get("status") or {}).get("phase") != "Bound"]
+            pod = await self._launch(vmi, state)
+        unbound = _unbound([*claims.values(), state])
         if running is None and unbound:
             for claim in unbound:
                 await select_node(self._cluster, self._caches, claim)
         elif running is None:
-            running = await self._start(vmi, pod, claims)
+            running = await self._start(vmi, pod, claims, state)
             if running is None:
                 return
         elif running.exit_status is None:
@@ -117,8 +119,10 @@ class InstanceController:
             status["volumeStatus"] += self._memory_dumps.shown(vmi, plugged)
         await self._write(vmi, status)
 
-    async def _start(self, vmi: Object, pod: Object, claims: dict[str, Object]) -> Running | None:
+    async def _start(self, vmi: Object, pod: Object, claims: dict[str, Object], state: Object | None) -> Running | None:
         try:
+            if state is not None:
+                await asyncio.to_thread(write_state, self._backing(state), vmi)
             machine = await self._machine(vmi, claims)
             running = await self._hypervisor.start(key_of(vmi), vmi["metadata"]["uid"], machine)
         except GuestError as error:
@@ -186,8 +190,12 @@ class InstanceController:
         pods = await self._cluster.list(POD, vmi["metadata"]["namespace"], labels=launcher_label(vmi))
         return launcher_among(pods, vmi)
 
-    async def _launch(self, vmi: Object) -> Object:
-        pod = await self._cluster.create(POD, launcher_of(vmi))
+    def _backing(self, state: Object) -> Path:
+        volume = self._caches.volumes.get(state["spec"]["volumeName"])
+        return backing_path(STATE_LABEL, state, volume, self._volumes)
+
+    async def _launch(self, vmi: Object, state: Object | None) -> Object:
+        pod = await self._cluster.create(POD, launcher_of(vmi, state["metadata"]["name"] if state else None))
         message = f"Created virtual machine pod {pod['metadata']['name']}"
         await self._cluster.event(vmi, "Normal", "SuccessfulCreate", message, MACHINE_COMPONENT)
         return pod
@@ -234,8 +242,13 @@ class InstanceController:
             key_of(vmi)
             for vmi in self._caches.instances.list(namespace)
             if name in claim_names(vmi["spec"].get("volumes") or []).values()
+            or labels_of(claim).get(STATE_LABEL) == vmi["metadata"]["name"]
             or any(item["claimName"] == name for item in vmi["spec"].get("utilityVolumes") or [])
         ]
+
+
+def _unbound(claims: Iterable[Object | None]) -> list[Object]:
+    return [claim for claim in claims if claim and (claim.get("status") or {}).get("phase") != "Bound"]
 
 
 def _cpus(cpu: Object) -> int:

@@ -22,6 +22,7 @@ from sandbox.cluster.metadata import with_finalizers, with_status
 from sandbox.guest.errors import GuestError
 from sandbox.kubevirt.caches import Caches
 from sandbox.kubevirt.instancetypes.copies import copy_revisions
+from sandbox.kubevirt.machines.machine_state import state_volumes
 from sandbox.kubevirt.names import CONTENT_FINALIZER, SNAPSHOT_COMPONENT, SNAPSHOT_FINALIZER, SOURCE_FINALIZER
 from sandbox.kubevirt.quiescing import Quiescing
 from sandbox.kubevirt.snapshots import steps
@@ -63,7 +64,8 @@ class SnapshotController:
         vm = await self._cluster.get(VIRTUAL_MACHINE, source, namespace)
         vmi = self._caches.instances.get(source, namespace)
         content = await self._cluster.get(VM_SNAPSHOT_CONTENT, content_name(snapshot["metadata"]["uid"]), namespace)
-        names = list(claim_names(template_volumes(vm)).values()) if vm else []
+        state = state_volumes(self._caches.claims.list(namespace), source)
+        names = list(claim_names([*template_volumes(vm), *state]).values()) if vm else []
         claims = self._caches.claims_named(names, namespace)
         return Observed(
             snapshot=snapshot,
@@ -76,6 +78,7 @@ class SnapshotController:
             started_spec=await self._started_spec(vmi) if content is None else None,
             pods_in_use=self._pods_in_use(namespace, set(names)),
             frozen=self._quiescing.frozen((namespace, source)),
+            state_volumes=state,
         )
 
     async def _volume_snapshots(self, content: Object | None) -> dict[str, Object]:

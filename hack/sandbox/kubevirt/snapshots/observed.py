@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,6 +36,8 @@ class Observed:
     """Pods that use the claims although the VM does not run."""
     frozen: bool = False
     """True while the guest is frozen."""
+    state_volumes: Sequence[Object] = ()
+    """TPM and EFI state, which is none of the VM's own volumes."""
 
     @property
     def uid(self) -> str:
@@ -91,8 +93,8 @@ class Observed:
 
     @property
     def volumes(self) -> Objects:
-        """The VM's volumes."""
-        return template_volumes(self.vm) if self.vm else []
+        """The VM's volumes, with its state."""
+        return [*template_volumes(self.vm), *self.state_volumes] if self.vm else []
 
     @property
     def candidates(self) -> dict[str, str]:

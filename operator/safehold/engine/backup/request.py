@@ -23,7 +23,7 @@ class VolumeInput:
     """The image file or device; None: `remote` serves the bytes."""
     remote: Callable[[], AbstractContextManager[ReadableDisk]] | None = None
     mode: Literal["Block", "Filesystem"] = "Filesystem"
-    role: Literal["Disk", "MemoryDump"] = "Disk"
+    role: Literal["Disk", "MemoryDump", "State"] = "Disk"
     claim: dict[str, JsonValue] = field(default_factory=dict)
     source: BaseIdentity | None = None
     checkpoint: str | None = None

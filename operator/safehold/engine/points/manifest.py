@@ -76,8 +76,8 @@ class StoredVolume(_Stored):
     levels: int = Field(ge=1)
     root: str = Field(pattern=rf"^[0-9a-f]{{{2 * ID_BYTES}}}$")
     mode: Literal["Block", "Filesystem"]
-    role: Literal["Disk", "MemoryDump"] = "Disk"
-    """MemoryDump: a copy of the guest's memory for people to examine; no VM gets it back."""
+    role: Literal["Disk", "MemoryDump", "State"] = "Disk"
+    """MemoryDump: a copy of the guest's memory for people to examine; no VM gets it back. State: a tar archive."""
     claim: dict[str, JsonValue] = Field(default_factory=dict)
     source: BaseIdentity | None = None
     checkpoint: str | None = None

@@ -6,9 +6,10 @@ from typing import Any
 from safehold.kube.backup.claims import observe_claim
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import VM_SNAPSHOT, VM_SNAPSHOT_CONTENT, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
-from safehold.kube.virtualmachines import claims_of, memory_dumps_of, own_state_of
+from safehold.kube.machine_state import own_state_of
+from safehold.kube.virtualmachines import claims_of, memory_dumps_of
 from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, ContentFacts, SnapshotFacts, VolumeSnapshotFacts
-from safehold.plan.backup.trust import BACKEND_STORAGE_PREFIX
+from safehold.plan.machine_state import STATE_VOLUME, captured_name
 from safehold.plan.quantities import parse_bytes
 
 
@@ -107,22 +108,30 @@ async def _observe_capture(cluster: Cluster, namespace: str, name: str, *, ready
         return None
     machine: Manifest = found["spec"]["source"]["virtualMachine"]
     cut = (found.get("status") or {}).get("creationTime")
-    dumps = memory_dumps_of(machine)
-    # Without TPM or EFI state that volume holds only what KubeVirt needs to track changed blocks.
-    left_out = () if any(own_state_of(machine)) else (BACKEND_STORAGE_PREFIX,)
-    backups = [
-        backup
-        for backup in found["spec"].get("volumeBackups") or []
-        if backup["volumeName"] not in dumps and not backup["volumeName"].startswith(left_out)
-    ]
+    claims, dumps = claims_of(machine), memory_dumps_of(machine)
+    backups = []
+    for backup in found["spec"].get("volumeBackups") or []:
+        if _is_state(backup, machine):
+            # Without TPM or EFI state that volume holds only what KubeVirt needs to track changed blocks.
+            if any(own_state_of(machine)):
+                claims[STATE_VOLUME] = backup["persistentVolumeClaim"]["metadata"]["name"]
+                backups.append({**backup, "volumeName": STATE_VOLUME})
+        elif backup["volumeName"] not in dumps:
+            backups.append(backup)
     volumes = [await _observe_volume(cluster, namespace, backup, ready=ready) for backup in backups]
     return CaptureFacts(
         uid=found["metadata"]["uid"],
         vm_uid=machine["metadata"].get("uid") or "",
-        disks=claims_of(machine),
+        disks=claims,
         cut_time=moment(cut) if cut else None,
         volumes=tuple(sorted(volumes, key=lambda volume: volume.name)),
     )
+
+
+def _is_state(backup: Manifest, machine: Manifest) -> bool:
+    """Whether it is KubeVirt's hidden volume: none of the VM's own could be called so and not be in its spec."""
+    name = backup["volumeName"]
+    return bool(name == captured_name(machine["metadata"]["name"])) and name not in claims_of(machine)
 
 
 async def _observe_volume(cluster: Cluster, namespace: str, backup: Manifest, *, ready: bool) -> CapturedVolume:

@@ -12,6 +12,7 @@ from safehold.plan.backup.memory_facts import MEMORY_VOLUME
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import CreateClone, CreatePair, HoldContent, RebindPair, Step
 from safehold.plan.backup.trust import trusted_handle
+from safehold.plan.backup.volumes import role_of
 from safehold.plan.backup.worker import follow_worker, problems, start_worker
 from safehold.plan.names import ORIGINAL_CONTENT, ORIGINAL_POLICY
 from safehold.plan.refusal import Refusal
@@ -82,7 +83,7 @@ def volume_status(name: str, claim: ClaimFacts) -> VolumeBackup:
     return VolumeBackup.model_validate(
         {
             "name": name,
-            "role": "MemoryDump" if name == MEMORY_VOLUME else "Disk",
+            "role": role_of(name),
             "mode": claim.mode,
             "claim_name": claim.name,
             "claim_uid": claim.uid,

@@ -31,6 +31,7 @@ from safehold.plan.backup.stages import stage_of
 from safehold.plan.backup.steps import Step
 from safehold.plan.backup.turn import wait_for_turn
 from safehold.plan.job import refuse_lost_node
+from safehold.plan.machine_state import STATE_PREFIX, STATE_VOLUME
 from safehold.plan.names import snapshot_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.use import TargetFacts, refuse_writing
@@ -164,10 +165,11 @@ def _refusal(backup: VMBackup, facts: BackupFacts) -> Refusal | None:
 
 def _refuse_machine(machine: MachineFacts) -> Refusal | None:
     """A VM is captured whole or not at all."""
-    if machine.own_state:
+    if machine.own_state and machine.running and all(disk.name != STATE_VOLUME for disk in machine.disks):
         message = (
-            f"VirtualMachine {machine.name} has persistent {' and '.join(machine.own_state)} state, which this version "
-            "cannot store; nothing was backed up, since the VM would not start from its disks alone as before"
+            f"VirtualMachine {machine.name} runs with persistent {' and '.join(machine.own_state)} state, but no claim "
+            f"has KubeVirt's label {STATE_PREFIX}={machine.name}; nothing was backed up, since the VM would not start "
+            "from its disks alone as before"
         )
         return Refusal(Reason.NOT_SNAPSHOTTABLE, message)
     if not machine.disks:

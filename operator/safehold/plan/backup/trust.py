@@ -22,8 +22,6 @@ from safehold.reasons import Reason
 
 _VOLUME_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """KubeVirt's own rule for volume names; the name becomes part of a path in the worker."""
-BACKEND_STORAGE_PREFIX = "persistent-state-for-"
-"""KubeVirt's hidden volume with TPM and EFI state."""
 
 
 def refuse_capture(capture: CaptureFacts, machine: MachineFacts, vm_uid: str) -> Refusal | None:
@@ -36,9 +34,6 @@ def refuse_capture(capture: CaptureFacts, machine: MachineFacts, vm_uid: str) ->
         return _distrust("the VM's volumes are not those of the snapshot: they were changed while it was taken")
     held = {volume.name: volume.claim_name for volume in capture.volumes}
     for name, claim in held.items():
-        if name.startswith(BACKEND_STORAGE_PREFIX):
-            message = f"volume {name} holds TPM or EFI state, which this version cannot store; nothing was backed up"
-            return Refusal(Reason.NOT_SNAPSHOTTABLE, message)
         if name not in wanted or wanted[name] != claim:
             return _distrust(f"the snapshot has volume {name} of claim {claim}, which is not the VM's")
     # KubeVirt indicates PartialSnapshot also for a copy of the memory that it leaves out, which is no disk.

@@ -13,7 +13,9 @@ from safehold.plan.backup.memory_facts import MEMORY_VOLUME
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import AdoptSecret, StartBackup
 from safehold.plan.backup.verification import with_known, with_trust, with_verdict
+from safehold.plan.backup.volumes import role_of
 from safehold.plan.job import JobFacts, read_report, refuse_lost_node
+from safehold.plan.machine_state import STATE_VOLUME
 from safehold.plan.names import job_name, machine_secret_name
 from safehold.plan.placement import common_nodes
 from safehold.plan.policy.facts import policy_of
@@ -32,6 +34,7 @@ from safehold.run import (
     VolumeToBackUp,
     disk_path,
     file_path,
+    folder_path,
 )
 
 _MEMBER_IS_NO_BASE = "its snapshot is a member of a group, which cannot be kept as a base"
@@ -81,7 +84,7 @@ def _refuse_lost_claims(run: Run, captured: CaptureFacts) -> Refusal | None:
     claims = {volume.name: volume.claim for volume in captured.volumes}
     for recorded in run.status.volumes:
         claim = claims.get(recorded.name)
-        if recorded.role == "Disk" and (claim is None or claim.uid != recorded.claim_uid):
+        if recorded.role != "MemoryDump" and (claim is None or claim.uid != recorded.claim_uid):
             what = "deleted" if claim is None else "replaced by another one"
             message = (
                 f"PersistentVolumeClaim {recorded.claim_name} of volume {recorded.name} was {what} while it was being "
@@ -92,10 +95,10 @@ def _refuse_lost_claims(run: Run, captured: CaptureFacts) -> Refusal | None:
 
 
 def _engines(run: Run, captured: CaptureFacts) -> dict[str, EngineChoice] | Refusal:
-    """By volume. The memory is always read whole: it is another one each time."""
+    """By volume. Memory and state are files that are always read whole."""
     choices: dict[str, EngineChoice] = {}
     for volume in captured.volumes:
-        if volume.claim is None or volume.name == MEMORY_VOLUME:
+        if volume.claim is None or volume.name in (MEMORY_VOLUME, STATE_VOLUME):
             continue
         choice = choose_engine(run, volume, volume.claim)
         if isinstance(choice, Refusal):
@@ -161,12 +164,11 @@ def _worker_run(
 
 
 def _worker_volume(run: Run, volume: CapturedVolume, claim: ClaimFacts, choice: EngineChoice) -> VolumeToBackUp:
-    dump = run.status.memory_dump if volume.name == MEMORY_VOLUME else None
     return VolumeToBackUp(
         name=volume.name,
-        path=file_path(volume.name, dump.file_name or "") if dump else disk_path(volume.name, claim.mode),
+        path=_path(run, volume.name, claim),
         mode=claim.mode,
-        role="MemoryDump" if dump else "Disk",
+        role=role_of(volume.name),
         source=VolumeSource(
             pvc_uid=claim.uid,
             volume_handle=claim.volume_handle,
@@ -188,6 +190,16 @@ def _worker_volume(run: Run, volume: CapturedVolume, claim: ClaimFacts, choice: 
         may_scan=choice.may_scan,
         verify=choice.verify,
     )
+
+
+def _path(run: Run, volume: str, claim: ClaimFacts) -> str:
+    match role_of(volume):
+        case "MemoryDump":
+            return file_path(volume, (run.status.memory_dump and run.status.memory_dump.file_name) or "")
+        case "State":
+            return folder_path(volume)
+        case _:
+            return disk_path(volume, claim.mode)
 
 
 def follow_worker(run: Run, job: JobFacts) -> Decision:
@@ -222,7 +234,7 @@ def _progress_message(progress: Progress) -> str:
 
 
 def _finish(run: Run, job: JobFacts) -> Decision:
-    disks = [volume.name for volume in run.status.volumes if volume.role == "Disk"]
+    disks = [volume.name for volume in run.status.volumes if volume.role != "MemoryDump"]
     dumps = [volume.name for volume in run.status.volumes if volume.role == "MemoryDump"]
     report = read_report(job, run_id=run.uid, verb="backup", volumes=disks, optional=dumps)
     if isinstance(report, Refusal):

@@ -20,11 +20,13 @@ from tests.plan.backup.pull.objects import (
     served,
 )
 
+from safehold.plan.backup.facts import DiskFacts
 from safehold.plan.backup.pull.facts import PullFacts
 from safehold.plan.backup.pull.steps import StartPull
 from safehold.plan.backup.reconcile import after_refused_step
 from safehold.plan.backup.stages import stage_of
 from safehold.plan.backup.steps import CaptureMachine, Delete, LabelBackup, TakeSnapshot
+from safehold.plan.machine_state import STATE_VOLUME
 from safehold.plan.names import pull_name
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
@@ -71,11 +73,14 @@ def test_disk_without_snapshot_class_can_be_pulled() -> None:
     assert decision.status.pull.refusal is None
 
 
-def test_vm_with_own_state_is_refused_whatever_the_engine() -> None:
-    """TPM and EFI state is in no backup of KubeVirt's either."""
-    decision = decide(pulling(), facts(machine=replace(MACHINE, own_state=("TPM",))))
-    assert decision.status.failure is not None
-    assert decision.status.failure.reason == Reason.NOT_SNAPSHOTTABLE
+def test_vm_with_own_state_is_captured_with_a_snapshot() -> None:
+    """TPM and EFI state is in no backup of KubeVirt's, so one takes a snapshot of it together with the disks."""
+    state = DiskFacts(name=STATE_VOLUME, claim="persistent-state-for-db", snapshottable=True)
+    machine = replace(MACHINE, own_state=("TPM",), disks=(*MACHINE.disks, state))
+    decision = decide(pulling(), facts(machine=machine))
+    assert decision.status.snapshot_name is not None
+    assert decision.status.pull is not None
+    assert "persistent TPM state" in (decision.status.pull.refusal or "")
 
 
 def test_manifest_is_read_right_before_the_backup_is_asked_for() -> None:

@@ -44,6 +44,8 @@ def refuse_pull(spec: VMBackupSpec, facts: BackupFacts) -> str | None:
     """Why KubeVirt cannot back the VM up as the spec says, as a part of a sentence; None if it can."""
     if spec.memory_dump:
         return "a memory dump is asked for, which is taken with a snapshot"
+    if facts.machine is not None and facts.machine.own_state:
+        return f"the VM has persistent {' and '.join(facts.machine.own_state)} state, which only a snapshot holds"
     pull = facts.pull or PullFacts(enabled=False)
     if not pull.enabled:
         return "this installation has it not enabled (chart value engines.kubevirt)"
