@@ -73,6 +73,19 @@ def test_every_variable_is_a_setting() -> None:
     assert {name.removeprefix("SAFEHOLD_").lower() for name in names} <= set(ControllerSettings.model_fields)
 
 
+def test_a_volume_populator_is_made_only_where_it_is_asked_for() -> None:
+    """Its kind is not installed everywhere; without the populator there is no right to watch claims either."""
+    assert not [found for found in objects() if found["kind"] == "VolumePopulator"]
+    made = one("VolumePopulator", "safehold", {"populator": {"register": True}})
+    assert made["sourceKind"] == {"group": "safehold.dev", "kind": "VMBackup"}
+    off = {"populator": {"enabled": False, "register": True}}
+    assert not [found for found in objects(off) if found["kind"] == "VolumePopulator"]
+    for values, watches in (({}, True), (off, False)):
+        rules = one("ClusterRole", "safehold", values)["rules"]
+        claims = [rule["verbs"] for rule in rules if rule["resources"] == ["persistentvolumeclaims"]]
+        assert any("watch" in verbs for verbs in claims) is watches
+
+
 def test_limits_of_runs_reach_the_controller(monkeypatch: pytest.MonkeyPatch) -> None:
     """Per node and StorageClass; left out where nothing is limited."""
     limits = {"maxActiveRunsPerNode": 2, "maxActiveRunsByStorageClass": {"slow": 3}}

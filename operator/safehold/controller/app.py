@@ -22,6 +22,7 @@ from safehold.controller.freezing import FreezeSlots, hold_freezes
 from safehold.controller.kopf_storage import NoDiffBase, NoProgress
 from safehold.controller.memo import Operator
 from safehold.controller.planning import plan_forever
+from safehold.controller.populator import Populator
 from safehold.controller.queue import Key, Reconcile, WorkQueue
 from safehold.controller.settings import ControllerSettings
 from safehold.controller.sweep import sweep_forever
@@ -33,7 +34,7 @@ from safehold.kube.backup.hooks import HookRuns, OperatorAccount
 from safehold.kube.backup.observer import BackupObserver
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.fleet import Fleet
-from safehold.kube.kinds import NAMESPACE, VM_BACKUP
+from safehold.kube.kinds import CLAIM, NAMESPACE, VM_BACKUP
 from safehold.kube.target.resolution import api_server_addresses
 from safehold.plan.backup.turn import claim_of, waits_unseen
 from safehold.plan.fair_queue import FairQueue
@@ -97,6 +98,11 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
     for plural, reconcile in reconciles.items():
         tell = partial(complain, operator, plural)
         operator.queues[plural] = WorkQueue(plural, reconcile, on_pass=heartbeat.beat, complain=tell)
+    populator = Populator.of(operator)
+    if settings.populator:
+        operator.queues[CLAIM.plural] = WorkQueue(
+            CLAIM.plural, populator.reconcile, on_pass=heartbeat.beat, complain=populator.complain
+        )
     metrics.show_load(operator.queues.values(), backups.turns)
     metrics.registry.register(operator.figures)
     await _take_over_runs(cluster, backups)
@@ -105,6 +111,8 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
         tasks.append(asyncio.create_task(operator.fleet.run(), name="fleet"))
         tasks.append(asyncio.create_task(plan_forever(operator, backups.turns), name="plan"))
         tasks.append(asyncio.create_task(sweep_forever(operator, metrics), name="sweep"))
+        if settings.populator:
+            tasks.append(asyncio.create_task(populator.run(), name="populator"))
         tasks.append(asyncio.create_task(heartbeat.watch(cluster), name="heartbeat"))
         try:
             yield operator

@@ -59,6 +59,8 @@ class ControllerSettings(BaseSettings):
     """Whether policies may choose KubeVirt's own backups, for which more rights are needed; the chart gives both."""
     group_snapshots: bool = True
     """Whether a capture without KubeVirt may be a VolumeGroupSnapshot; the chart gives the rights for it."""
+    populator: bool = True
+    """Whether claims whose `dataSourceRef` is a VMBackup are filled, for which all claims are watched."""
     pull_timeout_seconds: int = Field(default=21600, ge=600)
     """When KubeVirt ends a backup of its own by itself. Until then it holds up drains and migrations of the VM."""
     scratch_storage_class: str | None = None

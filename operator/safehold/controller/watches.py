@@ -16,6 +16,7 @@ from safehold.controller.sweep import is_over
 from safehold.kube.kinds import (
     BACKUP_POLICY,
     BACKUP_TARGET,
+    CLAIM,
     CLUSTER_BACKUP_POLICY,
     CLUSTER_BACKUP_TARGET,
     VM_BACKUP,
@@ -25,7 +26,7 @@ from safehold.plan.conditions import READY, STALLED
 from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, POLICY_UID
 from safehold.plan.policy.facts import RUN_NOW
 
-PLURALS = {kind.kind: kind.plural for kind in (VM_BACKUP, VM_RESTORE, BACKUP_TARGET, CLUSTER_BACKUP_TARGET)}
+PLURALS = {kind.kind: kind.plural for kind in (VM_BACKUP, VM_RESTORE, BACKUP_TARGET, CLUSTER_BACKUP_TARGET, CLAIM)}
 """Kinds that have Jobs and snapshots, with the names of their queues."""
 POLICIES = (BACKUP_POLICY.plural, CLUSTER_BACKUP_POLICY.plural)
 OURS = {MANAGED_BY: MANAGER}

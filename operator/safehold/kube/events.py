@@ -1,6 +1,7 @@
 """Kubernetes Events, and lines of the log: one for each transition that people should hear about."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 
@@ -20,19 +21,27 @@ MESSAGE_LIMIT = 1024
 async def emit(cluster: Cluster, about: Resource, *, reason: str, message: str, warning: bool, now: datetime) -> None:
     """Tell people about `about`, once per transition. In a namespace that ends nothing can be told, which is fine."""
     metadata = about.metadata
+    involved = {
+        "apiVersion": API_VERSION,
+        "kind": about.kind,
+        "name": metadata.name,
+        "uid": metadata.uid,
+        **({"namespace": metadata.namespace} if metadata.namespace else {}),
+    }
+    await emit_about(cluster, involved, reason=reason, message=message, warning=warning, now=now)
+
+
+async def emit_about(
+    cluster: Cluster, involved: Mapping[str, str], *, reason: str, message: str, warning: bool, now: datetime
+) -> None:
+    """The same about any object, by its reference: apiVersion, kind, name, uid and, if it has one, namespace."""
+    kind, name, namespace = involved["kind"], involved["name"], involved.get("namespace")
     level = logging.WARNING if warning else logging.INFO
-    logger.log(level, "%s %s/%s: %s: %s", about.kind, metadata.namespace or "-", metadata.name, reason, message)
-    namespace = metadata.namespace or "default"
+    logger.log(level, "%s %s/%s: %s: %s", kind, namespace or "-", name, reason, message)
     moment = now.isoformat().replace("+00:00", "Z")
     event: Manifest = {
-        "metadata": {"name": event_name(metadata.name, metadata.uid, reason, moment), "namespace": namespace},
-        "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": about.kind,
-            "name": metadata.name,
-            "uid": metadata.uid,
-            **({"namespace": metadata.namespace} if metadata.namespace else {}),
-        },
+        "metadata": {"name": event_name(name, involved["uid"], reason, moment), "namespace": namespace or "default"},
+        "involvedObject": dict(involved),
         "reason": reason,
         "message": message[:MESSAGE_LIMIT],
         "type": "Warning" if warning else "Normal",

@@ -35,6 +35,7 @@ from safehold.plan.backup.facts import (
 )
 from safehold.plan.backup.memory_facts import TenantObject
 from safehold.plan.names import BASE_OF, MANAGED_BY, MANAGER, ORIGINAL_POLICY, OWNER_KIND, OWNER_UID, children_of
+from safehold.plan.populate.facts import CLAIM_KIND
 
 
 async def observe_leftovers(
@@ -97,7 +98,10 @@ async def observe_leftovers(
 async def owners_of_leftovers(
     cluster: Cluster, *, operator_namespace: str, pulls: bool = False, groups: bool = False
 ) -> set[str]:
-    """The uids of all objects of ours that anything says it belongs to; in other namespaces, of VMBackups only."""
+    """The uids of all objects of ours that anything says it belongs to; in other namespaces, of VMBackups only.
+
+    Not of claims that are filled: what is left of those goes in an order of its own (`plan.populate`).
+    """
     ours = {MANAGED_BY: MANAGER}
     found: list[Manifest] = []
     for kind in (JOB, SECRET, CLAIM, VOLUME_SNAPSHOT):
@@ -111,7 +115,9 @@ async def owners_of_leftovers(
     return of_groups | {
         owner
         for item in found
-        if (owner := item["metadata"]["labels"].get(OWNER_UID)) and item["metadata"]["name"] not in bases
+        if (owner := item["metadata"]["labels"].get(OWNER_UID))
+        and item["metadata"]["name"] not in bases
+        and item["metadata"]["labels"].get(OWNER_KIND) != CLAIM_KIND
     }
 
 
