@@ -26,6 +26,7 @@ from sandbox.cluster.kinds import (
 from sandbox.cluster.kinds import VM_BACKUP as KUBEVIRT_BACKUP
 from sandbox.csi.driver import volume_path
 from sandbox.demo.kubectl import Kubectl
+from sandbox.kubevirt.volumes import claim_names
 
 if TYPE_CHECKING:
     from tests.e2e.world import World
@@ -127,11 +128,12 @@ class Tenant:
         labels: dict[str, str] | None = None,
         more_volumes: Sequence[Object] = (),
         matchers: Mapping[str, Object] | None = None,
+        devices: Mapping[str, Object] | None = None,
     ) -> None:
         """A running VM with a Block and a Filesystem volume and a Secret, created by the tenant's user.
 
         Claims of an earlier VM of that name are taken over. `matchers` are its instancetype and preference, which
-        then say how much memory it has.
+        then say how much memory it has; `devices` it has beside its disks.
         """
         await self.world.secret(
             self.name, f"{name}-init", {"userdata": f"#cloud-config password-of-{self.name}-{name}"}
@@ -143,7 +145,7 @@ class Tenant:
         ]
         disks = [{"name": volume["name"], "disk": {"bus": "virtio"}} for volume in volumes]
         memory: Object = {} if matchers else {"memory": {"guest": "128Mi"}}
-        instance = {"domain": {**memory, "devices": {"disks": disks}}, "volumes": volumes}
+        instance = {"domain": {**memory, "devices": {"disks": disks, **(devices or {})}}, "volumes": volumes}
         spec = {"runStrategy": "Always", "template": {"metadata": {}, "spec": instance}, **(matchers or {})}
         vm = self.manifest("kubevirt.io/v1", "VirtualMachine", name, spec)
         vm["metadata"]["labels"] = labels or {}
@@ -181,20 +183,20 @@ class Tenant:
 
     async def write(self, vm: str, volume: str, content: bytes, offset: int = 0) -> None:
         """Write to a disk as the guest would."""
-        with (await self._disk(await self.claim_of(vm, volume))).open("r+b") as disk:
+        with (await self.disk(await self.claim_of(vm, volume))).open("r+b") as disk:
             disk.seek(offset)
             disk.write(content)
 
     async def digests(self, vm: str) -> dict[str, str]:
         """What each disk of a VM holds."""
-        disks = {volume: await self._disk(await self.claim_of(vm, volume)) for volume in MODES}
+        disks = {volume: await self.disk(await self.claim_of(vm, volume)) for volume in MODES}
         return {volume: hashlib.sha256(disk.read_bytes()).hexdigest() for volume, disk in disks.items()}
 
     async def claim_of(self, vm: str, volume: str) -> str:
         """The claim under a volume of a VM."""
         found = await self.kubectl.get("virtualmachine", vm, self.name)
-        volumes = found["spec"]["template"]["spec"]["volumes"]
-        return next(str(item["persistentVolumeClaim"]["claimName"]) for item in volumes if item["name"] == volume)
+        volumes = claim_names(found["spec"]["template"]["spec"]["volumes"])
+        return volumes[volume]
 
     async def left_nothing(self, seconds: float = 30) -> None:
         """Wait until nothing of a run is left: what was deleted goes when its finalizers and pods are gone."""
@@ -230,7 +232,8 @@ class Tenant:
         ]
         return names
 
-    async def _disk(self, claim: str) -> Path:
+    async def disk(self, claim: str) -> Path:
+        """The file behind a claim's disk."""
         cluster = self.world.cluster
         found = await cluster.get(PERSISTENT_VOLUME_CLAIM, claim, self.name)
         assert found is not None

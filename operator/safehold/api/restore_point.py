@@ -42,7 +42,10 @@ class PointVolume(ApiModel):
     name: Word
     """The VM's name of the volume."""
     role: VolumeRole = "Disk"
-    """Disk: a volume of the VM. MemoryDump: a copy of its memory, which no VMRestore brings back."""
+    """Disk: a volume of the VM. MemoryDump: a copy of its memory, which no VMRestore brings back.
+
+    State: its TPM and EFI variables.
+    """
     mode: VolumeMode
     """Whether the claim was a device or a file system with a disk.img."""
     capacity_bytes: Bytes

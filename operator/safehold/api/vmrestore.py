@@ -37,6 +37,9 @@ from safehold.api.restore_source import RestoreSource
 
 RestoreMode = Literal["InPlace", "NewVM", "VolumesOnly"]
 RunStrategyAfter = Literal["AsBackedUp", "Halted", "Always"]
+ClaimNames = Literal["Generated", "AsBackedUp"]
+ExistingObjects = Literal["Keep", "Overwrite"]
+RestoredRole = Literal["Disk", "State"]
 
 
 class RestoreTarget(ApiModel):
@@ -48,6 +51,10 @@ class RestoreTarget(ApiModel):
             (
                 "self.mode != 'VolumesOnly' || has(self.name)",
                 "name is needed with mode VolumesOnly: the claims are called NAME-VOLUME",
+            ),
+            (
+                "!has(self.claimNames) || self.mode == 'NewVM'",
+                "claimNames goes with mode NewVM: in place the claims keep their names",
             ),
         )
     )
@@ -62,6 +69,12 @@ class RestoreTarget(ApiModel):
 
     With VolumesOnly the beginning of the claims' names: the claim of volume `data` is called `NAME-data`.
     """
+    claim_names: ClaimNames | None = None
+    """How the claims of a new VM are called. Generated (the default): after the VM and its volumes.
+
+    With AsBackedUp the names must be free, and the VM keeps its dataVolumeTemplates, whose DataVolumes adopt the
+    restored claims in place of importing them again.
+    """
 
 
 class VMRestoreSpec(ApiModel):
@@ -73,6 +86,10 @@ class VMRestoreSpec(ApiModel):
             (
                 "!has(self.runStrategy) || self.target.mode == 'NewVM'",
                 "runStrategy goes with mode NewVM: in place the VM is started again if it ran before",
+            ),
+            (
+                "!has(self.existingObjects) || self.target.mode == 'NewVM'",
+                "existingObjects goes with mode NewVM: in place nothing but volumes is restored",
             ),
             *OPTION_RULES,
         )
@@ -89,6 +106,12 @@ class VMRestoreSpec(ApiModel):
     """
     run_strategy: RunStrategyAfter | None = None
     """How a new VM is left. AsBackedUp (the default): with the run strategy that it had. Halted. Always: started."""
+    existing_objects: ExistingObjects | None = None
+    """What becomes of Secrets, ConfigMaps and the like that a new VM needs and that exist with other content.
+
+    Keep (the default) leaves them as they are. Overwrite replaces them, and keeps what was there in a Secret, which
+    `status.replacedObjectsSecret` names. A VM or a claim is never overwritten.
+    """
     volumes: ChosenVolumes | None = None
     """Only these volumes of the point, by the VM's names of them; absent: all. In place the others stay untouched.
 
@@ -180,6 +203,8 @@ class VolumeRestore(ApiModel):
 
     name: Word
     """The VM's name of the volume."""
+    role: RestoredRole = "Disk"
+    """Disk: a volume of the VM. State: TPM and EFI variables, in a claim that KubeVirt finds by its label."""
     mode: VolumeMode
     """Whether the claim is a device or a file system with a disk.img."""
     storage_class_name: Annotated[str, Field(max_length=253)] | None = None
@@ -252,6 +277,12 @@ class VMRestoreStatus(Status):
     """Kind and name of what the new VM needs; recorded before any of it is created."""
     kept_objects: Annotated[list[Sentence], Field(max_length=256)] = Field(default_factory=list)
     """Those of them that existed with other content, and were left as they are."""
+    replaced_objects: Annotated[list[Sentence], Field(max_length=256)] = Field(default_factory=list)
+    """Those of them that existed with other content, and were replaced."""
+    replaced_objects_secret: Name | None = None
+    """The Secret of this namespace that holds what was replaced. It goes with the VMRestore."""
+    missing_objects: Annotated[list[Sentence], Field(max_length=16)] = Field(default_factory=list)
+    """Cluster-wide objects that the VM names and that are not here; of those that have one, the VM has a revision."""
     failure: Failure | None = None
     """Why the restore failed."""
 

@@ -10,6 +10,8 @@ import re
 from datetime import UTC, datetime
 from typing import Literal
 
+from safehold.plan.machine_state import STATE_PREFIX
+
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OWNER_UID = "safehold.dev/owner-uid"
 OWNER_KIND = "safehold.dev/owner-kind"
@@ -138,6 +140,16 @@ def prime_claim_name(restore_uid: str, volume: str) -> str:
 def restored_claim_name(vm: str, volume: str, restore_uid: str) -> str:
     """Name of the claim that holds one volume of a VM that a restore creates."""
     return _name(f"{vm}-{volume}", "restored-claim", restore_uid, volume)
+
+
+def restored_state_name(vm: str, restore_uid: str) -> str:
+    """Name of the claim with the TPM and EFI state of a VM that a restore creates; it begins as KubeVirt's own do."""
+    return _name(f"{STATE_PREFIX}-{vm}", "restored-state", restore_uid)
+
+
+def replaced_objects_name(restore: str, restore_uid: str) -> str:
+    """Name of the Secret that keeps what a VMRestore has overwritten, in its namespace."""
+    return _name(f"{restore}-replaced", "replaced-objects", restore_uid)
 
 
 def restored_revision_name(vm: str, revision: str, restore_uid: str) -> str:

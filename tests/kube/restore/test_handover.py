@@ -30,7 +30,7 @@ from sandbox.csi.driver import volume_path
 from sandbox.csi.service import running_storage
 
 OPERATOR, TENANT = "safehold", "shop"
-PLACE = Place(restore_uid="restore-uid", operator_namespace=OPERATOR, namespace=TENANT)
+PLACE = Place(restore_uid="restore-uid", operator_namespace=OPERATOR, namespace=TENANT, vm="orders")
 SHAPE = ClaimShape(storage_class="sandbox", mode="Block", access_modes=("ReadWriteOnce",), size_bytes=1 << 20)
 POD = WorkerPod(
     namespace=OPERATOR,

@@ -24,7 +24,7 @@ from tests.plan.restore.objects import (
 )
 
 from safehold.api import VMBackup, VMRestore
-from safehold.api.vmrestore import VMRestoreStatus
+from safehold.api.vmrestore import OwnerRecord, VMRestoreStatus
 from safehold.plan.job import JobFacts
 from safehold.plan.names import RESTORED_BY, UNDO_OF
 from safehold.plan.refusal import Refusal
@@ -32,9 +32,9 @@ from safehold.plan.restore import steps
 from safehold.plan.restore.facts import Answer, CreatedObject, InquiryFacts, ObservedRestore, VMFacts
 from safehold.plan.restore.handover import POKED, SeenVolume
 from safehold.plan.restore.look import Decision, Look, Mark
-from safehold.plan.restore.rebuild import key
+from safehold.plan.restore.manifest import key
 from safehold.plan.restore.reconcile import next_step
-from safehold.plan.storage import Claim, ClaimRef, Volume
+from safehold.plan.storage import Claim, ClaimRef, ClaimShape, Volume
 from safehold.plan.target.use import TargetFacts
 from safehold.plan.tenancy import NamespaceFacts
 from safehold.run import RunReport, VolumeReport
@@ -50,6 +50,7 @@ class World:
     contents: dict[str, str] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    saved: dict[tuple[str, str], dict[str, Any]] | None = None
     vm: VMFacts | None = None
     vm_name: str = "orders"
     job: JobFacts | None = None
@@ -113,6 +114,7 @@ class World:
                 job=self.job,
                 objects=self.recalled if is_done else None,
                 existing=dict(self.objects),
+                saved=self.saved,
                 created=self._created() if status.failure or self.restore.metadata.deletion_timestamp else (),
             ),
         )
@@ -153,6 +155,15 @@ class World:
             case steps.AssignVolume(name, version, ref):
                 if name in self.volumes and self.volumes[name].resource_version == version:
                     self._change(name, claim=ref)
+            case steps.CreateClaim() | steps.DeleteClaim() | steps.PokeClaim() | steps.OwnClaim():
+                self._carry_out_claim(step)
+            case steps.StartRestoreJob() | steps.StartInquiry() | steps.DeleteJob():
+                self._carry_out_job(step)
+            case _:
+                self._carry_out_machine(step)
+
+    def _carry_out_claim(self, step: steps.CreateClaim | steps.DeleteClaim | steps.PokeClaim | steps.OwnClaim) -> None:
+        match step:
             case steps.CreateClaim(new):
                 ref = ClaimRef(new.namespace, new.name, f"claim-{next(self.numbers)}")
                 claim = Claim(
@@ -164,13 +175,15 @@ class World:
             case steps.PokeClaim(ref, value):
                 claim = self.claims[ref.namespace, ref.name]
                 self.claims[ref.namespace, ref.name] = replace(claim, annotations={**claim.annotations, POKED: value})
-            case _:
-                self._carry_out_machine(step)
+            case steps.OwnClaim(ref, vm, uid):
+                owner = OwnerRecord(api_version="kubevirt.io/v1", kind="VirtualMachine", name=vm, uid=uid)
+                place = (ref.namespace, ref.name)
+                self.claims[place] = replace(self.claims[place], owners=(owner,))
 
     def _carry_out_machine(self, step: steps.Step) -> None:
         match step:
-            case steps.StartRestoreJob() | steps.StartInquiry() | steps.DeleteJob():
-                self._carry_out_job(step)
+            case steps.SaveObjects():
+                self.saved = self.saved or {key(manifest): dict(manifest) for manifest in step.manifests}
             case steps.CreateObject(manifest) if manifest["kind"] == "VirtualMachine":
                 assert self.vm is None or self.vm_name != manifest["metadata"]["name"]
                 self.vm_name = manifest["metadata"]["name"]
@@ -261,7 +274,7 @@ class World:
                 free = next((volume for volume in self.volumes.values() if volume.claim is None), None)
                 name = free.name if free else f"pv-{next(self.numbers)}"
                 if free is None:
-                    self._add_volume(name, claim.ref, "empty")
+                    self._add_volume(name, claim.ref, "empty", claim.shape)
                 else:
                     self._change(name, claim=claim.ref)
                 self.claims[place] = replace(claim, volume=name)
@@ -304,13 +317,13 @@ class World:
             )
         return made
 
-    def _add_volume(self, name: str, ref: ClaimRef, content: str) -> None:
+    def _add_volume(self, name: str, ref: ClaimRef, content: str, shape: ClaimShape = SHAPE) -> None:
         self.contents[name] = content
         self.volumes[name] = Volume(
             name=name,
             uid=f"{name}-uid",
             resource_version=str(next(self.numbers)),
-            shape=SHAPE,
+            shape=shape,
             phase="Bound",
             reclaim_policy="Delete",
             claim=ref,

@@ -8,7 +8,8 @@ from safehold.envelope import new_key
 from safehold.errors import ConflictError, NotFoundError, SafeholdError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.jobs import MountedVolume, WorkerJob, WorkerPod, adopt_secret, delete_job, start_job
-from safehold.kube.kinds import CLAIM, VM, VM_SUBRESOURCES, VOLUME
+from safehold.kube.kinds import CLAIM, SECRET, VM, VM_SUBRESOURCES, VOLUME
+from safehold.kube.restore.replaced import saved_objects_manifest
 from safehold.kube.restore.restorable import RESTORABLE
 from safehold.kube.restore.storage import claim_manifest
 from safehold.kube.target.resolution import read_secrets
@@ -23,9 +24,11 @@ from safehold.plan.restore.steps import (
     DeleteObject,
     Finished,
     KeepVolume,
+    OwnClaim,
     OwnObject,
     PokeClaim,
     Record,
+    SaveObjects,
     SetReclaimPolicy,
     SetRunStrategy,
     StartInquiry,
@@ -60,7 +63,7 @@ class RestoreHands:
                 await self._change_claim(step)
             case StartRestoreJob() | StartInquiry() | AdoptSecret() | DeleteJob():
                 await self._work(step)
-            case CreateObject() | OwnObject() | DeleteObject():
+            case CreateObject() | OwnObject() | OwnClaim() | SaveObjects() | DeleteObject():
                 await self._change_object(step)
             case SetRunStrategy() | StartVM():
                 await self._power(step)
@@ -127,8 +130,15 @@ class RestoreHands:
             MountedVolume(name=volume.name, claim=step.claims[volume.name], mode=volume.mode, read_only=False)
             for volume in step.run.volumes
         )
-        files = await self._files(step.target)
-        job = WorkerJob(name=step.name, verb="restore", labels=step.labels, run=step.run, files=files, volumes=volumes)
+        job = WorkerJob(
+            name=step.name,
+            verb="restore",
+            labels=step.labels,
+            run=step.run,
+            files=await self._files(step.target),
+            volumes=volumes,
+            node_affinity=dict(step.node_affinity) if step.node_affinity else None,
+        )
         await start_job(self.operator, self.pod, job)
 
     async def _files(self, target: TargetFacts) -> dict[str, bytes]:
@@ -138,14 +148,19 @@ class RestoreHands:
             raise SafeholdError(secrets.refusal.message, reason=secrets.refusal.reason)
         return {**secrets.files, ENVELOPE_FILE: new_key()}
 
-    async def _change_object(self, step: CreateObject | OwnObject | DeleteObject) -> None:
+    async def _change_object(self, step: CreateObject | OwnObject | OwnClaim | SaveObjects | DeleteObject) -> None:
         match step:
             case CreateObject(manifest):
                 await self.tenant.create_if_absent(RESTORABLE[manifest["kind"]], dict(manifest))
             case OwnObject():
-                owner = {"apiVersion": VM.api_version, "kind": VM.kind, "name": step.vm, "uid": step.vm_uid}
-                patch = {"metadata": {"ownerReferences": [owner]}}
+                patch = {"metadata": {"ownerReferences": [_vm_reference(step.vm, step.vm_uid)]}}
                 await self.tenant.merge_patch(RESTORABLE[step.kind], step.name, self.namespace, patch)
+            case OwnClaim(claim):
+                owners = [_vm_reference(step.vm, step.vm_uid)]
+                metadata: Manifest = {"uid": claim.uid, "ownerReferences": owners}
+                await self.tenant.merge_patch(CLAIM, claim.name, self.namespace, {"metadata": metadata})
+            case SaveObjects():
+                await self.tenant.create_if_absent(SECRET, saved_objects_manifest(step, self.namespace))
             case DeleteObject():
                 await self.tenant.delete(RESTORABLE[step.kind], step.name, self.namespace, uid=step.uid)
 
@@ -167,3 +182,7 @@ class RestoreHands:
 
     def _in(self, namespace: str) -> Cluster:
         return self.tenant if namespace == self.namespace else self.operator
+
+
+def _vm_reference(name: str, uid: str) -> Manifest:
+    return {"apiVersion": VM.api_version, "kind": VM.kind, "name": name, "uid": uid}

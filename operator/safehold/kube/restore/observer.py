@@ -11,23 +11,27 @@ from safehold.errors import NotServedError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.job_facts import observe_job
 from safehold.kube.kinds import NAMESPACE, SECRET, SERVICE_ACCOUNT, STORAGE_CLASS, VM, VM_BACKUP, VM_RESTORE, VMI, Kind
+from safehold.kube.machine_state import own_state_of, state_claim_of
 from safehold.kube.restore.envelope import recall
 from safehold.kube.restore.inquiry import observe_inquiry, read_inquiry
-from safehold.kube.restore.restorable import RESTORABLE
+from safehold.kube.restore.placement import kept_volumes, node_selector_of
+from safehold.kube.restore.replaced import read_saved_objects
+from safehold.kube.restore.restorable import RESTORABLE, SHARED
 from safehold.kube.restore.storage import observe_claim, observe_handover
 from safehold.kube.target.resolution import read_namespace, read_secrets, resolve_target
 from safehold.kube.virtualmachines import ENDED, claims_of
 from safehold.plan.conditions import is_finished
+from safehold.plan.machine_state import STATE_VOLUME
 from safehold.plan.names import RESTORED_BY, job_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.admission import claims_of_interest, vm_name
 from safehold.plan.restore.choice import source_facts
 from safehold.plan.restore.facts import CreatedObject, ObjectKey, ObservedRestore, VMFacts
 from safehold.plan.restore.look import Look, Mark
-from safehold.plan.restore.manifest import run_strategy
+from safehold.plan.restore.manifest import Machine, key, run_strategy
 from safehold.plan.restore.mappings import storage_class_of
 from safehold.plan.restore.point import disks_of
-from safehold.plan.restore.rebuild import key, read_machine
+from safehold.plan.restore.rebuild import read_machine
 from safehold.plan.restore.source import Inquiry, choose
 from safehold.plan.storage import Claim
 from safehold.plan.target.endpoint import EndpointRules
@@ -67,8 +71,7 @@ class RestoreObserver:
             seen = await self._under_way(restore, seen)
         look = Look(restore=restore, seen=seen, now=now)
         if status.failure or look.deleting or seen.namespace_ending:
-            created = await self._created(restore)
-            return replace(look, seen=replace(seen, created=created, run_secret=await self._has_run_secret(restore)))
+            return replace(look, seen=await self._given_up(restore, seen))
         return await self._with_machine(look)
 
     async def _before_choice(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
@@ -106,11 +109,11 @@ class RestoreObserver:
         return replace(await self._with_target(target_ref, target_namespace, seen), inquiry=inquiry)
 
     async def _before_admission(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
-        point = restore.status.point
+        point, mode = restore.status.point, restore.spec.target.mode
         assert point is not None
         seen = await self._with_answer(restore, point.target_ref, point.target_namespace, seen)
-        volumes_only = restore.spec.target.mode == "VolumesOnly"
-        vm = None if volumes_only else await self._vm(seen.namespace.name, vm_name(restore, point))
+        name = vm_name(restore, point)
+        vm = None if mode == "VolumesOnly" else await self._vm(seen.namespace.name, name)
         claims = await self._claims(seen.namespace.name, claims_of_interest(restore, point, vm))
         account = restore.spec.service_account_name
         found_account = await self.cluster.get(SERVICE_ACCOUNT, account, seen.namespace.name) if account else None
@@ -119,6 +122,7 @@ class RestoreObserver:
             vm=vm,
             storage_classes=await self._classes(restore, point, claims.values()),
             live_claims=claims,
+            state_claim=await state_claim_of(self.cluster, seen.namespace.name, name) if mode == "NewVM" else None,
             others=await self._others(restore),
             has_service_account=found_account is not None,
         )
@@ -155,9 +159,10 @@ class RestoreObserver:
                 for record in status.volumes
             },
         )
-        filling = any(record.step is None for record in status.volumes)
-        if status.point is None or job is not None or not filling:
+        if status.point is None or job is not None or all(record.step is not None for record in status.volumes):
             return seen
+        if seen.vm is not None:
+            seen = replace(seen, kept_volumes=await kept_volumes(self.cluster, restore, seen.vm))
         return await self._with_target(status.point.target_ref, status.point.target_namespace, seen)
 
     async def _with_target(self, ref: TargetRef, namespace: str, seen: ObservedRestore) -> ObservedRestore:
@@ -177,6 +182,7 @@ class RestoreObserver:
         if vm is None:
             return None
         vmi = await self.cluster.get(VMI, name, namespace)
+        state = await state_claim_of(self.cluster, namespace, name, vmi) if any(own_state_of(vm)) else None
         return VMFacts(
             uid=vm["metadata"]["uid"],
             run_strategy=run_strategy(vm["spec"]),
@@ -185,7 +191,8 @@ class RestoreObserver:
             snapshot=(vm.get("status") or {}).get("snapshotInProgress"),
             restored_by=(vm["metadata"].get("labels") or {}).get(RESTORED_BY),
             deleting="deletionTimestamp" in vm["metadata"],
-            claims=claims_of(vm),
+            claims={**claims_of(vm), **({STATE_VOLUME: state} if state else {})},
+            node_selector=node_selector_of(vm),
         )
 
     async def _with_machine(self, look: Look) -> Look:
@@ -200,13 +207,31 @@ class RestoreObserver:
         machine = read_machine(look)
         if isinstance(machine, Refusal):
             return look
-        existing: dict[ObjectKey, Mapping[str, Any]] = {}
-        for manifest in machine.dependencies:
-            kind, name = RESTORABLE[manifest["kind"]], manifest["metadata"]["name"]
-            found = await self._get_if_served(kind, name, look.seen.namespace.name)
-            if found is not None:
-                existing[key(manifest)] = found
-        return replace(look, seen=replace(look.seen, existing=existing))
+        seen = replace(
+            look.seen,
+            existing=await self._existing(map(key, machine.dependencies), look.seen.namespace.name),
+            saved=await read_saved_objects(self.cluster, look.restore),
+            missing=await self._missing(machine),
+        )
+        return replace(look, seen=seen)
+
+    async def _existing(self, wanted: Iterable[ObjectKey], namespace: str) -> dict[ObjectKey, Mapping[str, Any]]:
+        found = {name: await self._get_if_served(RESTORABLE[name[0]], name[1], namespace) for name in wanted}
+        return {name: manifest for name, manifest in found.items() if manifest is not None}
+
+    async def _missing(self, machine: Machine) -> list[str]:
+        shared = [(SHARED[kind], name) for kind, name in machine.shared]
+        return [f"{kind.kind} {name}" for kind, name in shared if await self._get_if_served(kind, name, None) is None]
+
+    async def _given_up(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
+        saved = await read_saved_objects(self.cluster, restore)
+        return replace(
+            seen,
+            created=await self._created(restore),
+            run_secret=await self._has_run_secret(restore),
+            saved=saved,
+            existing=await self._existing(saved or (), restore.metadata.namespace or ""),
+        )
 
     async def _has_run_secret(self, restore: VMRestore) -> bool:
         name = job_name("restore", restore.metadata.name, restore.metadata.uid)
@@ -228,7 +253,7 @@ class RestoreObserver:
                 )
         return created
 
-    async def _get_if_served(self, kind: Kind, name: str, namespace: str) -> Manifest | None:
+    async def _get_if_served(self, kind: Kind, name: str, namespace: str | None) -> Manifest | None:
         """None also for a kind that is not installed; creating such an object will say so."""
         try:
             return await self.cluster.get(kind, name, namespace)

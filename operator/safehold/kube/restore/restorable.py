@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 from safehold.kube.kinds import (
+    CLUSTER_INSTANCETYPE,
+    CLUSTER_PREFERENCE,
     CONFIG_MAP,
     CONTROLLER_REVISION,
     INSTANCETYPE,
@@ -28,3 +30,5 @@ RESTORABLE: Mapping[str, Kind] = {
     )
 }
 """By the name in manifests."""
+SHARED: Mapping[str, Kind] = {kind.kind: kind for kind in (CLUSTER_INSTANCETYPE, CLUSTER_PREFERENCE)}
+"""Cluster-wide kinds of `plan.restore.manifest.NOT_CREATED`, of which a restore only says whether they exist."""

@@ -165,7 +165,8 @@ def _refusal(backup: VMBackup, facts: BackupFacts) -> Refusal | None:
 
 def _refuse_machine(machine: MachineFacts) -> Refusal | None:
     """A VM is captured whole or not at all."""
-    if machine.own_state and machine.running and all(disk.name != STATE_VOLUME for disk in machine.disks):
+    known = {volume.name for volume in (*machine.disks, *machine.excluded)}
+    if machine.own_state and machine.running and STATE_VOLUME not in known:
         message = (
             f"VirtualMachine {machine.name} runs with persistent {' and '.join(machine.own_state)} state, but no claim "
             f"has KubeVirt's label {STATE_PREFIX}={machine.name}; nothing was backed up, since the VM would not start "

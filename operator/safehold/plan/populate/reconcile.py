@@ -20,6 +20,7 @@ from safehold.plan.populate.facts import (
 )
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.fill import restore_run
+from safehold.plan.restore.point import point_of
 from safehold.plan.restore.steps import (
     AdoptSecret,
     AssignVolume,
@@ -116,7 +117,7 @@ def _start(facts: PopulateFacts, filling: Filling, target: TargetFacts, prime: C
     )
     step = StartRestoreJob(
         name=facts.job_name,
-        run=restore_run(facts.uid, filling.backup, target, [volume]),
+        run=restore_run(facts.uid, point_of(filling.backup), target, [volume]),
         claims={filling.volume.name: facts.prime_name},
         target=target,
         labels=facts.labels,

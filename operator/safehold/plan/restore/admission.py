@@ -7,7 +7,7 @@ from safehold.api import VMRestore
 from safehold.api.restore_point import PointVolume, RestorePoint
 from safehold.api.vmrestore import RestoredVM, VolumeRestore
 from safehold.plan.conditions import is_finished
-from safehold.plan.names import prime_claim_name, restored_claim_name
+from safehold.plan.names import prime_claim_name, restored_claim_name, restored_state_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.facts import ObservedRestore, VMFacts
 from safehold.plan.restore.mappings import storage_class_of
@@ -50,6 +50,14 @@ def _mapped(disk: PointVolume, restore: VMRestore) -> PointVolume:
     return disk.model_copy(update={"storage_class_name": storage_class_of(restore, disk.storage_class_name)})
 
 
+def new_claim_name(restore: VMRestore, point: RestorePoint, disk: PointVolume) -> str:
+    """How the claim of a volume of a new VM is called."""
+    if restore.spec.target.claim_names == "AsBackedUp" and disk.claim_name:
+        return disk.claim_name
+    vm, uid = vm_name(restore, point), restore.metadata.uid
+    return restored_state_name(vm, uid) if disk.role == "State" else restored_claim_name(vm, disk.name, uid)
+
+
 def vm_name(restore: VMRestore, point: RestorePoint) -> str:
     """The VM to restore to: the source's own name unless another is given."""
     return restore.spec.target.name or point.vm.name
@@ -63,7 +71,7 @@ def claims_of_interest(restore: VMRestore, point: RestorePoint, vm: VMFacts | No
         case "VolumesOnly":
             return [volume_claim_name(restore, disk.name) for disk in disks_of(point)]
         case "NewVM":
-            return []
+            return [new_claim_name(restore, point, disk) for disk in disks_of(point)]
 
 
 def _refuse_target(restore: VMRestore, point: RestorePoint, seen: ObservedRestore) -> Refusal | None:
@@ -92,8 +100,17 @@ def _admit_new(
     if seen.vm is not None:
         message = f"VM {seen.namespace.name}/{name} exists; give spec.target.name another name, or restore InPlace"
         return Refusal(Reason.VM_EXISTS, message)
+    if seen.state_claim and any(disk.role == "State" for disk in disks):
+        message = (
+            f"claim {seen.namespace.name}/{seen.state_claim} is labelled as the TPM and EFI state of a VM {name}; "
+            "delete it, or give spec.target.name another name"
+        )
+        return Refusal(Reason.CLAIM_CONFLICT, message)
     uid = restore.metadata.uid
-    volumes = [_record(disk, uid, claim_name=restored_claim_name(name, disk.name, uid)) for disk in disks]
+    volumes = [_record(disk, uid, claim_name=new_claim_name(restore, point, disk)) for disk in disks]
+    if taken := sorted(volume.claim_name for volume in volumes if volume.claim_name in seen.live_claims):
+        message = f"claim {', '.join(taken)} exists; delete it, or leave out spec.target.claimNames"
+        return Refusal(Reason.CLAIM_CONFLICT, message)
     return _with_classes(Admission(vm=RestoredVM(name=name), volumes=tuple(volumes)), seen)
 
 
@@ -156,6 +173,8 @@ def _replacement(
 ) -> VolumeRestore | Refusal:
     """The new volume is as the claim in the cluster is now; a claim that was deleted comes back as it was."""
     claim_name = vm.claims.get(volume.name)
+    if claim_name is None and volume.role == "State":
+        return _record(volume, uid, claim_name=restored_state_name(called.rpartition("/")[2], uid))
     if claim_name is None:
         message = f"{called} no longer has volume {volume.name}, which the restore point holds; use mode NewVM"
         return Refusal(Reason.VOLUME_MISMATCH, message)
@@ -190,6 +209,7 @@ def _replacement(
 def _record(volume: PointVolume, uid: str, *, claim_name: str) -> VolumeRestore:
     return VolumeRestore(
         name=volume.name,
+        role="State" if volume.role == "State" else "Disk",
         mode=volume.mode,
         storage_class_name=volume.storage_class_name,
         access_modes=volume.access_modes,

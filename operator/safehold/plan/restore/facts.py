@@ -34,7 +34,9 @@ class VMFacts:
     """uid of the VMRestore that created it."""
     deleting: bool = False
     claims: Mapping[str, str] = field(default_factory=dict)
-    """Volume name → claim name, of the volumes that are claims."""
+    """Volume name → claim name, of the volumes that are claims, and of its TPM and EFI state."""
+    node_selector: Mapping[str, object] | None = None
+    """What its template asks of nodes; None when it may run anywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,11 @@ class ObservedRestore:
     vm: VMFacts | None = None
     """The VM to restore, or that was created."""
     live_claims: Mapping[str, Claim] = field(default_factory=dict)
-    """Before it begins: the VM's claims by name, or those that have the names of the new ones."""
+    """Before it begins, by name: the VM's claims in place, else those that have the names of the new ones."""
+    state_claim: str | None = None
+    """Before a new VM is made: a claim that KubeVirt would take for its TPM and EFI state."""
+    kept_volumes: Mapping[str, Mapping[str, object] | None] = field(default_factory=dict)
+    """In place, while the worker is to be started: where each volume that the VM keeps can be reached."""
     others: Sequence[VMRestore] = ()
     """In place, before it begins: the other VMRestores of the namespace."""
     volumes: Mapping[str, SeenVolume] = field(default_factory=dict)
@@ -104,5 +110,9 @@ class ObservedRestore:
     """What the worker recalled of the VM and its dependencies; None before it has."""
     existing: Mapping[ObjectKey, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     """Objects in the restore's namespace that have the names of dependencies."""
+    saved: Mapping[ObjectKey, Mapping[str, Any]] | None = field(default=None, repr=False)
+    """What this restore keeps of objects that it replaces; None while nothing is kept."""
+    missing: Sequence[str] = ()
+    """Cluster-wide objects that the new VM names and that do not exist."""
     created: Sequence[CreatedObject] = ()
     """After a failure: what this restore made in its namespace, beside claims."""

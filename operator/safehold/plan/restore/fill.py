@@ -1,8 +1,10 @@
 """Filling: claims in the operator's namespace, the worker that writes into them, and its report."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from safehold.api.base import Progress
+from safehold.api.restore_point import RestorePoint
 from safehold.api.vmrestore import VolumeRestore
 from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.names import job_name
@@ -16,7 +18,7 @@ from safehold.plan.storage import NewClaim
 from safehold.plan.summary import measure_progress
 from safehold.plan.target.use import TargetFacts
 from safehold.reasons import Reason
-from safehold.run import Owner, RestoreRun, RunReport, VolumeToRestore, disk_path
+from safehold.run import Owner, RestoreRun, RunReport, VolumeToRestore, disk_path, folder_path
 
 PHASE = "Filling"
 START_PATIENCE = timedelta(minutes=45)
@@ -36,13 +38,25 @@ def fill(look: Look) -> Decision | None:
             # What has its name now, the worker has not written to.
             message = f"somebody deleted claim {record.prime_claim}; restore again"
             return look.fails(Refusal(Reason.CLAIM_CONFLICT, message))
-    volumes = {record.name: look.volume(record).volume for record in look.status.volumes}
-    nodes = common_nodes({name: volume.node_affinity for name, volume in volumes.items() if volume})
+    nodes = _nodes(look)
     if isinstance(nodes, Refusal):
         return look.fails(nodes)
     if look.seen.job is None:
-        return _start(look)
+        return _start(look, nodes)
     return _follow(look, look.seen.job)
+
+
+def _nodes(look: Look) -> Mapping[str, object] | Refusal | None:
+    """Where the worker may run: volumes that wait for a consumer are made there, and the VM must reach them."""
+    vm = look.seen.vm if look.in_place else None
+    volumes = {record.name: look.volume(record).volume for record in look.status.volumes}
+    return common_nodes(
+        {
+            "(the VM's own node selector)": vm.node_selector if vm else None,
+            **look.seen.kept_volumes,
+            **{name: volume.node_affinity for name, volume in volumes.items() if volume},
+        }
+    )
 
 
 def _prime_claim(look: Look, record: VolumeRestore) -> NewClaim:
@@ -54,7 +68,7 @@ def _prime_claim(look: Look, record: VolumeRestore) -> NewClaim:
     )
 
 
-def _start(look: Look) -> Decision:
+def _start(look: Look, nodes: Mapping[str, object] | None) -> Decision:
     target = look.seen.target
     if isinstance(target, Refusal):
         may_pass = target.reason is Reason.TARGET_NOT_READY and not _is_late(look)
@@ -67,6 +81,7 @@ def _start(look: Look) -> Decision:
         claims={record.name: record.prime_claim for record in look.status.volumes},
         target=target,
         labels=look.labels,
+        node_affinity=nodes,
     )
     return look.goes_on(step, PHASE, "starts the worker", job_name=name, volumes=_with_prime_uids(look))
 
@@ -82,9 +97,14 @@ def _is_late(look: Look) -> bool:
 
 
 def _worker_run(look: Look, target: TargetFacts) -> RestoreRun:
-    point = look.point
+    volumes = [_worker_volume(record, vm=look.place.vm) for record in look.status.volumes]
+    return restore_run(look.uid, look.point, target, volumes)
+
+
+def restore_run(run_id: str, point: RestorePoint, target: TargetFacts, volumes: list[VolumeToRestore]) -> RestoreRun:
+    """What a worker is asked to fill from a point."""
     return RestoreRun(
-        run_id=look.uid,
+        run_id=run_id,
         repository=target.place,
         key_domain=point.key_domain or target.key_domain(point.vm.namespace_uid),
         restore_point=point.id,
@@ -95,15 +115,19 @@ def _worker_run(look: Look, target: TargetFacts) -> RestoreRun:
             namespace=point.vm.namespace,
             vm=point.vm.name,
         ),
-        volumes=[
-            VolumeToRestore(
-                name=record.name,
-                path=disk_path(record.name, record.mode),
-                mode=record.mode,
-                size_bytes=record.capacity_bytes,
-            )
-            for record in look.status.volumes
-        ],
+        volumes=volumes,
+    )
+
+
+def _worker_volume(record: VolumeRestore, *, vm: str) -> VolumeToRestore:
+    is_state = record.role == "State"
+    return VolumeToRestore(
+        name=record.name,
+        path=folder_path(record.name) if is_state else disk_path(record.name, record.mode),
+        mode=record.mode,
+        role=record.role,
+        size_bytes=record.capacity_bytes,
+        vm=vm if is_state else None,
     )
 
 

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from safehold.api.vmrestore import VolumeRestore
+from safehold.plan.machine_state import state_labels
 from safehold.plan.names import RESTORED_BY, UNDO_OF
 from safehold.plan.refusal import Refusal
+from safehold.plan.restore.data_volumes import POPULATED_FOR
 from safehold.plan.restore.steps import (
     AssignVolume,
     CreateClaim,
@@ -36,8 +38,12 @@ class Place:
     restore_uid: str
     operator_namespace: str
     namespace: str
+    vm: str
+    """The VM that gets the volumes; empty where only volumes are restored."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """What new claims get beside the labels of those that they replace."""
+    adopts: bool = False
+    """Whether DataVolumes of the claims' names are to take them over as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,8 +182,16 @@ def _final_claim(record: VolumeRestore, volume: Volume, place: Place) -> NewClai
         name=record.claim_name,
         shape=shape_of(record),
         volume=volume.name,
-        labels={**(before.labels if before else {}), **place.labels, RESTORED_BY: place.restore_uid},
-        annotations=before.annotations if before else {},
+        labels={
+            **(before.labels if before else {}),
+            **place.labels,
+            **(state_labels(place.vm) if record.role == "State" and place.vm else {}),
+            RESTORED_BY: place.restore_uid,
+        },
+        annotations={
+            **(before.annotations if before else {}),
+            **({POPULATED_FOR: record.claim_name} if place.adopts and record.role == "Disk" else {}),
+        },
         owners=tuple(before.owner_references) if before else (),
     )
 

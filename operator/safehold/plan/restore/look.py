@@ -110,6 +110,8 @@ class Look:
             operator_namespace=self.seen.operator_namespace,
             namespace=self.seen.namespace.name,
             labels=self.restore.spec.labels or {},
+            vm=self.status.vm.name if self.status.vm else "",
+            adopts=self.restore.spec.target.claim_names == "AsBackedUp",
         )
 
     def volume(self, record: VolumeRestore) -> SeenVolume:

@@ -4,7 +4,7 @@ A recalled manifest is untrusted input. Only kinds of the allow-list pass, only 
 namespace, and all of them are written into the restore's namespace.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 from safehold.api.restore_options import Identity, RestorePatch
 from safehold.plan.names import RESTORED_BY, restored_revision_name
 from safehold.plan.refusal import Refusal
+from safehold.plan.restore.data_volumes import adopting_templates
+from safehold.plan.restore.facts import ObjectKey
 from safehold.plan.restore.identity import clear_identity
 from safehold.plan.restore.mappings import is_mapped, map_networks
 from safehold.plan.restore.patches import patch_objects
@@ -76,6 +78,10 @@ class NewMachine:
     labels: Mapping[str, str] = field(default_factory=dict)
     """Further labels of the VM."""
     patches: Sequence[RestorePatch] = ()
+    keeps_templates: bool = False
+    """Whether DataVolumes of the claims' names adopt them, as Git has it; else the VM names the claims themselves."""
+    has_state: bool = False
+    """Whether its TPM and EFI state comes back, which is filed under the firmware id."""
 
     @property
     def is_copy(self) -> bool:
@@ -92,10 +98,17 @@ class Machine:
     dependencies: tuple[Manifest, ...] = field(repr=False)
     run_strategy: str
     """How the VM was run when it was backed up."""
+    shared: tuple[ObjectKey, ...] = ()
+    """Cluster-wide objects that the VM was sized by. A restore never creates them."""
 
 
 def rebuild(objects: Sequence[Mapping[str, Any]], wanted: NewMachine) -> Machine | Refusal:
     """Turn a point's objects into those to create."""
+    shared = tuple(
+        (str(manifest["kind"]), str((manifest.get("metadata") or {}).get("name")))
+        for manifest in objects
+        if manifest.get("kind") in NOT_CREATED
+    )
     objects = [manifest for manifest in objects if not _stays_behind(manifest, wanted)]
     for manifest in objects:
         refusal = _refuse(manifest, wanted)
@@ -119,7 +132,12 @@ def rebuild(objects: Sequence[Mapping[str, Any]], wanted: NewMachine) -> Machine
     made = patch_objects([vm, *(_dependency(manifest, wanted, revisions) for manifest in others)], wanted.patches)
     if isinstance(made, Refusal):
         return made
-    return Machine(vm=made[0], dependencies=tuple(made[1:]), run_strategy=run_strategy(machines[0].get("spec") or {}))
+    return Machine(
+        vm=made[0],
+        dependencies=tuple(made[1:]),
+        run_strategy=run_strategy(machines[0].get("spec") or {}),
+        shared=shared,
+    )
 
 
 def run_strategy(spec: Mapping[str, Any]) -> str:
@@ -127,6 +145,11 @@ def run_strategy(spec: Mapping[str, Any]) -> str:
     if "running" in spec:
         return "Always" if spec["running"] else "Halted"
     return str(spec.get("runStrategy") or "Halted")
+
+
+def key(manifest: Mapping[str, Any]) -> ObjectKey:
+    """By what an object of the restore's namespace is found."""
+    return str(manifest["kind"]), str(manifest["metadata"]["name"])
 
 
 def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -190,11 +213,15 @@ def _virtual_machine(
     manifest: Mapping[str, Any], wanted: NewMachine, revisions: Mapping[str, str]
 ) -> Manifest | Refusal:
     spec = deepcopy(dict(manifest.get("spec") or {}))
-    for dropped in ("running", "runStrategy", "dataVolumeTemplates"):
+    for dropped in ("running", "runStrategy"):
         spec.pop(dropped, None)
+    templates = adopting_templates(spec.pop("dataVolumeTemplates", None) or [], wanted.claims.values())
+    if wanted.keeps_templates and templates:
+        spec["dataVolumeTemplates"] = templates
     template = spec.setdefault("template", {})
     instance = template.setdefault("spec", {})
-    volumes = _volumes(instance.get("volumes") or [], wanted)
+    adopted = {template["metadata"]["name"] for template in spec.get("dataVolumeTemplates") or []}
+    volumes = _volumes(instance.get("volumes") or [], wanted, adopted)
     if isinstance(volumes, Refusal):
         return volumes
     instance["volumes"] = volumes
@@ -204,7 +231,7 @@ def _virtual_machine(
     _clean_template(template)
     for matcher in ("instancetype", "preference"):
         _point_to_revision(spec, matcher, revisions)
-    clear_identity(instance, wanted.identity, is_copy=wanted.is_copy)
+    clear_identity(instance, wanted.identity, is_copy=wanted.is_copy, has_state=wanted.has_state)
     metadata = _metadata(manifest, wanted, wanted.vm)
     metadata["labels"] = {**metadata["labels"], **wanted.labels}
     return {
@@ -215,12 +242,20 @@ def _virtual_machine(
     }
 
 
-def _volumes(volumes: Sequence[Mapping[str, Any]], wanted: NewMachine) -> list[Manifest] | Refusal:
-    """Volumes that the point holds become claims; a memory dump is none of the machine's disks."""
+def _volumes(
+    volumes: Sequence[Mapping[str, Any]], wanted: NewMachine, adopted: Collection[str]
+) -> list[Manifest] | Refusal:
+    """Volumes that the point holds become claims; a memory dump is none of the machine's disks.
+
+    One that an adopting DataVolume takes over stays a DataVolume.
+    """
     kept: list[Manifest] = []
     for volume in volumes:
         name = str(volume.get("name"))
         if "memoryDump" in volume or name in wanted.left_out:
+            continue
+        if (volume.get("dataVolume") or {}).get("name") in adopted:
+            kept.append(dict(volume))
             continue
         if name in wanted.claims:
             options = {"hotpluggable": True} if _is_hotpluggable(volume) else {}

@@ -38,7 +38,7 @@ def is_verified(backup: VMBackup) -> bool:
 
 def disks_of(point: RestorePoint) -> Sequence[PointVolume]:
     """The volumes of a point that a VM gets back: a copy of its memory is none of them."""
-    return [volume for volume in point.volumes if volume.role == "Disk"]
+    return [volume for volume in point.volumes if volume.role != "MemoryDump"]
 
 
 def _volume(volume: VolumeBackup) -> PointVolume:

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from safehold.api.vmrestore import RestoredVM, VolumeRestore
-from safehold.plan.names import RESTORED_BY
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.facts import Answer, ObjectKey
+from safehold.plan.restore.facts import Answer, VMFacts
 from safehold.plan.restore.look import Decision, Look
-from safehold.plan.restore.manifest import Machine, NewMachine, rebuild, same_content
+from safehold.plan.restore.manifest import Machine, NewMachine, key, rebuild
 from safehold.plan.restore.mappings import networks_of
+from safehold.plan.restore.overwriting import foreign, overwrite
 from safehold.plan.restore.selection import left_out
-from safehold.plan.restore.steps import CreateObject, OwnObject, Record
+from safehold.plan.restore.steps import CreateObject, OwnClaim, OwnObject, Record
 from safehold.reasons import Reason
 
 PHASE = "Rebuilding"
@@ -43,7 +43,9 @@ def _wanted(look: Look, name: str, volumes: Sequence[VolumeRestore]) -> NewMachi
         source_namespace=point.vm.namespace,
         source_vm=point.vm.name,
         restore_uid=look.uid,
-        claims={record.name: record.claim_name for record in volumes},
+        claims={record.name: record.claim_name for record in volumes if record.role == "Disk"},
+        keeps_templates=spec.target.claim_names == "AsBackedUp",
+        has_state=any(record.role == "State" for record in volumes),
         left_out=left_out(look.restore, point),
         networks=networks_of(look.restore, point.vm.namespace),
         identity=spec.identity,
@@ -63,41 +65,49 @@ def rebuild_vm(look: Look) -> Decision | None:
     needed = [" ".join(key(manifest)) for manifest in machine.dependencies]
     if look.status.needed_objects != needed:
         return look.goes_on(Record(), PHASE, f"rebuilds VM {vm.name}", needed_objects=needed)
-    for manifest in machine.dependencies:
-        if key(manifest) not in look.seen.existing:
-            kind, name = key(manifest)
-            return look.goes_on(CreateObject(manifest), PHASE, f"creates {kind} {name}")
+    if step := _next_dependency(look, machine):
+        return step
     if look.seen.vm is None:
         return look.goes_on(CreateObject(machine.vm), PHASE, f"creates VM {vm.name}")
     if look.seen.vm.restored_by != look.uid:
         message = f"somebody created VM {vm.name} while it was being restored; restore under another name"
         return look.fails(Refusal(Reason.VM_EXISTS, message))
-    for manifest in machine.dependencies:
-        if _needs_owner(look, manifest):
-            step = OwnObject(str(manifest["apiVersion"]), *key(manifest), vm=vm.name, vm_uid=look.seen.vm.uid)
-            return look.goes_on(step, PHASE, f"gives VM {vm.name} its revisions")
-    rebuilt = RestoredVM(name=vm.name, uid=look.seen.vm.uid, original_run_strategy=machine.run_strategy)
+    if owning := _next_owned(look, machine, look.seen.vm):
+        return look.goes_on(owning, PHASE, f"gives VM {vm.name} what goes with it")
     return look.goes_on(
-        Record(), PHASE, f"VM {vm.name} is rebuilt", vm=rebuilt, kept_objects=_kept_objects(look, machine)
+        Record(),
+        PHASE,
+        f"VM {vm.name} is rebuilt",
+        vm=RestoredVM(name=vm.name, uid=look.seen.vm.uid, original_run_strategy=machine.run_strategy),
+        kept_objects=[" ".join(key(manifest)) for manifest in foreign(look, machine)],
+        missing_objects=list(look.seen.missing),
     )
 
 
-def key(manifest: Mapping[str, Any]) -> ObjectKey:
-    """By what an object of the restore's namespace is found."""
-    return str(manifest["kind"]), str(manifest["metadata"]["name"])
+def _next_dependency(look: Look, machine: Machine) -> Decision | None:
+    if replacing := overwrite(look, machine):
+        return replacing
+    for manifest in machine.dependencies:
+        if key(manifest) not in look.seen.existing:
+            kind, name = key(manifest)
+            return look.goes_on(CreateObject(manifest), PHASE, f"creates {kind} {name}")
+    return None
+
+
+def _next_owned(look: Look, machine: Machine, vm: VMFacts) -> OwnObject | OwnClaim | None:
+    """The next revision or state without an owner."""
+    name = look.place.vm
+    for manifest in machine.dependencies:
+        if _needs_owner(look, manifest):
+            return OwnObject(str(manifest["apiVersion"]), *key(manifest), vm=name, vm_uid=vm.uid)
+    for record in look.status.volumes:
+        claim = look.volume(record).claim
+        if record.role == "State" and claim is not None and not claim.owners:
+            return OwnClaim(claim.ref, vm=name, vm_uid=vm.uid)
+    return None
 
 
 def _needs_owner(look: Look, manifest: Mapping[str, Any]) -> bool:
     """A revision lives as long as its VM, as KubeVirt has it; Secrets and ConfigMaps may serve others as well."""
     existing = look.seen.existing[key(manifest)]
     return manifest["kind"] == "ControllerRevision" and not existing["metadata"].get("ownerReferences")
-
-
-def _kept_objects(look: Look, machine: Machine) -> list[str]:
-    kept: list[str] = []
-    for manifest in machine.dependencies:
-        existing = look.seen.existing[key(manifest)]
-        is_ours = (existing["metadata"].get("labels") or {}).get(RESTORED_BY) == look.uid
-        if not is_ours and not same_content(existing, manifest):
-            kept.append(" ".join(key(manifest)))
-    return kept

@@ -186,4 +186,10 @@ def _succeed(look: Look) -> Decision:
     if look.status.kept_objects:
         names = ", ".join(look.status.kept_objects)
         message += f"; objects with other content existed and were not overwritten: {names}"
+    if look.status.replaced_objects:
+        message += f"; replaced, and kept in Secret {look.status.replaced_objects_secret}: " + ", ".join(
+            look.status.replaced_objects
+        )
+    if look.status.missing_objects:
+        message += f"; not here, and not needed by a VM with revisions: {', '.join(look.status.missing_objects)}"
     return look.ends(Finished(), "Ready", "Completed", Reason.SUCCEEDED, message)

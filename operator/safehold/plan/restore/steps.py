@@ -4,7 +4,7 @@ Writes into the restore's own namespace are done with the rights that the restor
 or the operator's), all others with the operator's. What was made is taken back with the operator's rights.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,8 @@ class StartRestoreJob:
     claims: Mapping[str, str]
     target: TargetFacts
     labels: Mapping[str, str]
+    node_affinity: Mapping[str, object] | None = None
+    """The node selector of the worker's pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,25 @@ class OwnObject:
     name: str
     vm: str
     vm_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnClaim:
+    """Make the restored VM the owner of the claim with its state, as KubeVirt does: it goes with the VM."""
+
+    claim: ClaimRef
+    vm: str
+    vm_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class SaveObjects:
+    """Keep objects in a Secret before they are replaced; what an earlier try kept stays."""
+
+    secret: str
+    restore: str
+    restore_uid: str
+    manifests: Sequence[Mapping[str, Any]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +198,8 @@ Step = (
     | DeleteJob
     | CreateObject
     | OwnObject
+    | OwnClaim
+    | SaveObjects
     | DeleteObject
     | SetRunStrategy
     | StartVM

@@ -4,6 +4,7 @@ from safehold.plan.names import job_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.handover import take_back
 from safehold.plan.restore.look import Decision, Look
+from safehold.plan.restore.overwriting import put_back
 from safehold.plan.restore.power import run_as_before
 from safehold.plan.restore.steps import DeleteJob, DeleteObject, Finished, Step
 
@@ -13,7 +14,7 @@ PHASE = "CleaningUp"
 def take_everything_back(look: Look, why: Refusal) -> Decision:
     """The next step back; with nothing left, the end of the restore."""
     # The VM's own volumes are whole, so it runs again before anything is waited for, such as a node that is away.
-    step = _remove_objects(look) or _run_again(look) or _remove_job(look) or _remove_volumes(look)
+    step = _remove_objects(look) or put_back(look) or _run_again(look) or _remove_job(look) or _remove_volumes(look)
     if step is None:
         return look.ends(Finished(), "Stalled", "Failed", why.reason, why.message)
     # The message stays what went wrong; that it is being cleaned up, the phase says.
