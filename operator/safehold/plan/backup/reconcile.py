@@ -165,7 +165,7 @@ def _refusal(backup: VMBackup, facts: BackupFacts) -> Refusal | None:
 
 def _refuse_machine(machine: MachineFacts) -> Refusal | None:
     """A VM is captured whole or not at all."""
-    known = {volume.name for volume in (*machine.disks, *machine.excluded)}
+    known = {disk.name for disk in machine.disks} | {volume.name for volume in machine.excluded}
     if machine.own_state and machine.running and STATE_VOLUME not in known:
         message = (
             f"VirtualMachine {machine.name} runs with persistent {' and '.join(machine.own_state)} state, but no claim "
