@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from safehold.engine.keys.keyfile import RepositoryKey
+from safehold.engine.store.s3 import S3Place, S3Store
 from safehold.envelope import new_key
 from safehold.run import (
     CREDENTIALS_FILE,
@@ -164,6 +165,15 @@ class Jobs:
     def termination_log(self) -> Path:
         """Where the kubelet would look."""
         return self.folder / "termination-log"
+
+
+def store_of(jobs: Jobs) -> S3Store:
+    """The repository's objects."""
+    profile = jobs.folder / "profile"
+    profile.write_text(jobs.profile)
+    return S3Store(
+        S3Place(bucket=jobs.bucket, prefix=jobs.prefix, endpoint_url=jobs.store.endpoint_url, credentials_file=profile)
+    )
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.worker.conftest import store_of
 
 from safehold.engine.repository import Repository
-from safehold.engine.store.s3 import S3Place, S3Store
 from safehold.reasons import Reason
 from safehold.run import EXIT_REFUSED, MaintainRun, PolicyRules, RetentionLine
 
@@ -63,15 +63,6 @@ def left(jobs: Jobs) -> set[str]:
     """The points that there are."""
     repository = Repository.open(store_of(jobs), jobs.key, create=False)
     return {name.id for domain in repository.domains() for name in repository.domain(domain, create=False).points.all()}
-
-
-def store_of(jobs: Jobs) -> S3Store:
-    """The repository's objects."""
-    profile = jobs.folder / "profile"
-    profile.write_text(jobs.profile)
-    return S3Store(
-        S3Place(bucket=jobs.bucket, prefix=jobs.prefix, endpoint_url=jobs.store.endpoint_url, credentials_file=profile)
-    )
 
 
 def told(ended: Ended) -> list[RetentionLine]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.worker.conftest import store_of
 
 from safehold.envelope import open_machine
 from safehold.reasons import Reason
@@ -174,6 +175,21 @@ def test_a_volume_that_is_too_small_is_refused_before_anything_is_written(
     refused = jobs.run(run)
     assert (refused.code, refused.report.reason) == (EXIT_REFUSED, Reason.VOLUME_MISMATCH)
     assert not list(tmp_path.glob("new*"))
+
+
+def test_a_damaged_chunk_ends_the_restore_and_names_the_volume(jobs: Jobs, disk: Path, tmp_path: Path) -> None:
+    """Without a word about the disk, whoever has five of them would not know which one is lost."""
+    made = jobs.run(jobs.backup("run-1", root=disk))
+    store = store_of(jobs)
+    for pack in list(store.list("packs/")):
+        sealed = bytearray(store.get(pack.name))
+        sealed[len(sealed) // 2] ^= 1
+        store.delete(pack.name)
+        store.put(pack.name, bytes(sealed))
+    ended = jobs.run(jobs.restore("run-2", made.report.restore_point or "", root=tmp_path / "new"))
+    assert (ended.code, ended.report.reason) == (EXIT_REFUSED, Reason.DAMAGED)
+    assert "Volume root cannot be restored" in ended.report.message
+    assert not (tmp_path / "new").exists()
 
 
 def test_an_empty_disk_never_replaces_a_point(jobs: Jobs, disk: Path) -> None:

@@ -1,6 +1,8 @@
 """The verb `restore`: fill volumes from a restore point, read them back, recall the VM's manifest."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -10,7 +12,7 @@ from safehold.engine.points.manifest import Manifest, Owner, StoredVolume
 from safehold.engine.repository import Domain, Repository
 from safehold.engine.restore import fill
 from safehold.envelope import seal_machine
-from safehold.errors import VolumeError
+from safehold.errors import IntegrityError, VolumeError
 from safehold.reasons import Reason
 from safehold.run import RestoreRun, RunReport, VolumeReport, VolumeToRestore
 from safehold.worker.folder import RunFolder
@@ -40,7 +42,8 @@ def restore_run(folder: RunFolder, stop: threading.Event) -> RunReport:
     for volume, stored in wanted:
         started = monotonic()
         fill_volume = _fill_state if volume.role == "State" else _fill
-        fill_volume(domain, manifest, volume, stop, progress)
+        with _naming(volume):
+            fill_volume(domain, manifest, volume, stop, progress)
         reports.append(
             VolumeReport(name=volume.name, bytes_total=stored.size_bytes, seconds=round(monotonic() - started, 3))
         )
@@ -56,6 +59,16 @@ def restore_run(folder: RunFolder, stop: threading.Event) -> RunReport:
         repository_id=repository.id,
         volumes=reports,
     )
+
+
+@contextmanager
+def _naming(volume: VolumeToRestore) -> Iterator[None]:
+    """An object of the repository says nothing to people about which of their disks is damaged."""
+    try:
+        yield
+    except IntegrityError as problem:
+        problem.what = f"Volume {volume.name} cannot be restored: {problem.what}"
+        raise
 
 
 def _fitting(manifest: Manifest, volume: VolumeToRestore) -> StoredVolume:

@@ -45,7 +45,8 @@ async def read_saved_objects(cluster: Cluster, restore: VMRestore) -> Mapping[Ob
     if found is None or (found["metadata"].get("labels") or {}).get(RESTORED_BY) != restore.metadata.uid:
         return None
     try:
-        objects: list[Manifest] = json.loads(base64.b64decode(found["data"][_OBJECTS]))
+        kept = json.loads(base64.b64decode(found["data"][_OBJECTS]))
+        objects: list[Manifest] = [manifest for manifest in kept if isinstance(manifest, dict)]
         saved = {key(manifest): manifest for manifest in objects if refuse_object(manifest) is None}
     except (KeyError, TypeError, ValueError):  # somebody wrote something else there
         return {}
