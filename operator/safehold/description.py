@@ -67,3 +67,5 @@ class PointDescription(_Message):
     verified: bool
     owner: Owner
     volumes: list[DescribedVolume]
+    excluded: list[str] = Field(default_factory=list)
+    """Disks of the VM that were left out on purpose."""

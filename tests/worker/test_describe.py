@@ -38,6 +38,7 @@ def test_a_point_is_described_wherever_it_lies(jobs: Jobs, disk: Path) -> None:
     run = jobs.backup("run-1", root=disk)
     claim = {"name": "claim-root", "storageClassName": "fast", "accessModes": ["ReadWriteOnce"], "capacity": 1 << 30}
     run = run.model_copy(update={"volumes": [run.volumes[0].model_copy(update={"claim": claim})]})
+    run = run.model_copy(update={"capture": run.capture.model_copy(update={"excluded": ["scratch"]})})
     made = jobs.run(run).report
     ended = jobs.run(asked(jobs, point=made.restore_point))
     said, objects = told(jobs, ended)
@@ -49,6 +50,7 @@ def test_a_point_is_described_wherever_it_lies(jobs: Jobs, disk: Path) -> None:
     (volume,) = said.volumes
     assert (volume.name, volume.disk_bytes, volume.capacity_bytes) == ("root", 40_000_000, 1 << 30)
     assert (volume.claim, volume.storage_class, volume.access_modes) == ("claim-root", "fast", ["ReadWriteOnce"])
+    assert said.excluded == ["scratch"]
     assert objects == run.machine
 
 

@@ -85,3 +85,5 @@ class RestorePoint(ApiModel):
         default_factory=list
     )
     """Its volumes."""
+    excluded_volumes: Annotated[list[Word], Field(max_length=MAX_VOLUMES)] = Field(default_factory=list)
+    """Disks of the VM that its backup left out on purpose."""

@@ -122,6 +122,7 @@ def _description(repository_id: str, key_domain: str, manifest: Manifest) -> Poi
         verified=manifest.verified,
         owner=RunOwner(**manifest.owner.model_dump()),
         volumes=[_volume(volume) for volume in manifest.volumes],
+        excluded=manifest.capture.excluded if manifest.capture else [],
     )
 
 

@@ -63,6 +63,26 @@ def test_a_new_vm_comes_without_the_disks_that_were_not_asked_for() -> None:
     assert "without volume data" in message_of(ended)
 
 
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (restore("NewVM"), "without volume data, which the backup had left out"),
+        (restore(), "volume data was left as it is"),
+    ],
+)
+def test_a_restore_says_which_disks_its_point_lacks(wanted: VMRestore, words: str) -> None:
+    """A disk that the backup left out on purpose stops nothing: in place it stays as it is, a new VM has none."""
+    whole = backup()
+    excluded = [{"name": "data", "reason": "spec.volumes.exclude names it"}]
+    volumes = [volume.to_wire() for volume in whole.status.volumes if volume.name == "root"]
+    world = World(wanted) if wanted.spec.target.mode == "NewVM" else World.with_running_vm(wanted)
+    world.backups = [backup(volumes=volumes, excludedVolumes=excluded)]
+    ended = world.run()
+    assert is_true(ended.status.conditions, "Ready"), message_of(ended)
+    assert [record.name for record in ended.status.volumes] == ["root"]
+    assert words in message_of(ended)
+
+
 def test_volumes_only_are_claims_of_plain_names_and_no_vm() -> None:
     """The claims are called NAME-VOLUME and have the wanted labels; nothing else is created, the VM is not touched."""
     world = World.with_running_vm(restore("VolumesOnly", labels={"audit": "yes"}))

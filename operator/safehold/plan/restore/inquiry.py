@@ -110,6 +110,7 @@ def _described(said: PointDescription, target_ref: TargetRef, target_namespace: 
         repository_id=said.repository_id,
         key_domain=said.key_domain,
         volumes=[_volume(volume) for volume in said.volumes],
+        excluded_volumes=said.excluded,
     )
 
 

@@ -28,6 +28,7 @@ def point_of(backup: VMBackup) -> RestorePoint:
         target_namespace=namespace,
         repository_id=status.target.repository_id if status.target else None,
         volumes=[_volume(volume) for volume in status.volumes],
+        excluded_volumes=[volume.name for volume in status.excluded_volumes],
     )
 
 

@@ -24,20 +24,24 @@ def chosen_disks(restore: VMRestore, point: RestorePoint) -> list[PointVolume] |
 
 
 def left_out(restore: VMRestore, point: RestorePoint) -> list[str]:
-    """The disks of the point that the restore does not ask for."""
+    """The disks that the VM comes back without: those of the point that are not asked for, and those it lacks."""
+    return [*_not_asked_for(restore, point), *point.excluded_volumes]
+
+
+def _not_asked_for(restore: VMRestore, point: RestorePoint) -> list[str]:
     wanted = restore.spec.volumes
     return [] if wanted is None else [disk.name for disk in disks_of(point) if disk.name not in wanted]
 
 
 def warn_of_parts(look: Look) -> str:
     """What people must know of a VM of which only some disks were restored; nothing when all were."""
-    others = left_out(look.restore, look.point)
-    if not others or look.volumes_only:
+    others, excluded = _not_asked_for(look.restore, look.point), look.point.excluded_volumes
+    if look.volumes_only or not (others or excluded):
         return ""
-    names = ", ".join(others)
-    if not look.in_place:
-        return f"; without volume {names}, which was not asked for"
-    return (
-        f"; volume {names} was left as it is: the disks are of different moments, so what the guest keeps on several "
-        "of them may not fit together"
-    )
+    if look.in_place:
+        return (
+            f"; volume {', '.join([*others, *excluded])} was left as it is: the disks are of different moments, so "
+            "what the guest keeps on several of them may not fit together"
+        )
+    reasons = ((others, "which was not asked for"), (excluded, "which the backup had left out"))
+    return "".join(f"; without volume {', '.join(names)}, {reason}" for names, reason in reasons if names)
