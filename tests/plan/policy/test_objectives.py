@@ -139,6 +139,9 @@ def test_points_of_an_earlier_vm_of_that_name_protect_nobody() -> None:
     status = looked(policy(**RPO), point("db", TWO, uid="earlier") | point("web", TWO), TWO)
     assert [one.name for one in status.awaited_machines] == ["db"]
     assert status.protected_machines == 1
+    assert met(status).message.endswith(
+        "created again under old names, so that earlier restore points are not theirs: db"
+    )
 
 
 def test_without_an_rpo_the_schedule_is_the_objective() -> None:

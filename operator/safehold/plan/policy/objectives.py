@@ -35,6 +35,11 @@ class Standing:
     behind: bool
     outcome: MachineOutcome
 
+    @property
+    def is_anew(self) -> bool:
+        """Whether only an earlier VM of its name has restore points: a lineage is a uid's, not a name's."""
+        return self.captured is None and bool(self.outcome.points)
+
 
 def with_objectives(
     policy: AnyPolicy, decision: PolicyDecision, facts: PolicyFacts, outcomes: Outcomes, now: datetime
@@ -149,12 +154,14 @@ def _condition(
     if unknown := _unknown(policy, decided, standings):
         status, (reason, message) = "Unknown", unknown
     elif behind:
-        named = ", ".join(called(policy, one.vm.namespace, one.vm.name) for one in behind[:MAX_WORST])
+        named = _listed([called(policy, one.vm.namespace, one.vm.name) for one in behind])
         status, reason = "False", Reason.BEHIND_OBJECTIVE.value
         message = f"{len(behind)} of {len(standings)} VMs have no restore point {_demand(policy)}, the worst: {named}"
     else:
         status, reason = "True", Reason.WITHIN_OBJECTIVE.value
         message = f"every VM has a restore point {_demand(policy)}, or still has time for its first one"
+    if anew := [called(policy, one.vm.namespace, one.vm.name) for one in standings if one.is_anew]:
+        message += f"; created again under old names, so that earlier restore points are not theirs: {_listed(anew)}"
     return Condition(
         type=OBJECTIVES_MET,
         status=status,
@@ -175,6 +182,10 @@ def _unknown(policy: AnyPolicy, decided: BackupPolicyStatus, standings: Sequence
     if policy.spec.objectives.rpo is None and decided.next_schedule_time is None:
         return ready.reason, ready.message
     return None
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:MAX_WORST])
 
 
 def _demand(policy: AnyPolicy) -> str:
@@ -203,7 +214,7 @@ def _why(decided: BackupPolicyStatus, one: Standing) -> tuple[str, str]:
     ready = _ready(decided)
     if ready.status != "True":
         return ready.reason, ready.message
-    if one.captured is None and one.outcome.points:
+    if one.is_anew:
         message = "this VM was created again under its old name: the restore points of the earlier one are not its own"
         return Reason.BEHIND_OBJECTIVE.value, message
     return Reason.BEHIND_OBJECTIVE.value, "no backup of it has ended since: it waits for its turn, or for its next run"
