@@ -16,6 +16,8 @@
     │   ├── StoreDeniedError        credentials or permissions
     │   └── StoreUnavailableError   no answer, or "slow down" (retryable)
     ├── PointError              a restore point does not exist or is not the asker's
+    ├── GuestFileError          a file, or file system, in a disk of a restore point is not there or not of that kind
+    ├── ProgramError            a program of the system that a command needs is missing or fails
     └── ClusterError            the Kubernetes API refused or failed
         ├── NotFoundError
         ├── NotServedError      no such kind: the component that brings it is not installed
@@ -155,6 +157,18 @@ class PointError(SafeholdError):
     """A restore point does not exist, or is not of the VM, namespace or cluster that was named."""
 
     default_reason = Reason.POINT_NOT_FOUND
+
+
+class GuestFileError(SafeholdError):
+    """A disk of a restore point has no such file or file system, or it is not what was asked for."""
+
+    default_reason = Reason.INVALID_SPEC
+
+
+class ProgramError(SafeholdError):
+    """A program of the system, beside Python, is missing or fails."""
+
+    default_reason = Reason.NOT_INSTALLED
 
 
 class ClusterError(SafeholdError):

@@ -24,7 +24,7 @@ class Reason(StrEnum):
     FORBIDDEN = "Forbidden"
     """RBAC, a quota or an admission rule forbids a call that is needed; the message names it. It is tried again."""
     NOT_INSTALLED = "NotInstalled"
-    """The cluster does not serve a kind that is needed: KubeVirt or the CSI snapshot controller is not installed."""
+    """Not installed: KubeVirt or the CSI snapshot controller in the cluster, or a program on the machine."""
     API_REFUSED = "APIRefused"
     """The Kubernetes API did not answer or accept a call that is needed; the message names it. It is tried again."""
 

@@ -13,6 +13,7 @@ from safehold.errors import SafeholdError, UsageError
 _COMMANDS = {
     "controller": "safehold.controller.cli",
     "doctor": "safehold.cli.doctor",
+    "files": "safehold.cli.files.group",
     "key": "safehold.cli.key",
     "repo": "safehold.cli.repo.group",
     "simulate": "safehold.cli.simulate",

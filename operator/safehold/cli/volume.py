@@ -11,6 +11,7 @@ from typing import TextIO
 
 import click
 
+from safehold.cli.points import find_point, owner_of
 from safehold.cli.progress import progress_bar
 from safehold.cli.repository import Command, bandwidth_options, open_domain, repository_options, stop_on_signals
 from safehold.engine.backup.request import BackupRequest, VolumeInput
@@ -19,12 +20,10 @@ from safehold.engine.changed_blocks.collecting import collect
 from safehold.engine.changed_blocks.extent_list import ExtentList
 from safehold.engine.changed_blocks.touched import TouchedChunks
 from safehold.engine.disks.comparing import differences, volume_of
-from safehold.engine.names import PointName
-from safehold.engine.points.manifest import Manifest, Owner, Statistics, StoredVolume
+from safehold.engine.points.manifest import Manifest, Statistics, StoredVolume
 from safehold.engine.repository import Domain
 from safehold.engine.restore import complete, fill
-from safehold.errors import PointError, UsageError
-from safehold.reasons import Reason
+from safehold.errors import UsageError
 
 _OUTPUT = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 _DISK = click.argument("disk", type=click.Path(path_type=Path))
@@ -85,7 +84,7 @@ def backup(
     run_id = str(uuid.uuid4())
     changes = _listed_changes(domain, vm, volume, changed_extents) if changed_extents else None
     disks = [VolumeInput(name=volume, path=disk, checkpoint=run_id, changes=changes, verify=verify)]
-    request = BackupRequest(run_id=run_id, owner=_owner(vm), volumes=disks)
+    request = BackupRequest(run_id=run_id, owner=owner_of(vm), volumes=disks)
     with progress_bar("Backing up") as progress:
         manifest = back_up(domain, request, stop=stop, progress=progress)
     _show_backup(manifest, monotonic() - started, output)
@@ -93,7 +92,7 @@ def backup(
 
 def _listed_changes(domain: Domain, vm: str, volume: str, extents: Iterable[str]) -> ExtentList:
     """Changes since the VM's last point; UsageError if it has none of this disk."""
-    latest = domain.points.latest(_owner(vm))
+    latest = domain.points.latest(owner_of(vm))
     parent = latest.volume(volume) if latest else None
     if parent is None:
         raise UsageError(
@@ -168,7 +167,7 @@ def restore(
         limit_upload=limit_upload,
         limit_download=limit_download,
     )
-    manifest = _find_point(domain, restore_point, vm)
+    manifest = find_point(domain, restore_point, vm)
     name = volume or _only_volume(manifest)
     stored = volume_of(manifest, name)
     only = _listed_chunks(stored, changed_extents, stop) if changed_extents else None
@@ -215,7 +214,7 @@ def diff(
     started = monotonic()
     stop = stop_on_signals()
     domain = open_domain(repository, endpoint_url, key_file, key_domain, create=False)
-    manifest = _find_point(domain, restore_point, vm)
+    manifest = find_point(domain, restore_point, vm)
     name = volume or _only_volume(manifest)
     size_bytes = volume_of(manifest, name).size_bytes
     with _counted("Comparing", size_bytes) as count:
@@ -248,30 +247,6 @@ def _counted(title: str, total: int) -> Iterator[Callable[[int], None]]:
             progress(min(done, total), total)
 
         yield count
-
-
-def _owner(vm: str) -> Owner:
-    """Disks without a cluster belong to the name that was given; an operator's points are of uids, so never collide."""
-    return Owner(cluster="", namespace_uid="", vm_uid=vm, namespace="", vm=vm)
-
-
-def _find_point(domain: Domain, restore_point: str, vm: str | None) -> Manifest:
-    if restore_point != "latest":
-        manifest = domain.points.read(PointName.of_id(restore_point))
-        if vm is not None and manifest.owner.vm != vm:
-            raise PointError(
-                f"The restore point {restore_point} belongs to another VM",
-                expected=vm,
-                found=manifest.owner.vm,
-                reason=Reason.POINT_NOT_YOURS,
-            )
-        return manifest
-    if vm is None:
-        raise UsageError("The latest point of which VM", remedy="give --vm")
-    latest = domain.points.latest(_owner(vm))
-    if latest is None:
-        raise PointError(f"There is no restore point of the VM {vm}", remedy="check --vm and --key-domain")
-    return latest
 
 
 def _only_volume(manifest: Manifest) -> str:
