@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+# What `safehold files` reads disks with: named in operator/safehold/files/programs.py.
+FILE_PACKAGES := nbdkit nbdkit-plugin-python guestfish lvm2 xfsprogs ntfs-3g fdisk linux-image-cloud-amd64
 export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help setup system fmt lint types layers crds vectors test soak demo sandbox bench bench-fleet
@@ -40,6 +42,7 @@ vectors: setup ## make the test vectors of the repository's format again
 	@$(BIN)/python hack/gen_vectors.py
 
 test: setup system lint types layers ## every check and every test
+	@hack/system-packages.sh $(FILE_PACKAGES)
 	@hack/run-tests.sh
 
 soak: setup ## heavy rounds: backups and restores of busy guests (ROUNDS=100), and Ceph as the store (root)

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Literal
 
 from safehold.errors import GuestFileError
@@ -60,14 +61,15 @@ def find_entry(fish: Guestfish, path: bytes) -> Entry:
 
 
 def list_folder(fish: Guestfish, folder: bytes, *, recursive: bool) -> Iterator[Entry]:
-    """What lies in a folder, by name; with `recursive` all below it, without following links."""
+    """What lies in a folder, by name; with `recursive` all below it, folder by folder, without following links."""
     command = "find0" if recursive else "ls0"
-    names = b"".join(fish.stream(command, folder, fish.output)).split(b"\0")
-    for entry in _looked_up(fish, folder, sorted(name for name in names if name)):
-        if entry.kind == "Link":
-            yield _with_target(fish, entry)
-        else:
-            yield entry
+    listed = b"".join(fish.stream(command, folder, fish.output)).split(b"\0")
+    base = folder.rstrip(b"/")
+    # find0 begins each name with a slash, ls0 does not.
+    places = sorted((base + b"/" + name.lstrip(b"/")).rpartition(b"/")[::2] for name in listed if name)
+    for parent, within in groupby(places, key=lambda place: place[0]):
+        for entry in _looked_up(fish, parent or b"/", [name for _, name in within]):
+            yield _with_target(fish, entry) if entry.kind == "Link" else entry
 
 
 def _looked_up(fish: Guestfish, folder: bytes, names: Sequence[bytes]) -> Iterator[Entry]:

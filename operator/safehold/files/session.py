@@ -31,6 +31,7 @@ class PointFiles:
         self._volumes = volumes
         self._programs = find_programs()
         self._open = ExitStack()
+        self._found: list[FileSystem] | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as opening:
@@ -51,7 +52,7 @@ class PointFiles:
     def file_systems(self) -> list[FileSystem]:
         """All file systems of the disks."""
         with self._telling_causes():
-            return [described(self._fish, each) for each in find_file_systems(self._fish, self._volumes)]
+            return [described(self._fish, each) for each in self._file_systems()]
 
     def mount(self, partition: str | None) -> list[str]:
         """Mount the file system of that name, or all as the guest has them, in place of what is mounted.
@@ -60,7 +61,7 @@ class PointFiles:
         """
         with self._telling_causes():
             self._fish.run("umount-all")
-            found = find_file_systems(self._fish, self._volumes)
+            found = self._file_systems()
             if partition is None:
                 return mount_all(self._fish, found)
             mount_one(self._fish, found, partition)
@@ -71,7 +72,7 @@ class PointFiles:
         with self._telling_causes():
             return find_entry(self._fish, _absolute(path))
 
-    def list(self, folder: bytes, *, recursive: bool = False) -> Iterator[Entry]:
+    def below(self, folder: bytes, *, recursive: bool = False) -> Iterator[Entry]:
         """What lies in a folder."""
         with self._telling_causes():
             yield from list_folder(self._fish, _absolute(folder), recursive=recursive)
@@ -83,6 +84,12 @@ class PointFiles:
     def archive(self, folder: bytes) -> Iterator[bytes]:
         """A folder and all below it as a tar archive, with numeric owners; to be read to its end."""
         yield from self._streamed("tar-out", _absolute(folder), self._fish.output, "numericowner:true")
+
+    def _file_systems(self) -> list[FileSystem]:
+        """Looked for once: without KVM that takes seconds, and the disks do not change."""
+        if self._found is None:
+            self._found = find_file_systems(self._fish, self._volumes)
+        return self._found
 
     def _streamed(self, command: str, *arguments: str | bytes) -> Iterator[bytes]:
         with self._telling_causes():

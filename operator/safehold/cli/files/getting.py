@@ -1,6 +1,7 @@
 """`safehold files get`."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
@@ -120,7 +121,7 @@ def _get(files: PointFiles, entry: Entry, place: Path, *, as_tar: bool) -> dict[
 
 
 def _send(pieces: Iterator[bytes]) -> None:
-    stdout = click.get_binary_stream("stdout")
+    stdout = sys.stdout.buffer
     for piece in pieces:
         stdout.write(piece)
     stdout.flush()

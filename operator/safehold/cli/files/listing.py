@@ -48,7 +48,7 @@ def ls(source: PointSource, paths: tuple[str, ...], partition: str | None, recur
 def _entries(files: PointFiles, path: bytes, *, recursive: bool) -> Iterator[Entry]:
     entry = files.entry(path)
     if entry.kind == "Folder":
-        yield from files.list(path, recursive=recursive)
+        yield from files.below(path, recursive=recursive)
     else:
         yield entry
 

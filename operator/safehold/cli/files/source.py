@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from safehold.cli.points import find_point
-from safehold.cli.repository import Command, open_domain
+from safehold.cli.repository import open_domain
 from safehold.engine.disks.comparing import volume_of
 from safehold.engine.points.manifest import Manifest, Owner
 from safehold.engine.repository import Domain, Repository
@@ -106,7 +106,7 @@ class PointSource:
             return await find_access(cluster, self.point, namespace, operator_namespace=self.operator_namespace)
 
 
-def with_source(function: Callable[..., Any]) -> Command:
+def with_source(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options, and POINT as the first argument; the command gets them as `source`."""
 
     @wraps(function)
@@ -121,7 +121,7 @@ def with_source(function: Callable[..., Any]) -> Command:
     wrapped: Any = command
     for option in reversed(_OPTIONS):
         wrapped = option(wrapped)
-    decorated: Command = click.argument("point", metavar="POINT[:VOLUME]")(wrapped)
+    decorated: Callable[..., Any] = click.argument("point", metavar="POINT[:VOLUME]")(wrapped)
     return decorated
 
 
