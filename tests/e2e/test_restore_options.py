@@ -5,6 +5,7 @@ import json
 from tests.e2e.kinds import VM_RESTORE
 from tests.e2e.namespace import RESTORER, Tenant
 from tests.e2e.verdicts import assert_ready, assert_refused
+from tests.e2e.world import SHARED
 
 from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, VIRTUAL_MACHINE
@@ -17,7 +18,10 @@ HOSTNAME = "/spec/template/spec/hostname"
 
 
 async def test_one_disk_of_two_and_disks_without_a_vm(tenant: Tenant) -> None:
-    """In place the other disk keeps claim, volume and content; claims alone get their plain names, once."""
+    """In place the other disk keeps claim, volume and content; claims alone get their plain names, once.
+
+    Without its VMBackup the point is found in the bucket.
+    """
     await tenant.machine("orders")
     assert_ready(await tenant.backed_up("first", "orders"))
     before = await tenant.digests("orders")
@@ -49,6 +53,13 @@ async def test_one_disk_of_two_and_disks_without_a_vm(tenant: Tenant) -> None:
     assert_refused(await tenant.world.ended(VM_RESTORE, "again", tenant.name), "ClaimConflict", "salvage-files exists")
     absent = await tenant.restored("absent", {"backup": "first"}, target=target, volumes=["logs"])
     assert_refused(absent, "VolumeMismatch", "it holds data, files")
+
+    await tenant.kubectl.run("delete", "vmbackups.safehold.dev", "first", "--namespace", tenant.name)
+    forgotten = await tenant.restored("forgotten", {"vm": "orders"})
+    assert_refused(forgotten, "PointNotFound", "spec.source.target")
+    source = {"vm": "orders", "verified": "Require", "target": {"kind": "ClusterBackupTarget", "name": SHARED}}
+    assert_ready(await tenant.restored("recalled", source))
+    assert await tenant.digests("orders") == before
     await tenant.left_nothing()
 
 

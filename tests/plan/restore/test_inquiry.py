@@ -5,6 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.plan.restore.objects import CLUSTER, NOW, POINT, SHOP, TARGET, machine_objects, point, restore
 from tests.plan.restore.world import World
 
@@ -18,6 +20,15 @@ from safehold.plan.tenancy import ALLOW_RESTORE_TO, NamespaceFacts
 from safehold.reasons import Reason
 
 SOURCE = {"point": POINT, "target": {"kind": "ClusterBackupTarget", "name": "primary"}}
+PATCHED: dict[str, Any] = {
+    "serviceAccountName": "restorer",
+    "patches": [
+        {
+            "target": {"kind": "VirtualMachine"},
+            "patch": '[{"op": "add", "path": "/spec/template/spec/hostname", "value": "copy"}]',
+        }
+    ],
+}
 OWN = NamespaceFacts(name=SHOP, uid="shop-uid", labels={}, annotations={})
 
 
@@ -47,6 +58,24 @@ def test_a_point_without_a_vmbackup_is_restored() -> None:
     ended = world.run()
     assert is_true(ended.status.conditions, "Ready")
     assert ended.status.backup is None
+    assert not world.leftovers()
+
+
+@settings(max_examples=60)
+@given(looks=st.integers(0, 40), survives=st.lists(st.booleans(), min_size=40, max_size=40))
+def test_it_converges_wherever_it_is_killed(looks: int, survives: list[bool]) -> None:
+    """Killed after any status or write, also while the bucket is asked, the restore ends restored, once."""
+    world = asking(restore("NewVM", source=SOURCE, **PATCHED))
+    for look in range(looks):
+        decision = world.decide()
+        if isinstance(decision.step, steps.Finished):
+            break
+        world.save(decision.status)
+        if survives[look]:
+            world.carry_out(decision.step)
+        world.others()
+    world.run()
+    assert is_true(world.restore.status.conditions, "Ready")
     assert not world.leftovers()
 
 
@@ -166,17 +195,6 @@ def test_a_worker_that_does_not_start_is_given_up() -> None:
     failure = world.decide().status.failure
     assert failure is not None
     assert (failure.reason, "image x" in failure.message) == ("TimedOut", True)
-
-
-PATCHED: dict[str, Any] = {
-    "serviceAccountName": "restorer",
-    "patches": [
-        {
-            "target": {"kind": "VirtualMachine"},
-            "patch": '[{"op": "add", "path": "/spec/template/spec/hostname", "value": "copy"}]',
-        }
-    ],
-}
 
 
 def test_a_patched_vm_is_judged_by_its_manifest_before_anything_is_created() -> None:
