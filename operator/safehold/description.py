@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from safehold.run import Owner, RepositoryPlace
+from safehold.run import Owner, RepositoryPlace, VolumeRole
 
 
 class _Message(BaseModel):
@@ -47,7 +47,7 @@ class DescribedVolume(_Message):
     """One volume of a point, and what its claim was like."""
 
     name: str
-    role: Literal["Disk", "MemoryDump"]
+    role: VolumeRole
     mode: Literal["Block", "Filesystem"]
     disk_bytes: int
     capacity_bytes: int
