@@ -323,7 +323,7 @@ async def test_a_claim_that_goes_takes_everything_with_it(place: Place) -> None:
 async def test_a_claim_that_waits_for_its_consumer_is_filled_on_that_node(place: Place) -> None:
     """Before the scheduler has chosen a node nothing is made; afterwards the volume is made there."""
     await place.ask("waiting", storage_class="sandbox-wait")
-    assert await place.populator().reconcile((SHOP, "waiting")) is not None
+    assert await place.populator().reconcile((SHOP, "waiting")) is None
     await place.assert_nothing_left()
     patch = {"metadata": {"annotations": {SELECTED_NODE: "node-1"}}}
     await place.cluster.merge_patch(CLAIM, "waiting", SHOP, patch)

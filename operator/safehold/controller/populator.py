@@ -36,8 +36,8 @@ class Populator:
 
     operator: Operator
     observer: PopulateObserver
-    _told: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """By the claim's uid: reason and message of the last Event about it."""
+    _told: dict[Key, tuple[str, str, str]] = field(default_factory=dict)
+    """By the claim: its uid, and reason and message of the last Event about it."""
 
     @classmethod
     def of(cls, operator: Operator) -> "Populator":
@@ -84,6 +84,7 @@ class Populator:
         for _ in range(_PASSES):
             facts = await self.observer.observe(key[0], key[1], self.operator.now())
             if facts is None:
+                self._told.pop(key, None)
                 return None
             again = await self._pass(facts)
             if again != 0:
@@ -103,17 +104,18 @@ class Populator:
         await self._hands(facts.namespace.name).carry_out(decision.step)
         if not decision.is_warning:
             await self._tell(facts, decision)
-        return self._again(facts, decision)
+        return self._again(decision)
 
-    def _again(self, facts: PopulateFacts, decision: PopulateDecision) -> float | None:
+    def _again(self, decision: PopulateDecision) -> float | None:
         match decision.step:
             case Finished() if decision.is_warning:
                 return _REFUSED_SECONDS
             case Finished():
-                self._told.pop(facts.uid, None)
                 return None
-            case Wait() | DeleteJob():
-                return min(_PAUSE_SECONDS, self.operator.settings.poll_seconds)
+            case DeleteJob():
+                return _PAUSE_SECONDS
+            case Wait():
+                return self.operator.settings.poll_seconds
         return 0
 
     async def _remove_orphans(self, key: Key) -> bool:
@@ -124,10 +126,13 @@ class Populator:
         return bool(steps)
 
     async def _tell(self, facts: PopulateFacts, decision: PopulateDecision) -> None:
-        if decision.event is None or self._told.get(facts.uid) == (decision.event, decision.message):
+        if decision.event is None:
             return
-        self._told[facts.uid] = (decision.event, decision.message)
         ref = facts.claim.ref
+        key, told = (ref.namespace, ref.name), (ref.uid, decision.event, decision.message)
+        if self._told.get(key) == told:
+            return
+        self._told[key] = told
         involved = {
             "apiVersion": CLAIM.api_version,
             "kind": CLAIM.kind,

@@ -76,7 +76,8 @@ def test_one_step_after_the_other(seen: PopulateFacts, step: type[steps.Step]) -
 def test_the_volume_is_made_where_the_claims_pod_will_run() -> None:
     """With WaitForFirstConsumer nothing is made before the scheduler has chosen, and then on that node."""
     waiting = replace(FAST, waits_for_consumer=True)
-    assert isinstance(next_step(facts(storage_class=waiting)).step, steps.Wait)
+    idle = next_step(facts(storage_class=waiting))
+    assert (type(idle.step), idle.event) == (steps.Finished, None)
     placed = next_step(facts(storage_class=waiting, annotations={CHOSEN_VOLUME: "data", SELECTED_NODE: "node-1"}))
     assert isinstance(placed.step, steps.CreateClaim)
     assert placed.step.claim.annotations[SELECTED_NODE] == "node-1"

@@ -55,8 +55,8 @@ def next_step(facts: PopulateFacts) -> PopulateDecision:
     if isinstance(target, Refusal):
         return _refused(facts, target)
     if facts.storage_class and facts.storage_class.waits_for_consumer and SELECTED_NODE not in facts.claim.annotations:
-        # The volume must be where the claim's pod will run, which the scheduler says once there is a pod.
-        return PopulateDecision(step=Wait("the claim waits for its first consumer"))
+        # The volume must be where the claim's pod will run; the scheduler writes that to the claim once there is a pod.
+        return PopulateDecision(step=Finished())
     return _make_prime(facts, filling) if facts.prime is None else _start(facts, filling, target, facts.prime)
 
 
