@@ -181,6 +181,10 @@ class BackupRun(_Message):
     run_id: str
     policy: str | None = None
     """uid of the policy that asked for the point; its retention decides how long it stays."""
+    policy_name: str = ""
+    """Its kind and name, such as `BackupPolicy/gold`: one that is created anew under them takes its points over."""
+    tier: str = ""
+    """The tier of the policy's schedules that was due, if it has tiers."""
     owner: Owner
     repository: RepositoryPlace
     key_domain: str
@@ -241,10 +245,16 @@ class ForgetRun(_Message):
 
 
 class PolicyRules(_Message):
-    """How long the points of one policy stay; the fields mean what `safehold.retention.rules` says."""
+    """How long the points of one policy, or of a tier, stay; the fields mean what `safehold.retention.rules` says."""
 
     policy: str
     """The policy's uid."""
+    name: str
+    """Its kind and name, as points have them."""
+    namespace_uid: str = ""
+    """Of a BackupPolicy; it takes over no points of another namespace."""
+    tier: str = ""
+    """The tier that these are the rules of; empty: of all points of the policy, but those of tiers with their own."""
     time_zone: str
     keep_last: int = 0
     keep_within: timedelta | None = None
@@ -273,8 +283,10 @@ class MaintainRun(_Message):
     time: datetime
     """When this was decided. Attempts that come later judge by the same time."""
     rules: list[PolicyRules]
-    machines: list[str]
-    """uids of all VMs that exist."""
+    policies: list[str]
+    """uids of all policies that exist, with or without rules."""
+    machines: str
+    """The census (`safehold.census`) of all VMs that exist."""
     gone: dict[str, datetime]
     """By uid: since when VMs are known to be gone of which points are still there."""
     held: list[str]
@@ -316,6 +328,8 @@ class MaintenanceReport(_Message):
     """That there are now."""
     ungoverned: int = 0
     """Of them, those that no retention rule decides about."""
+    of_gone_policies: int = 0
+    """Of the ungoverned, those whose policy does not exist any more."""
     of_gone_machines: int = 0
     """Of them, those of VMs that do not exist any more."""
     forgotten: int = 0
@@ -359,6 +373,9 @@ class RetentionLine(_Message):
     kind: Literal["retention"] = "retention"
     run_id: str
     policy: str
+    """uid of the policy whose rules decided."""
+    tier: str = ""
+    """Its tier, where that has rules of its own."""
     namespace: str
     vm: str
     restore_point: str

@@ -59,6 +59,23 @@ def test_who_stops_to_wait_does_not_hold_up_others() -> None:
     assert slots.take(key(3))
 
 
+def test_another_limit_holds_from_then_on() -> None:
+    """A higher one calls those that it has room for, a lower one nobody; without one all are called."""
+    called: list[Key] = []
+    slots = RunSlots(1, called.append)
+    for number in (1, 2, 3, 4):
+        slots.take(key(number))
+    slots.change(2)
+    assert called == [key(2)]
+    assert slots.take(key(2))
+    called.clear()
+    slots.change(1)
+    slots.give(key(1))
+    assert called == []
+    slots.change(None)
+    assert called == [key(3), key(4)]
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=200), st.integers(1, 4))
 def test_the_limit_holds_and_nobody_starves(moves: list[tuple[int, bool]], limit: int) -> None:
     """Whatever is asked and given, never more than the limit is active, and in the end everybody had a turn."""

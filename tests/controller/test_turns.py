@@ -80,3 +80,17 @@ def test_who_turns_out_not_to_fit_passes_the_turn_on() -> None:
     assert not turns.take(("shop", "b"), claim("node"), {"node": 1})
     assert called == [("shop", "c")]
     assert turns.take(("shop", "c"), claim(), {})
+
+
+def test_a_limit_that_is_raised_calls_at_once() -> None:
+    """Whoever waits need not wait for a run to end; a limit that is lowered, or stays, calls nobody."""
+    turns, called = turns_of(9)
+    for name in ("a", "b", "c"):
+        turns.take(("shop", name), claim("target"), {"target": 1})
+    turns.heed({"target": 1})
+    assert called == []
+    turns.heed({"target": 2})
+    assert called == [("shop", "b")]
+    called.clear()
+    turns.heed({"target": None})
+    assert set(called) == {("shop", "b"), ("shop", "c")}

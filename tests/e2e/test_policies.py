@@ -2,15 +2,23 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
-from tests.e2e.kinds import BACKUP_POLICY, CLUSTER_BACKUP_POLICY, GROUP, VERSION, VM_BACKUP
+from tests.e2e.kinds import (
+    BACKUP_POLICY,
+    CLUSTER_BACKUP_POLICY,
+    CLUSTER_BACKUP_TARGET,
+    GROUP,
+    VERSION,
+    VM_BACKUP,
+)
 from tests.e2e.namespace import Tenant
 from tests.e2e.verdicts import assert_ready
 from tests.e2e.world import SHARED, World
 
 from sandbox.cluster.client import Object
-from sandbox.demo.kubectl import condition
+from sandbox.demo.kubectl import condition, is_ready
 
 _EVERY_MINUTE = "* * * * *"
 
@@ -94,8 +102,42 @@ async def test_a_run_is_asked_for_outside_of_the_windows(tenant: Tenant) -> None
     await tenant.left_nothing()
 
 
-def _cluster_policy(name: str, spec: Any) -> Object:
-    metadata = {"name": name}
+async def test_the_runs_of_a_target_take_fair_turns(world: World) -> None:
+    """With `maxActiveRuns: 1` four backups follow each other, and the namespace with one VM is not kept to the last."""
+    async with world.tenant("many") as many, world.tenant("few") as few:
+        await world.apply(world.target("narrow", maxActiveRuns=1))
+        for tenant, machines in ((many, ("orders", "stock", "web")), (few, ("orders",))):
+            await world.kubectl.run("label", "namespace", tenant.name, "turns=fair")
+            for machine in machines:
+                await tenant.machine(machine)
+        await world.until(CLUSTER_BACKUP_TARGET, "narrow", None, is_ready)
+        spec = {
+            "schedule": "0 0 1 1 *",
+            "targetRef": {"kind": "ClusterBackupTarget", "name": "narrow"},
+            "namespaceSelector": {"matchLabels": {"turns": "fair"}},
+        }
+        await world.apply(_cluster_policy("fair", spec, {"safehold.dev/run-now": "all"}))
+        await world.until(CLUSTER_BACKUP_POLICY, "fair", None, partial(_has_run_for, "all"))
+        ended = [
+            await world.ended(VM_BACKUP, backup["metadata"]["name"], tenant.name, seconds=300)
+            for tenant in (many, few)
+            for backup in await world.cluster.list(VM_BACKUP, tenant.name)
+        ]
+        for backup in ended:
+            assert_ready(backup)
+        spans = sorted((backup["status"]["startTime"], backup["status"]["completionTime"]) for backup in ended)
+        assert len(spans) == 4
+        assert all(later[0] >= earlier[1] for earlier, later in pairwise(spans))
+        first_two = sorted(ended, key=lambda backup: str(backup["status"]["startTime"]))[:2]
+        assert few.name in {backup["metadata"]["namespace"] for backup in first_two}
+        await world.cluster.delete(CLUSTER_BACKUP_POLICY, "fair")
+        for tenant in (many, few):
+            await tenant.left_nothing()
+        await world.cluster.delete(CLUSTER_BACKUP_TARGET, "narrow")
+
+
+def _cluster_policy(name: str, spec: Any, annotations: dict[str, str] | None = None) -> Object:
+    metadata = {"name": name, "annotations": annotations or {}}
     return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "ClusterBackupPolicy", "metadata": metadata, "spec": spec}
 
 

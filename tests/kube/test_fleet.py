@@ -49,6 +49,7 @@ async def test_what_comes_changes_and_goes_is_followed(cluster: Cluster, namespa
     async with followed(Roster(cluster, VM)) as roster:
         (found,) = await until(roster, namespace, "db")
         assert found.labels == {"tier": "gold"}
+        assert (await roster.member("db", namespace), await roster.member("web", namespace)) == (found, None)
         await cluster.create(VM, machine(namespace, "app"))
         await until(roster, namespace, "app", "db")
         await cluster.merge_patch(VM, "app", namespace, {"metadata": {"labels": {"tier": "silver"}}})

@@ -19,9 +19,9 @@ def daily(last: str, count: int) -> list[datetime]:
     return [utc(last) - timedelta(days=number) for number in range(count)]
 
 
-def points(times: Iterable[datetime], policy: str | None = POLICY) -> list[Point]:
+def points(times: Iterable[datetime], governor: str | None = POLICY) -> list[Point]:
     """A point of each time, named by it, all verified."""
-    return [Point(id=f"{time:%Y-%m-%d %H:%M}", time=time, policy=policy, verified=True) for time in times]
+    return [Point(id=f"{time:%Y-%m-%d %H:%M}", time=time, governor=governor, verified=True) for time in times]
 
 
 def kept(verdicts: Iterable[Verdict]) -> list[str]:

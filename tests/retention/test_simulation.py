@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from heapq import merge
 
 from safehold.retention.rules import RetentionRules
 from safehold.retention.simulation import Simulated, simulate
@@ -20,7 +21,7 @@ def every(hours: int, first: datetime) -> Iterator[datetime]:
 def played(rules: RetentionRules, *, hours: int = 24) -> Simulated:
     """Three years of runs every so many hours from 01:00, with a maintenance each day at 04:00."""
     runs, maintenance = every(hours, BEGIN + timedelta(hours=1)), every(24, BEGIN + timedelta(hours=4))
-    return simulate(rules, runs, maintenance, year_ends=ENDS, upcoming=3)
+    return simulate({"": rules}, ((run, "") for run in runs), maintenance, year_ends=ENDS, upcoming=3)
 
 
 def test_points_pile_up_between_two_maintenances() -> None:
@@ -57,3 +58,14 @@ def test_without_rules_everything_stays() -> None:
     """Nothing is forgotten, and no deletion is foretold."""
     result = played(RetentionRules())
     assert (result.made, result.forgotten, result.peak, result.next) == (1096, 0, 1096, ())
+
+
+def test_tiers_keep_their_points_by_their_own_rules() -> None:
+    """Runs every six hours that stay for two, beside one a week that stays for three weeks."""
+    rules = {"": RetentionRules(keep_last=2), "weekly": RetentionRules(keep_last=3)}
+    often = ((run, "") for run in every(6, BEGIN))
+    weekly = ((run, "weekly") for run in every(7 * 24, BEGIN + timedelta(hours=1)))
+    result = simulate(rules, merge(often, weekly), every(24, BEGIN + timedelta(hours=4)), year_ends=ENDS, upcoming=2)
+    kept = [verdict.point.governor for verdict in result.kept if verdict.keep]
+    assert (kept.count(""), kept.count("weekly")) == (2, 3)
+    assert {each.governor: each.reason for each in result.next} == {"": "newer points use up keepLast 2"}

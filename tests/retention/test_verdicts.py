@@ -140,8 +140,8 @@ RULES = st.builds(
 AGES = st.integers(0, 3 * 365 * 24) | st.integers(0, 20 * 24)
 CATALOGUES = st.lists(
     st.builds(
-        lambda age, policy, verified, held: Point(
-            id="", time=NOW - timedelta(hours=age), policy=policy, verified=verified, held=held
+        lambda age, governor, verified, held: Point(
+            id="", time=NOW - timedelta(hours=age), governor=governor, verified=verified, held=held
         ),
         AGES,
         st.sampled_from([POLICY, POLICY, POLICY, "other", "gone", None]),
@@ -157,7 +157,7 @@ def test_a_vm_that_exists_is_never_stranded(found: list[Point], one: RetentionRu
     """Its newest point, its newest verified one, held ones and those of nobody stay, under any rules."""
     stays = set(kept(judge(found, {POLICY: one, "other": other}, Machine(), NOW)))
     newest_first = sorted(found, key=lambda point: (point.time, point.id), reverse=True)
-    must = {point.id for point in found if point.held or point.policy in (None, "gone")}
+    must = {point.id for point in found if point.held or point.governor in (None, "gone")}
     must |= {point.id for point in newest_first[:1]}
     must |= {point.id for point in [point for point in newest_first if point.verified][:1]}
     assert must <= stays
@@ -178,7 +178,7 @@ def test_deciding_again_after_a_part_was_deleted_comes_to_the_same(
 @given(CATALOGUES, RULES)
 def test_every_rule_keeps_as_many_periods_as_it_says_and_there_are(found: list[Point], rules: RetentionRules) -> None:
     """None keeps more; and where one keeps fewer, no point that goes is of a period of which none stays."""
-    own = [replace(point, policy=POLICY, held=False) for point in found]
+    own = [replace(point, governor=POLICY, held=False) for point in found]
     plain = replace(rules, minimum_age=timedelta())
     if not plain.keeps_something:
         return
@@ -207,5 +207,5 @@ def test_a_vm_that_is_gone_loses_nothing_within_its_grace(found: list[Point], ru
         assert stays == {point.id for point in found}
         return
     assert stays == {
-        point.id for point in found if point.held or point.policy != POLICY or NOW - point.time < rules.minimum_age
+        point.id for point in found if point.held or point.governor != POLICY or NOW - point.time < rules.minimum_age
     }

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from safehold.engine.keys.keyfile import RepositoryKey
+from safehold.engine.repository import Repository
 from safehold.engine.store.s3 import S3Place, S3Store
 from safehold.envelope import new_key
 from safehold.run import (
@@ -66,6 +67,10 @@ class Jobs:
             endpoint_url=self.store.endpoint_url,
             allow_local_endpoint=self.allow_local,
         )
+
+    def repository(self) -> Repository:
+        """The repository that runs have laid out."""
+        return Repository.open(store_of(self), self.key, create=False)
 
     def owner(self, vm_uid: str = "vm-uid") -> Owner:
         """The owner of the VM's points."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.worker.conftest import store_of
 
-from safehold.engine.repository import Repository
+from safehold.census import Census
 from safehold.reasons import Reason
 from safehold.run import EXIT_REFUSED, MaintainRun, PolicyRules, RetentionLine
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.worker.conftest import Ended, Jobs
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-LAST = PolicyRules(policy="gold", time_zone="UTC", keep_last=1)
+LAST = PolicyRules(policy="gold", name="BackupPolicy/gold", time_zone="UTC", keep_last=1)
 
 
 @pytest.fixture
@@ -28,13 +28,16 @@ def small(tmp_path: Path) -> Path:
     return path
 
 
-def point(jobs: Jobs, disk: Path, day: int, *, policy: str | None = "gold", vm: str = "vm-1") -> str:
+def point(
+    jobs: Jobs, disk: Path, day: int, *, policy: str | None = "gold", vm: str = "vm-1", name: str = "", tier: str = ""
+) -> str:
     """A point of that day in November; the disk is another one each time."""
     with disk.open("r+b") as file:
         file.write(f"{vm} {day}".encode())
     run = jobs.backup(f"{vm}-{day}", root=disk)
     capture = run.capture.model_copy(update={"time": NOON.replace(day=day)})
-    run = run.model_copy(update={"capture": capture, "policy": policy, "owner": jobs.owner(vm)})
+    made_by = {"policy": policy, "policy_name": name, "tier": tier}
+    run = run.model_copy(update={"capture": capture, "owner": jobs.owner(vm), **made_by})
     made = jobs.run(run).report.restore_point
     assert made is not None
     return made
@@ -50,7 +53,8 @@ def maintain(jobs: Jobs, *rules: PolicyRules, **changes: Any) -> MaintainRun:
         "cluster": "cluster",
         "time": NOON,
         "rules": list(rules) or [LAST],
-        "machines": ["vm-1"],
+        "policies": ["gold", "silver"],
+        "machines": Census.of(["vm-1"]).text(),
         "gone": {},
         "held": [],
         "compact": True,
@@ -61,7 +65,7 @@ def maintain(jobs: Jobs, *rules: PolicyRules, **changes: Any) -> MaintainRun:
 
 def left(jobs: Jobs) -> set[str]:
     """The points that there are."""
-    repository = Repository.open(store_of(jobs), jobs.key, create=False)
+    repository = jobs.repository()
     return {name.id for domain in repository.domains() for name in repository.domain(domain, create=False).points.all()}
 
 
@@ -141,3 +145,53 @@ def test_a_point_that_cannot_be_read_stops_all_deletion(jobs: Jobs, small: Path)
     ended = jobs.run(maintain(jobs))
     assert (ended.code, ended.report.reason) == (EXIT_REFUSED, Reason.DAMAGED)
     assert left(jobs) == set(made)
+
+
+def test_a_tiers_points_go_by_its_own_rules(jobs: Jobs, small: Path) -> None:
+    """Two weekly points stay though the policy keeps one; a tier without rules shares the policy's."""
+    weekly = [point(jobs, small, day, tier="weekly") for day in (8, 15)]
+    hourly = [point(jobs, small, day, tier="hourly") for day in (19, 20)]
+    by_hand = point(jobs, small, 21)
+    rules = LAST.model_copy(update={"tier": "weekly", "keep_last": 2, "runs": [NOON + timedelta(hours=1)]})
+    ended = jobs.run(maintain(jobs, LAST, rules))
+    assert left(jobs) == {*weekly, by_hand}
+    lines = told(ended)
+    assert {line.restore_point for line in lines if line.forgotten and not line.tier} == set(hourly)
+    assert [(line.restore_point, line.tier) for line in lines if not line.forgotten] == [(weekly[0], "weekly")]
+
+
+def test_a_policy_that_is_created_anew_governs_the_points_of_the_earlier_one(jobs: Jobs, small: Path) -> None:
+    """Until then they are counted; of another namespace's policy of that name they are no business."""
+    made = [point(jobs, small, day, policy="former", name="BackupPolicy/gold") for day in (20, 21)]
+    without = jobs.run(maintain(jobs, LAST.model_copy(update={"namespace_uid": "another"}))).report.maintenance
+    assert without is not None
+    assert (without.forgotten, without.ungoverned, without.of_gone_policies) == (0, 2, 2)
+    anew = LAST.model_copy(update={"namespace_uid": jobs.owner("vm-1").namespace_uid})
+    ended = jobs.run(maintain(jobs, anew))
+    assert left(jobs) == {made[1]}
+    found = ended.report.maintenance
+    assert found is not None
+    assert (found.forgotten, found.of_gone_policies) == (1, 0)
+    assert [(line.restore_point, line.policy) for line in told(ended)] == [(made[0], "gold")]
+
+
+def test_a_policy_that_exists_keeps_its_points_from_another_of_its_name(jobs: Jobs, small: Path) -> None:
+    """A cluster's policy of the same name takes over nothing of one that is there and says nothing of retention."""
+    made = {point(jobs, small, day, policy="silver", name="ClusterBackupPolicy/gold") for day in (20, 21)}
+    rules = LAST.model_copy(update={"name": "ClusterBackupPolicy/gold"})
+    found = jobs.run(maintain(jobs, rules)).report.maintenance
+    assert found is not None
+    assert (found.ungoverned, found.of_gone_policies, left(jobs)) == (2, 0, made)
+
+
+def test_a_point_that_is_held_in_the_repository_stays(jobs: Jobs, small: Path) -> None:
+    """Without a VMBackup that says so; once it is released the rules decide again."""
+    made = [point(jobs, small, day) for day in (20, 21)]
+    repository = jobs.repository()
+    (domain,) = (repository.domain(name, create=False) for name in repository.domains())
+    domain.holds.place(made[0], "audit", NOON)
+    jobs.run(maintain(jobs))
+    assert left(jobs) == set(made)
+    domain.holds.release(made[0])
+    jobs.run(maintain(jobs))
+    assert left(jobs) == {made[1]}

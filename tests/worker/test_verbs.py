@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,18 @@ def test_forgetting_succeeds_twice_and_the_point_is_gone(jobs: Jobs, disk: Path,
         assert jobs.run(jobs.forget(point)).code == 0
     gone = jobs.run(jobs.restore("run-2", point, root=tmp_path / "new"))
     assert (gone.code, gone.report.reason) == (EXIT_REFUSED, Reason.POINT_NOT_FOUND)
+
+
+def test_a_point_that_is_held_in_the_repository_is_not_forgotten(jobs: Jobs, disk: Path, tmp_path: Path) -> None:
+    """Also where the VMBackup that is deleted with its point says nothing of a hold."""
+    point = jobs.run(jobs.backup("run-1", root=disk)).report.restore_point
+    assert point is not None
+    domain = jobs.repository().domain("namespace/ns-uid", create=False)
+    domain.holds.place(point, "audit 2026", datetime(2026, 11, 23, tzinfo=UTC))
+    refused = jobs.run(jobs.forget(point))
+    assert (refused.code, refused.report.reason) == (EXIT_REFUSED, Reason.HELD)
+    assert "audit 2026" in refused.report.message
+    assert jobs.run(jobs.restore("run-2", point, root=tmp_path / "new")).code == 0
 
 
 def test_what_a_run_committed_is_forgotten_by_the_run(jobs: Jobs, disk: Path, tmp_path: Path) -> None:

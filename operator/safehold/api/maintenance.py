@@ -45,8 +45,10 @@ class MaintenanceStatus(ApiModel):
     """How many restore points there were after it."""
     ungoverned_points: Count | None = None
     """How many of them no policy's retention decides about; they stay until somebody forgets them."""
+    points_of_deleted_policies: Count | None = None
+    """How many of these a policy made that is gone. One that is created anew under its name governs them again."""
     points_of_deleted_machines: Count | None = None
-    """How many of them are of VMs that do not exist any more."""
+    """How many of all points are of VMs that do not exist any more."""
     forgotten_points: Count | None = None
     """How many it has forgotten."""
     freed_bytes: Bytes | None = None

@@ -51,7 +51,7 @@ class BackupPolicySpec(Timing):
     objectives: Objectives = Objectives()
     """How recent a VM's newest restore point has to be; the condition `ObjectivesMet` says whether all are."""
     retention: Retention | None = None
-    """How long the restore points stay; absent: until somebody forgets them."""
+    """How long the restore points stay, except those of tiers with their own; absent: until somebody forgets them."""
     deletion_policy: DeletionPolicy = "Retain"
     """What the VMBackups of this policy do with their restore point when a person deletes them."""
 

@@ -63,6 +63,8 @@ class NextDeletion(ApiModel):
     """The VM, as `namespace/name`."""
     restore_point: Word
     """The restore point."""
+    tier: Annotated[str, Field(max_length=63)] | None = None
+    """The tier whose own `retention` decides; absent: `spec.retention`."""
     capture_time: Time
     """The point in time that it holds."""
     deletion_time: Time

@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from safehold.api.base import ApiModel, Count, Time, Word, list_map, rules
 from safehold.api.durations import Duration, duration_between
+from safehold.api.retention import Retention
 
 _FIELD = "[0-9A-Za-z*/,#-]+"
 CronLine = Annotated[
@@ -26,6 +27,7 @@ MAX_MAKE_UPS = 8
 
 Spread = Annotated[Duration, Field(json_schema_extra=duration_between("spread", "1s", "168h"))]
 Deadline = Annotated[Duration, Field(json_schema_extra=duration_between("startingDeadline", "1m", "168h"))]
+FirstPause = Annotated[Duration, Field(json_schema_extra=duration_between("delay", "1m", "6h"))]
 LongestDelay = Annotated[Duration, Field(json_schema_extra=duration_between("maxDelay", "1h", "168h"))]
 
 _SHORTER_THAN_ITS_INTERVAL = tuple(
@@ -57,6 +59,8 @@ class ScheduleTier(ApiModel):
     """When, like `spec.schedule`."""
     spread: Spread | None = None
     """Over how much time the VMs of a run start; absent: `spec.spread`."""
+    retention: Retention | None = None
+    """How long the points of this tier stay, counted by themselves; absent: by `spec.retention`, with the others."""
 
 
 class Window(ApiModel):
@@ -104,6 +108,15 @@ class CircuitBreaker(ApiModel):
     """The longest time that it is held back. One success ends it."""
 
 
+class Retry(ApiModel):
+    """How a backup that failed for a reason that may pass is tried again within its run."""
+
+    attempts: Annotated[int, Field(ge=1, le=5, json_schema_extra={"format": "int32"})] = 3
+    """How often a VM is backed up in one run at most, until one backup succeeds; 1: it is not tried again."""
+    delay: FirstPause = "5m"
+    """How long after a failure the second try begins; each further one after twice as long, less up to a quarter."""
+
+
 class Timing(ApiModel):
     """When runs start: the part of a policy's spec that decides it."""
 
@@ -124,6 +137,8 @@ class Timing(ApiModel):
     """Hours in which no run starts, also within windows."""
     starting_deadline: Deadline | None = None
     """How late a backup may start; one that would start later is missed. Absent: it is made up for however late."""
+    retry: Retry = Retry()
+    """How a failed backup is tried again within its run: in allowed hours, and within `startingDeadline`."""
     circuit_breaker: CircuitBreaker = CircuitBreaker()
     """What repeated failures of a VM change."""
     suspend: bool = False
@@ -170,6 +185,19 @@ class DelayedMachine(ApiModel):
     """When the next one may start."""
 
 
+class RetryingMachine(ApiModel):
+    """A VM whose backup failed, and is tried again."""
+
+    name: Annotated[str, Field(max_length=317)]
+    """The VM; `namespace/name` where the policy is a cluster's."""
+    attempt: Count
+    """Which try it will be."""
+    time: Time
+    """When it may begin."""
+    reason: Word
+    """Why the one before it failed."""
+
+
 class TimingStatus(ApiModel):
     """What the controller has to know at its next look, however long it was away."""
 
@@ -187,6 +215,8 @@ class TimingStatus(ApiModel):
     """The run times of each of `spec.schedules`."""
     delayed_machines: Annotated[list[DelayedMachine], Field(max_length=MAX_DELAYED)] = Field(default_factory=list)
     """VMs whose next backup is held back, after repeated failures or because the cluster refused it."""
+    retrying_machines: Annotated[list[RetryingMachine], Field(max_length=MAX_DELAYED)] = Field(default_factory=list)
+    """VMs whose backup of the last run failed for a reason that may pass, the next to be tried again first."""
     last_missed_time: Time | None = None
     """The run time of the last run that could not begin within `startingDeadline`."""
     missed_machine_names: Annotated[list[Annotated[str, Field(max_length=317)]], Field(max_length=10)] = Field(

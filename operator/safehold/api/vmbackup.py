@@ -51,7 +51,7 @@ class VMRef(ApiModel):
 
 
 class VMBackupSpec(ApiModel):
-    """What is backed up, and where to. Immutable, except `hold` and `deletionPolicy`."""
+    """What is backed up, and where to. Immutable, except `hold`, `holdReason` and `deletionPolicy`."""
 
     model_config = ConfigDict(json_schema_extra=APPLICATION_NEEDS_HOOKS)
 
@@ -78,6 +78,8 @@ class VMBackupSpec(ApiModel):
 
     A namespace that ends is not held up: it takes the object, and with it the hold.
     """
+    hold_reason: Sentence | None = None
+    """Why it is held, for those who may want to release it."""
     deletion_policy: DeletionPolicy = "Retain"
     """What happens to the restore point when a person deletes this object.
 
@@ -276,6 +278,8 @@ class VMBackupStatus(Status, ByteCounts):
 
     start_time: Time | None = None
     """When the run began."""
+    not_ready_since: Time | None = None
+    """Before it began: since when the run, at its turn, has found its target or the VM not ready."""
     capture_time: Time | None = None
     """The point in time that the restore point holds."""
     completion_time: Time | None = None

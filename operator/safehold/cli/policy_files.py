@@ -1,5 +1,6 @@
 """Policies out of YAML files, as a repository of manifests has them."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from safehold.api.retention import KEEPS_SOMETHING, Retention
 from safehold.api.timing import Timing
 from safehold.errors import SpecError, UsageError
 from safehold.plan.backup.turn import target_pool
-from safehold.plan.retention.rules import rules_of
+from safehold.plan.retention.rules import SHARED, rules_by_tier
 from safehold.retention.rules import RetentionRules
 
 _SPECS: dict[str, type[BackupPolicySpec]] = {
@@ -33,7 +34,8 @@ class PolicyFile:
     timing: Timing
     target: str
     """The pool of places that its runs share."""
-    rules: RetentionRules
+    rules: Mapping[str, RetentionRules]
+    """By tier those of tiers with rules of their own, and those that all others share."""
 
 
 def read_policies(path: Path) -> list[PolicyFile]:
@@ -61,9 +63,10 @@ def _policy(found: dict[str, Any]) -> PolicyFile:
         error = problem.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in error["loc"])
         raise SpecError(f"{called} is not valid at {field}", found=error["msg"]) from None
-    _refuse_unknown(called, written.get("retention") or {})
-    rules = rules_of(spec.retention or Retention(), spec.time_zone)
-    if spec.retention is not None and not rules.keeps_something:
+    for retention in _retentions(written):
+        _refuse_unknown(called, retention)
+    rules = rules_by_tier(spec)
+    if not all(each.keeps_something for each in rules.values()):
         raise SpecError(f"{called}: {KEEPS_SOMETHING[1]}")
     return PolicyFile(
         kind=kind,
@@ -71,8 +74,14 @@ def _policy(found: dict[str, Any]) -> PolicyFile:
         name=metadata.get("name", ""),
         timing=spec,
         target=target_pool(spec.target_ref, metadata.get("namespace") or ""),
-        rules=rules,
+        rules={SHARED: RetentionRules(), **rules},
     )
+
+
+def _retentions(written: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """As they are written: the policy's, and those of its tiers."""
+    for place in (written, *(written.get("schedules") or [])):
+        yield place.get("retention") or {}
 
 
 def _refuse_unknown(called: str, retention: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """`safehold simulate`: what a policy will do, before it does it. Offline, so that a pull request can show it."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from safehold.cli.repo.options import output_option
 from safehold.cli.repo.output import show_facts, show_json, show_table
 from safehold.cli.schedule import command as schedule
 from safehold.plan.policy.schedule import Schedule
+from safehold.plan.retention.rules import SHARED
 from safehold.plan.retention.runs import coming_runs, runs_of
 from safehold.retention.simulation import Simulated, simulate
 
@@ -58,7 +60,7 @@ def retention(
             policy,
             simulate(
                 policy.rules,
-                coming_runs(policy.timing, begin),
+                _governed(policy, begin),
                 runs_of(maintenance, begin),
                 year_ends=ends,
                 upcoming=deletions,
@@ -71,6 +73,11 @@ def retention(
         return
     for policy, result in found:
         _show(policy, result, years)
+
+
+def _governed(policy: PolicyFile, begin: datetime) -> Iterator[tuple[datetime, str]]:
+    """The runs, each with the tier whose rules its point goes by."""
+    return ((at, tier if tier in policy.rules else SHARED) for at, tier in coming_runs(policy.timing, begin))
 
 
 def _years_after(begin: datetime, years: int) -> datetime:
@@ -92,12 +99,17 @@ def _show(policy: PolicyFile, result: Simulated, years: int) -> None:
     ]
     show_table("At the end of each year", ["Date", "Points ", "Oldest (UTC)"], rows)
     kept = [
-        (f"{verdict.point.time:{_MINUTE}}", "stays" if verdict.keep else "goes next", verdict.reason)
+        (
+            f"{verdict.point.time:{_MINUTE}}",
+            verdict.point.governor or "",
+            "stays" if verdict.keep else "goes next",
+            verdict.reason,
+        )
         for verdict in result.kept
     ]
-    show_table("Points at the end", ["Point (UTC)", "", "Why"], kept)
-    going = [(f"{each.at:{_MINUTE}}", f"{each.time:{_MINUTE}}", each.reason) for each in result.next]
-    show_table("Next deletions", ["When (UTC)", "Point (UTC)", "Why"], going)
+    show_table("Points at the end", ["Point (UTC)", "Tier", "", "Why"], kept)
+    going = [(f"{each.at:{_MINUTE}}", f"{each.time:{_MINUTE}}", each.governor, each.reason) for each in result.next]
+    show_table("Next deletions", ["When (UTC)", "Point (UTC)", "Tier", "Why"], going)
 
 
 def _document(policy: PolicyFile, result: Simulated) -> dict[str, object]:
@@ -116,6 +128,7 @@ def _document(policy: PolicyFile, result: Simulated) -> dict[str, object]:
         "points": [
             {
                 "time": verdict.point.time.isoformat(),
+                "tier": verdict.point.governor or None,
                 "keep": verdict.keep,
                 "rule": verdict.rule,
                 "reason": verdict.reason,
@@ -123,6 +136,12 @@ def _document(policy: PolicyFile, result: Simulated) -> dict[str, object]:
             for verdict in result.kept
         ],
         "nextDeletions": [
-            {"time": each.at.isoformat(), "point": each.time.isoformat(), "reason": each.reason} for each in result.next
+            {
+                "time": each.at.isoformat(),
+                "point": each.time.isoformat(),
+                "tier": each.governor or None,
+                "reason": each.reason,
+            }
+            for each in result.next
         ],
     }

@@ -92,7 +92,7 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
     reconciles: dict[str, Reconcile] = {
         VM_BACKUP.plural: backups.reconcile,
         **policies.reconciles(operator),
-        **targets.reconciles(operator),
+        **targets.reconciles(operator, backups.heed),
         **restores.reconciles(operator),
     }
     for plural, reconcile in reconciles.items():
@@ -138,6 +138,7 @@ def _backups(operator: Operator) -> BackupReconciler:
         operator=operator,
         observer=BackupObserver(
             cluster=operator.cluster,
+            namespaces=operator.fleet.namespaces,
             operator_namespace=settings.operator_namespace,
             endpoint_rules=operator.endpoint_rules,
             freezes=freezes,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from safehold.api.references import TargetRef
 from safehold.api.vmbackup import VMBackup, VMBackupStatus
 from safehold.controller.complaints import under_complaint
 from safehold.controller.freezing import FreezeSlots
@@ -24,11 +25,11 @@ from safehold.plan.backup.reconcile import after_refused_step, needs_slot, next_
 from safehold.plan.backup.run import BackupRules, Decision
 from safehold.plan.backup.stages import stage_of
 from safehold.plan.backup.steps import Step
-from safehold.plan.backup.turn import claim_of, limits_of, wait_unseen, waits_unseen
+from safehold.plan.backup.turn import claim_of, limits_of, target_pool, wait_unseen, waits_unseen
 from safehold.plan.backup.verification import describe_lies, lies
 from safehold.plan.conditions import is_finished
 from safehold.plan.refusal import Refusal
-from safehold.plan.target.use import TargetFacts
+from safehold.plan.target.use import AnyTarget, TargetFacts
 from safehold.reasons import Reason
 
 _PASSES = 50
@@ -71,6 +72,13 @@ class BackupReconciler:
                 queue = self.operator.queues.get(VM_BACKUP.plural)
                 return paced(decision.again, queue.at_work() if queue else 0)
         return self.rules.poll_seconds
+
+    def heed(self, target: AnyTarget) -> None:
+        """Let limits of a target that were raised take effect at once."""
+        metadata, spec = target.metadata, target.spec
+        reference = TargetRef.model_validate({"kind": target.kind, "name": metadata.name})
+        self.turns.heed({target_pool(reference, metadata.namespace or ""): spec.max_active_runs})
+        self.freezing.heed(metadata.uid, spec.max_frozen_vms)
 
     async def _pass(self, key: Key, backup: VMBackup) -> Decision:
         facts, now = await self._observe(key, backup), self.operator.now()

@@ -78,6 +78,9 @@ async def _tell(operator: Operator, policy: AnyPolicy, decision: PolicyDecision)
     if decision.missed:
         message = f"not started, because spec.startingDeadline is over: {', '.join(decision.missed)}"
         await emit(operator.cluster, policy, reason="RunMissed", message=message, warning=True, now=now)
+    if decision.retried:
+        message = f"failed for a reason that may pass, and is tried again: {', '.join(decision.retried)}"
+        await emit(operator.cluster, policy, reason="BackupsRetried", message=message, warning=True, now=now)
     if decision.delayed:
         told = (f"{one.name} until {one.until:%Y-%m-%d %H:%M} UTC ({one.failures} times)" for one in decision.delayed)
         message = f"held back, because backups failed again and again: {', '.join(told)}"

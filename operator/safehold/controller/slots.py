@@ -34,6 +34,18 @@ class RunSlots:
         """Give a slot back, or stop to wait for one."""
         self._waiting.pop(key, None)
         self._taken.discard(key)
+        self._call_next()
+
+    def change(self, limit: int | None) -> None:
+        """Another limit from now on. None calls all that wait: where there is none, nobody asks for a slot."""
+        if limit is None:
+            for waiting in list(self._waiting):
+                self.call(waiting)
+            return
+        self.limit = limit
+        self._call_next()
+
+    def _call_next(self) -> None:
         free = max(0, self.limit - len(self._taken))
         for waiting in list(self._waiting)[:free]:
             self.call(waiting)

@@ -15,7 +15,7 @@ PLAIN_TEXTS = ("README.", "format.", "rescue.")
 """How the names of objects begin that are not sealed, in every version."""
 CHECKSUMS = "checksums/"
 KEYS = "keys/"
-SCOPED_FOLDERS = ("keys", "packs", "index", "points", "condemned")
+SCOPED_FOLDERS = ("keys", "packs", "index", "points", "holds", "condemned")
 """Where the objects of a key domain are, each in the folder with the domain's word."""
 REPOSITORY_SCOPE = "repository"
 _LAST_SEQUENCE = 999_999
@@ -24,6 +24,7 @@ _LAST_SECOND = 9_999_999_999
 _DOMAIN = re.compile(r"target|namespace/[A-Za-z0-9][A-Za-z0-9.-]{0,62}")
 _PACK_ID = re.compile(r"[0-9a-f]{64}")
 _POINT = re.compile(r"(?P<owner>[0-9a-f]{16})-(?P<sequence>\d{6})-(?P<unique>[0-9a-f]{16})")
+_HOLD = re.compile(rf"holds/[^/]+/(?P<point>{_POINT.pattern})-[0-9a-f]{{16}}")
 _POINT_OBJECT = re.compile(r"points/[^/]+/(?P<owner>[0-9a-f]{16})/(?P<order>\d{6})-(?P<unique>[0-9a-f]{16})")
 
 
@@ -99,6 +100,29 @@ def condemned(scope: str) -> str:
 def new_condemned(scope: str, made: datetime) -> str:
     """A name that no other condemned list has; older ones sort first."""
     return f"{condemned(scope)}{made.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(8)}"
+
+
+def holds(scope: str) -> str:
+    """The folder of a domain's holds."""
+    return f"holds/{scope}/"
+
+
+def holds_of(scope: str, point: str) -> str:
+    """How the names of the holds of a point begin."""
+    return f"{holds(scope)}{point}-"
+
+
+def new_hold(scope: str, point: str) -> str:
+    """A name that no other hold of the point has."""
+    return holds_of(scope, point) + secrets.token_hex(8)
+
+
+def point_of_hold(name: str) -> str:
+    """The point that the hold of this name is of; IntegrityError if it is not the name of a hold."""
+    match = _HOLD.fullmatch(name)
+    if match is None:
+        raise IntegrityError(f"{name} is not the name of a hold", remedy="remove what does not belong here")
+    return match["point"]
 
 
 def packs(scope: str) -> str:

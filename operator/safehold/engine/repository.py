@@ -12,6 +12,7 @@ from safehold.engine.keys.keyfile import RepositoryKey
 from safehold.engine.keys.rings import SETTLED, KeyRing, find_key_ring, find_or_create_key_ring
 from safehold.engine.plaintext.objects import lay_out_texts
 from safehold.engine.points.catalogue import Points
+from safehold.engine.points.holds import Holds
 from safehold.engine.store.base import ObjectStore
 from safehold.errors import PointError, StoreError
 from safehold.reasons import Reason
@@ -49,6 +50,11 @@ class Domain:
     index: Index
     points: Points
     geometry: Geometry
+
+    @property
+    def holds(self) -> Holds:
+        """What keeps its points from being forgotten."""
+        return Holds(self.store, self.keys)
 
 
 @dataclass(frozen=True, slots=True)

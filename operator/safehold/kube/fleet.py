@@ -59,6 +59,13 @@ class Roster:
         places = [self._members.get(namespace, {})] if namespace else self._members.values()
         return sorted((member for place in places for member in place.values()), key=_place)
 
+    async def member(self, name: str, namespace: str = "") -> Member | None:
+        """The one of that name, as far as the watch has told; the error where they cannot be listed."""
+        await self._looked.wait()
+        if self._failure is not None:
+            raise self._failure
+        return self._members.get(namespace, {}).get(name)
+
     async def refresh(self) -> None:
         """List all of them."""
         members: dict[str, dict[str, Member]] = {}

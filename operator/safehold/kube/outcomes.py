@@ -14,7 +14,7 @@ from typing import Any
 
 from safehold.kube.client import Manifest
 from safehold.plan.names import POLICY_UID
-from safehold.plan.policy.facts import RUN, TIER, is_made_by
+from safehold.plan.policy.facts import is_made_by
 from safehold.plan.policy.outcomes import NOTHING, LastFailure, MachineOutcome, Outcomes, Place
 
 _Record = dict[str, dict[Place, MachineOutcome]]
@@ -81,6 +81,4 @@ def _with_failure(before: MachineOutcome, status: Manifest) -> MachineOutcome:
 
 def _is_made_by(policy: str, found: Mapping[str, Any]) -> bool:
     metadata = found["metadata"]
-    labels = metadata["labels"]
-    run, tier = labels.get(RUN, ""), labels.get(TIER, "")
-    return is_made_by(policy, name=metadata["name"], vm=found["spec"]["vm"]["name"], run=run, tier=tier)
+    return is_made_by(policy, name=metadata["name"], vm=found["spec"]["vm"]["name"], labels=metadata["labels"])

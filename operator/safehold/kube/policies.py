@@ -16,6 +16,7 @@ from safehold.plan.names import FINALIZER, POLICY_UID, label_value
 from safehold.plan.names import VM as VM_LABEL
 from safehold.plan.policy.decision import due_vms
 from safehold.plan.policy.facts import (
+    PROBE,
     RUN,
     TIER,
     AnyPolicy,
@@ -23,6 +24,7 @@ from safehold.plan.policy.facts import (
     PolicyBackup,
     PolicyFacts,
     SelectedVM,
+    attempt_of,
     is_made_by,
     last_runs,
 )
@@ -138,8 +140,7 @@ async def _backups(cluster: Cluster, policy: AnyPolicy, due: Sequence[SelectedVM
 
 def _is_made_by(policy: AnyPolicy, found: Manifest) -> bool:
     metadata, vm = found["metadata"], found["spec"]["vm"]["name"]
-    run, tier = metadata["labels"].get(RUN, ""), metadata["labels"].get(TIER, "")
-    return is_made_by(policy.metadata.uid, name=metadata["name"], vm=vm, run=run, tier=tier)
+    return is_made_by(policy.metadata.uid, name=metadata["name"], vm=vm, labels=metadata["labels"])
 
 
 def _backup(found: Manifest) -> PolicyBackup:
@@ -150,8 +151,12 @@ def _backup(found: Manifest) -> PolicyBackup:
         vm=backup.spec.vm.name,
         run=backup.metadata.labels.get(RUN, ""),
         tier=backup.metadata.labels.get(TIER, ""),
+        attempt=attempt_of(backup.metadata.labels),
+        probe=PROBE in backup.metadata.labels,
         # One that has failed is over, though its clean-up may still wait, such as for a node that is away.
         finished=is_finished(conditions) or backup.status.failure is not None,
         succeeded=is_true(conditions, READY),
+        cleaned_up=backup.status.completion_time is not None,
+        reason=backup.status.failure.reason if backup.status.failure else "",
         ended=backup.status.completion_time or backup.status.start_time or backup.metadata.creation_timestamp,
     )

@@ -68,10 +68,12 @@ def _name(readable: str, *identity: str) -> str:
     return f"{_readable(readable, LABEL_LIMIT - len(digest) - 1)}-{digest}".lstrip("-")
 
 
-def backup_name(policy_uid: str, vm: str, run_time: datetime, tier: str = "") -> str:
+def backup_name(policy_uid: str, vm: str, run_time: datetime, tier: str = "", attempt: int = 1) -> str:
     """Name of the VMBackup of one VM in one run of a policy's tier: `<vm>-<digest>-20261122t140000`, in UTC."""
     moment = run_time.astimezone(UTC).strftime("%Y%m%dt%H%M%S")
-    digest = _digest(policy_uid, vm, *([tier] if tier else []))
+    # No tier's name has a space in it.
+    further = [f"attempt {attempt}"] if attempt > 1 else []
+    digest = _digest(policy_uid, vm, *([tier] if tier else []), *further)
     front = _readable(vm, LABEL_LIMIT - len(moment) - len(digest) - 2)
     return f"{front}-{digest}-{moment}"
 

@@ -25,15 +25,15 @@ def next_deletions(
 ) -> list[Deletion]:
     """The first points of a VM to go, which is all that one run makes superfluous; none if no known run does.
 
-    `runs` are times to come with the uid of the policy, in order; each is taken to make a point.
+    `runs` are times to come with the governor of the point that each is taken to make, in order.
     """
     known = list(points)
     if doomed := going(judge(known, rules, machine, now)):
         return [Deletion(now, verdict) for verdict in doomed]
     if not machine.exists:
         return _when_grace_ends(known, rules, machine, now)
-    for number, (at, policy) in enumerate(runs):
-        known.append(Point(id=f"run {number}", time=at, policy=policy, verified=True))
+    for number, (at, governor) in enumerate(runs):
+        known.append(Point(id=f"run {number}", time=at, governor=governor, verified=True))
         if doomed := going(judge(known, rules, machine, at)):
             return [Deletion(at, verdict) for verdict in doomed]
     return []
@@ -43,7 +43,7 @@ def _when_grace_ends(
     points: Sequence[Point], rules: Mapping[str, RetentionRules], machine: Machine, now: datetime
 ) -> list[Deletion]:
     since = machine.gone_since or now
-    governing = [rules[policy] for policy in {point.policy or "" for point in points} if policy in rules]
+    governing = [rules[governor] for governor in {point.governor or "" for point in points} if governor in rules]
     ends = {since + rule.deleted_vm_grace for rule in governing if rule.after_vm_deleted == "Delete"}
     gone = Machine(exists=False, gone_since=since)
     for end in sorted(ends):

@@ -1,13 +1,12 @@
 """Years of one VM's restore points in moments: what a policy's runs make, and what retention leaves of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from safehold.retention.rules import RetentionRules
 from safehold.retention.verdicts import Machine, Point, Verdict, going, judge
 
-_POLICY = "simulated"
 _AHEAD = timedelta(days=400)
 """How far behind the end deletions are looked for: once a year something goes under every rule that is full."""
 _EXISTS = Machine()
@@ -28,6 +27,7 @@ class Deleted:
 
     at: datetime
     time: datetime
+    governor: str
     reason: str
 
 
@@ -46,33 +46,36 @@ class Simulated:
 
 @dataclass(slots=True)
 class _Catalogue:
-    rules: RetentionRules
+    rules: Mapping[str, RetentionRules]
     points: list[Point] = field(default_factory=list)
     made: int = 0
     forgotten: int = 0
     peak: int = 0
     peak_at: datetime | None = None
 
-    def add(self, at: datetime) -> None:
+    def add(self, at: datetime, governor: str) -> None:
         self.made += 1
-        self.points.append(Point(id=f"{self.made:08d}", time=at, policy=_POLICY, verified=True))
+        self.points.append(Point(id=f"{self.made:08d}", time=at, governor=governor, verified=True))
         if len(self.points) > self.peak:
             self.peak, self.peak_at = len(self.points), at
 
     def judge(self, now: datetime) -> list[Verdict]:
-        return judge(self.points, {_POLICY: self.rules}, _EXISTS, now)
+        return judge(self.points, self.rules, _EXISTS, now)
 
     def maintain(self, now: datetime) -> list[Deleted]:
         verdicts = self.judge(now)
         self.points = [verdict.point for verdict in reversed(verdicts) if verdict.keep]
-        gone = [Deleted(now, verdict.point.time, verdict.reason) for verdict in going(verdicts)]
+        gone = [
+            Deleted(now, verdict.point.time, verdict.point.governor or "", verdict.reason)
+            for verdict in going(verdicts)
+        ]
         self.forgotten += len(gone)
         return gone
 
 
 def simulate(
-    rules: RetentionRules,
-    runs: Iterable[datetime],
+    rules: Mapping[str, RetentionRules],
+    runs: Iterable[tuple[datetime, str]],
     maintenance: Iterable[datetime],
     *,
     year_ends: tuple[datetime, ...],
@@ -80,14 +83,15 @@ def simulate(
 ) -> Simulated:
     """Play runs and maintenance, both endless and in order, until the last of `year_ends`, and `upcoming` deletions on.
 
-    Every run makes a point that is complete and read whole; at the same moment the maintenance comes after the run.
+    `runs` come with the governor of their points, whose rules `rules` has. Every run makes a point that is complete and
+    read whole; at the same moment the maintenance comes after the run.
     """
     catalogue = _Catalogue(rules)
     ends, years = list(year_ends), list[YearEnd]()
     kept: tuple[Verdict, ...] = ()
     following: list[Deleted] = []
     counts = (0, 0, 0, catalogue.peak_at)
-    for at, is_run in _merged(runs, maintenance):
+    for at, governor in _merged(runs, maintenance):
         while ends and at >= ends[0]:
             times = [point.time for point in catalogue.points]
             years.append(YearEnd(ends.pop(0), len(times), min(times, default=None)))
@@ -95,8 +99,8 @@ def simulate(
             counts = (catalogue.made, catalogue.forgotten, catalogue.peak, catalogue.peak_at)
         if not ends and (len(following) >= upcoming or at > year_ends[-1] + _AHEAD):
             break
-        if is_run:
-            catalogue.add(at)
+        if governor is not None:
+            catalogue.add(at, governor)
             continue
         gone = catalogue.maintain(at)
         following += [] if ends else gone
@@ -112,14 +116,16 @@ def simulate(
     )
 
 
-def _merged(runs: Iterable[datetime], maintenance: Iterable[datetime]) -> Iterable[tuple[datetime, bool]]:
-    """Both in order of time; only the moments at which something happens are looked at."""
+def _merged(
+    runs: Iterable[tuple[datetime, str]], maintenance: Iterable[datetime]
+) -> Iterator[tuple[datetime, str | None]]:
+    """Both in order of time, runs with their governor; only the moments at which something happens are looked at."""
     made, looks = iter(runs), iter(maintenance)
     run, look = next(made), next(looks)
     while True:
-        if run <= look:
-            yield run, True
+        if run[0] <= look:
+            yield run
             run = next(made)
         else:
-            yield look, False
+            yield look, None
             look = next(looks)

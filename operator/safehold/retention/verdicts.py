@@ -1,7 +1,8 @@
 """What becomes of each restore point of a VM: the keep rules, and what stands above them.
 
-Rules are those of the policy that made the point, as it is now. A point that no policy made, or one whose policy is
-gone, stays. Of a VM that exists, the newest point and the newest verified one stay; of every VM those that are held.
+A point's governor is the policy that made it, or the tier of it where that has rules of its own; its rules count as
+they are now. A point that no policy made, or one whose policy is gone, stays. Of a VM that exists, the newest point and
+the newest verified one stay; of every VM those that are held.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,8 +20,8 @@ class Point:
     id: str
     time: datetime
     """The point in time that it holds."""
-    policy: str | None = None
-    """uid of the policy that made it; None: a person did."""
+    governor: str | None = None
+    """Whose rules decide about it, as a key of `judge`'s rules; None: a person made it."""
     verified: bool = False
     """Whether all of its disks were read, so that it rests on nobody's word about what had changed."""
     held: bool = False
@@ -47,7 +48,7 @@ class Verdict:
 def judge(
     points: Iterable[Point], rules: Mapping[str, RetentionRules], machine: Machine, now: datetime
 ) -> list[Verdict]:
-    """The verdict on every point of one VM, newest first. `rules` are by the policy's uid.
+    """The verdict on every point of one VM, newest first. `rules` are by governor.
 
     Carried out in part and decided again, it comes to the same points.
     """
@@ -71,8 +72,8 @@ def _judge(
     now: datetime,
 ) -> Verdict:
     if point.held:
-        return Verdict(point, True, "hold", "held: spec.hold of its VMBackup is true")
-    rule = rules.get(point.policy or "")
+        return Verdict(point, True, "hold", "held, by spec.hold of its VMBackup or in the repository")
+    rule = rules.get(point.governor or "")
     if rule is None:
         return _ungoverned(point)
     if not machine.exists:
@@ -88,15 +89,17 @@ def _judge(
 
 
 def _ungoverned(point: Point) -> Verdict:
-    whose = "made by hand" if point.policy is None else "the policy that made it is gone, or says nothing of retention"
+    whose = (
+        "made by hand" if point.governor is None else "the policy that made it is gone, or says nothing of retention"
+    )
     return Verdict(point, True, "none", f"no policy governs it: {whose}")
 
 
 def _chosen(ordered: Sequence[Point], rules: Mapping[str, RetentionRules]) -> dict[str, Choice]:
-    """What the keep rules say, for each policy's points by themselves. Held points use up nothing."""
+    """What the keep rules say, for each governor's points by themselves. Held points use up nothing."""
     chosen: dict[str, Choice] = {}
-    for policy, rule in rules.items():
-        own = [point for point in ordered if point.policy == policy and not point.held]
+    for governor, rule in rules.items():
+        own = [point for point in ordered if point.governor == governor and not point.held]
         if rule.keeps_something:
             choices = choose([point.time for point in own], rule)
         else:

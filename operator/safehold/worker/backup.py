@@ -26,6 +26,8 @@ def back_up_run(folder: RunFolder, stop: threading.Event) -> RunReport:
         request = BackupRequest(
             run_id=run.run_id,
             policy=run.policy,
+            policy_name=run.policy_name,
+            tier=run.tier,
             owner=Owner(**run.owner.model_dump()),
             volumes=[_input(volume, folder.path, Path(scratch)) for volume in readable_volumes(run.volumes)],
             capture=Capture(**run.capture.model_dump()),

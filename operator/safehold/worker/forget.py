@@ -12,7 +12,10 @@ from safehold.worker.folder import RunFolder
 
 
 def forget_run(folder: RunFolder, _stop: threading.Event) -> RunReport:
-    """Carry out the folder's ForgetRun. A point that is gone already is a success: the run may be a repeated one."""
+    """Carry out the folder's ForgetRun. A point that is gone already is a success: the run may be a repeated one.
+
+    PointError (Held) where the point is held in the repository.
+    """
     run = folder.read(ForgetRun)
     repository = Repository.open(folder.store(run.repository), folder.key(), create=False)
     forgotten = _forget(repository, run)
@@ -31,7 +34,8 @@ def forget_run(folder: RunFolder, _stop: threading.Event) -> RunReport:
 def _forget(repository: Repository, run: ForgetRun) -> str | None:
     """The id of the point that was there."""
     try:
-        points = repository.domain(run.key_domain, create=False).points
+        domain = repository.domain(run.key_domain, create=False)
+        points = domain.points
         found = _find(points, run, Owner(**run.owner.model_dump()))
     except PointError as problem:
         if problem.reason is not Reason.POINT_NOT_FOUND:
@@ -39,6 +43,7 @@ def _forget(repository: Repository, run: ForgetRun) -> str | None:
         return None
     if found is None:
         return None
+    domain.holds.refuse(found.point)
     points.forget(found)
     return found.point
 

@@ -27,7 +27,7 @@ def maintain_run(folder: RunFolder, stop: threading.Event) -> RunReport:
     domains = [repository.domain(name, create=False) for name in repository.domains()]
     keeper = Keeper(run, stop)
     for domain in domains:
-        keeper.tidy(domain.points)
+        keeper.tidy(domain)
     freed = condemned = 0
     for domain in domains:
         freed_here, condemned_here = _free(domain, stop, sparse_too=run.compact)

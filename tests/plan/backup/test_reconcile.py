@@ -149,13 +149,21 @@ PASSING = [
 
 @pytest.mark.parametrize("changes", PASSING, ids=["target", "KubeVirt"])
 def test_what_may_pass_is_waited_for_but_not_for_ever(changes: dict[str, Any]) -> None:
-    """A target that is not ready and a VM that KubeVirt has not looked at are waited for until the prepare timeout."""
+    """A target that is not ready and a VM that KubeVirt has not looked at are waited for until the prepare timeout.
+
+    It counts from the first look: the run may have waited for its turn for hours before.
+    """
     world = World(new_backup())
-    facts = replace(world.facts(), **changes)
-    waiting = decide(world, facts)
+    facts, hours = replace(world.facts(), **changes), timedelta(hours=3)
+    waiting = decide(world, facts, hours)
     assert waiting.status.failure is None
     assert waiting.again
-    assert decide(world, facts, RULES.prepare_timeout).status.failure is not None
+    world.backup = world.backup.model_copy(update={"status": waiting.status})
+    assert decide(world, facts, hours + RULES.prepare_timeout - timedelta(seconds=1)).status.failure is None
+    assert decide(world, facts, hours + RULES.prepare_timeout).status.failure is not None
+    queued = decide(world, replace(world.facts(), slot=False), hours + timedelta(minutes=29)).status
+    world.backup = world.backup.model_copy(update={"status": queued})
+    assert decide(world, facts, hours + timedelta(minutes=59)).status.failure is None
 
 
 def test_without_a_slot_a_backup_waits_for_a_call() -> None:

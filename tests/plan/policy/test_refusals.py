@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.plan.policy.test_decision import TWO, facts, made, policy
 
+from safehold.api import VMBackup
 from safehold.plan.conditions import STALLED, is_true
-from safehold.plan.names import backup_name
+from safehold.plan.names import POLICY_UID, backup_name
 from safehold.plan.policy.decision import next_run, with_refusals
-from safehold.plan.policy.facts import is_made_by, run_label
+from safehold.plan.policy.facts import POLICY_KIND, RUN, is_made_by, policy_name_of, run_label
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
 
@@ -41,6 +42,20 @@ def test_a_run_without_refusals_is_as_decided() -> None:
     assert with_refusals(policy(), decision, [], TWO) is decision
 
 
+def test_a_point_knows_the_name_of_its_policy_where_its_backup_tells_the_kind() -> None:
+    """Labels that somebody copied say nothing, and neither do those of an earlier release, which lack the kind."""
+    created = next_run(policy(), facts(), TWO).create[0]
+
+    def backup(**labels: str | None) -> VMBackup:
+        kept = {key: value for key, value in {**created.labels, **labels}.items() if value is not None}
+        metadata = {"name": created.name, "namespace": "shop", "labels": kept}
+        return VMBackup.model_validate({"metadata": metadata, "spec": created.spec})
+
+    assert policy_name_of(backup()) == "BackupPolicy/gold"
+    assert policy_name_of(backup(**{POLICY_UID: "another"})) == ""
+    assert policy_name_of(backup(**{POLICY_KIND: None})) == ""
+
+
 @pytest.mark.parametrize(
     ("name", "run", "is_own"),
     [
@@ -55,4 +70,4 @@ def test_a_run_without_refusals_is_as_decided() -> None:
 )
 def test_labels_alone_do_not_make_a_policys_backup(name: str, run: str, is_own: bool) -> None:
     """A VMBackup that somebody copied with its labels does not count in the policy's status, nor hold up its run."""
-    assert is_made_by("policy-uid", name=name, vm="db", run=run) == is_own
+    assert is_made_by("policy-uid", name=name, vm="db", labels={RUN: run}) == is_own

@@ -116,11 +116,21 @@ def test_an_offset_is_within_the_spread(uid: str, seconds: int) -> None:
     assert offset == tier.offset(uid)
 
 
+def test_how_long_a_tiers_points_stay_is_no_part_of_its_schedule() -> None:
+    """An edit of its retention starts nothing, and skips nothing that is due."""
+    tier = {"name": "weekly", "schedule": "@weekly"}
+    before, after = (
+        Timing.model_validate({"schedules": [{**tier, **more}]}) for more in ({}, {"retention": {"keepWeekly": 4}})
+    )
+    assert schedule_digest(before) == schedule_digest(after)
+
+
 @pytest.mark.parametrize(
     ("change", "same"),
     [
         ({"suspend": True}, True),
         ({"circuitBreaker": {"failures": 5}}, True),
+        ({"retry": {"attempts": 1}}, True),
         ({"schedule": "@daily"}, False),
         ({"spread": "5m"}, False),
         ({"windows": [NIGHTS]}, False),

@@ -24,6 +24,7 @@ def entry(number: int, *, vm: str = "db", policy: str = "hourly", failed: bool =
         resource_version="1",
         vm=vm,
         policy=policy,
+        run=str(number),
         ended=NOW - timedelta(hours=number),
         restore_point=None if failed else f"point-{number}",
     )

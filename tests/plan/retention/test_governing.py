@@ -22,20 +22,16 @@ def policy(**spec: Any) -> BackupPolicy:
 
 def test_rules_reach_the_worker_as_they_are_written() -> None:
     """Counts, times, the zone of the periods, and the runs to come."""
-    rules = governing_rules(
-        policy(
-            retention={
-                "keepLast": 3,
-                "keepWithin": "1d12h",
-                "keepYearly": 9,
-                "minimumAge": "14d",
-                "afterVMDeleted": "Delete",
-            }
-        ),
-        NOW,
-    )
-    assert rules is not None
-    assert (rules.policy, rules.time_zone) == ("policy-uid", "Europe/Berlin")
+    written = {
+        "keepLast": 3,
+        "keepWithin": "1d12h",
+        "keepYearly": 9,
+        "minimumAge": "14d",
+        "afterVMDeleted": "Delete",
+    }
+    (rules,) = governing_rules(policy(retention=written), "namespace-uid", NOW)
+    assert (rules.policy, rules.time_zone, rules.tier) == ("policy-uid", "Europe/Berlin", "")
+    assert (rules.name, rules.namespace_uid) == ("BackupPolicy/gold", "namespace-uid")
     assert (rules.keep_last, rules.keep_daily, rules.keep_yearly) == (3, 0, 9)
     assert (rules.keep_within, rules.minimum_age) == (timedelta(hours=36), timedelta(days=14))
     assert (rules.after_vm_deleted, rules.deleted_vm_grace) == ("Delete", timedelta(days=30))
@@ -53,14 +49,38 @@ def test_rules_reach_the_worker_as_they_are_written() -> None:
 )
 def test_what_cannot_be_understood_lets_nothing_go(spec: dict[str, Any]) -> None:
     """Without rules every point of the policy stays."""
-    assert governing_rules(policy(**spec), NOW) is None
+    assert governing_rules(policy(**spec), "", NOW) == []
 
 
 def test_a_suspended_policy_keeps_by_its_rules_and_foresees_no_run() -> None:
     """Points that are there stay the newest, so none goes."""
-    rules = governing_rules(policy(suspend=True, retention={"keepLast": 1}), NOW)
-    assert rules is not None
+    (rules,) = governing_rules(policy(suspend=True, retention={"keepLast": 1}), "", NOW)
     assert (rules.keep_last, rules.runs) == (1, [])
+
+
+def test_tiers_have_rules_of_their_own() -> None:
+    """With their own runs; those without share the policy's, whose runs are those of all of them."""
+    tiers = [
+        {"name": "weekly", "schedule": "0 12 * * SUN", "retention": {"keepWeekly": 52}},
+        {"name": "daily", "schedule": "0 12 * * *"},
+        {"name": "hourly", "schedule": "0 * * * *"},
+    ]
+    found = policy(retention={"keepWithin": "2d"}, schedules=tiers, schedule=None)
+    shared, weekly = governing_rules(found, "", NOW)
+    assert (shared.tier, shared.keep_within, shared.keep_weekly) == ("", timedelta(days=2), 0)
+    assert (weekly.tier, weekly.keep_within, weekly.keep_weekly) == ("weekly", None, 52)
+    assert shared.runs[:2] == [NOW + timedelta(hours=1), NOW + timedelta(hours=2)]
+    assert weekly.runs[0] == NOW.replace(day=29, hour=11)
+    assert len(weekly.runs) == len(shared.runs) == FORESEEN_RUNS
+
+
+def test_of_tiers_alone_only_theirs_are_governed() -> None:
+    """Without `retention` of the policy, points of other tiers stay."""
+    tiers = [
+        {"name": "weekly", "schedule": "@weekly", "retention": {"keepLast": 1}},
+        {"name": "d", "schedule": "@daily"},
+    ]
+    assert [rules.tier for rules in governing_rules(policy(schedules=tiers, schedule=None), "", NOW)] == ["weekly"]
 
 
 def test_a_preview_tells_the_next_ten_of_this_policy() -> None:
@@ -71,6 +91,7 @@ def test_a_preview_tells_the_next_ten_of_this_policy() -> None:
         return RetentionLine(
             run_id="r",
             policy=policy,
+            tier="weekly",
             namespace="shop",
             vm="db",
             restore_point=f"point-{number}",
@@ -88,6 +109,7 @@ def test_a_preview_tells_the_next_ten_of_this_policy() -> None:
     assert found.next[0].to_wire() == {
         "vm": "shop/db",
         "restorePoint": "point-1",
+        "tier": "weekly",
         "captureTime": "2026-10-25T12:00:00Z",
         "deletionTime": "2026-11-24T12:00:00Z",
         "reason": "newer points use up keepLast 30",

@@ -8,6 +8,7 @@ import pytest
 
 from safehold.api import ClusterBackupTarget, Condition
 from safehold.api.maintenance import MAX_GONE_MACHINES, GoneMachine, MaintenanceStatus
+from safehold.census import Census
 from safehold.plan.job import JobFacts
 from safehold.plan.target.endpoint import EndpointRules
 from safehold.plan.target.maintenance import (
@@ -74,7 +75,7 @@ def run_of(found: ClusterBackupTarget, now: datetime = FOUR) -> MaintainRun:
     """What the due Job is asked."""
     facts = describe(found, "safehold", EndpointRules())
     assert isinstance(facts, TargetFacts)
-    governed = Governed(machines=["vm-2", "vm-1"], held=["point-1"])
+    governed = Governed(policies=["gold"], machines=Census.of(["vm-2", "vm-1"]), held=["point-1"])
     return maintain_run("job", found, facts, governed, "cluster", now)
 
 
@@ -123,7 +124,8 @@ def test_what_the_worker_is_asked() -> None:
     gone = [GoneMachine(vm_uid="vm-9", since=CREATED)]
     run = run_of(target(MaintenanceStatus(gone_machines=gone)))
     assert (run.repository_id, run.cluster, run.time) == ("repo-1", "cluster", FOUR)
-    assert (run.machines, run.held, run.gone) == (["vm-1", "vm-2"], ["point-1"], {"vm-9": CREATED})
+    assert (run.policies, run.held, run.gone) == (["gold"], ["point-1"], {"vm-9": CREATED})
+    assert [uid in Census.parse(run.machines) for uid in ("vm-1", "vm-2", "vm-9")] == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -136,8 +138,10 @@ def test_sparse_packs_are_rewritten_once_a_week(last: datetime | None, compact: 
 
 def test_an_answer_is_in_the_status() -> None:
     """The counts of the report, and when the next one is due."""
-    status = taken(target(), FOUR + timedelta(minutes=3), maintenance={"points": 7, "forgotten": 3, "compacted": True})
+    found = {"points": 7, "forgotten": 3, "compacted": True, "ungoverned": 2, "of_gone_policies": 1}
+    status = taken(target(), FOUR + timedelta(minutes=3), maintenance=found)
     assert (status.points, status.forgotten_points, status.failure) == (7, 3, None)
+    assert (status.ungoverned_points, status.points_of_deleted_policies) == (2, 1)
     assert status.last_time == status.last_successful_time == status.last_compaction_time == FOUR + timedelta(minutes=3)
     assert status.next_time == FOUR + DAY
 

@@ -1,5 +1,6 @@
 """`safehold repo points` and `safehold repo forget`."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -9,6 +10,7 @@ from safehold.cli.repo.options import Place, domains_option, output_option, with
 from safehold.cli.repo.output import show_json, show_table, size
 from safehold.engine.maintenance.manifests import read_manifests
 from safehold.engine.names import PointName
+from safehold.engine.points.holds import Hold
 from safehold.engine.points.manifest import Manifest
 from safehold.engine.repository import Domain
 from safehold.errors import PointError
@@ -22,13 +24,14 @@ from safehold.errors import PointError
 def points(place: Place, key_domains: tuple[str, ...], vm: str | None, output: str) -> None:
     """List the restore points, each VM's newest first."""
     found = [
-        manifest
+        (manifest, held[manifest.point])
         for domain in place.domains(key_domains)
+        for held in [_held(domain)]
         for manifest in _manifests(domain)
         if vm in (None, manifest.owner.vm)
     ]
     if output == "json":
-        show_json([_described(manifest) for manifest in found])
+        show_json([_described(manifest) | {"holds": [_hold(hold) for hold in holds]} for manifest, holds in found])
         return
     rows = [
         (
@@ -39,11 +42,12 @@ def points(place: Place, key_domains: tuple[str, ...], vm: str | None, output: s
             ", ".join(volume.name for volume in manifest.volumes),
             size(sum(volume.size_bytes for volume in manifest.volumes)),
             size(sum(volume.statistics.bytes_stored for volume in manifest.volumes)),
+            "; ".join(hold.reason for hold in holds),
             manifest.point,
         )
-        for manifest in found
+        for manifest, holds in found
     ]
-    columns = ["Namespace", "VM", "Created (UTC)", "Consistency", "Volumes", "Size ", "Added ", "Restore point"]
+    columns = ["Namespace", "VM", "Created (UTC)", "Consistency", "Volumes", "Size ", "Added ", "Held", "Restore point"]
     show_table(f"{len(rows)} restore points", columns, rows)
 
 
@@ -58,10 +62,12 @@ def forget(
 ) -> None:
     """Take restore points out of the catalogue, for good. Their space is freed by `prune`, days later.
 
-    All of them must exist, or nothing is forgotten.
+    All of them must exist, and none may be held, or nothing is forgotten.
     """
     domains = place.domains(key_domains)
     doomed = [_find(domains, point) for point in dict.fromkeys(restore_points)]
+    for domain, manifest in doomed:
+        domain.holds.refuse(manifest.point)
     if not dry_run:
         for domain, manifest in doomed:
             domain.points.forget(manifest)
@@ -79,6 +85,15 @@ def _manifests(domain: Domain) -> Iterator[Manifest]:
         if not isinstance(manifest, Manifest):
             raise manifest
         yield manifest
+
+
+def _held(domain: Domain) -> dict[str, list[Hold]]:
+    """By point; none where nobody holds it."""
+    return defaultdict(list, {point: domain.holds.of(point) for point in domain.holds.points()})
+
+
+def _hold(hold: Hold) -> dict[str, str]:
+    return {"reason": hold.reason, "since": hold.since.isoformat()}
 
 
 def _find(domains: list[Domain], point: str) -> tuple[Domain, Manifest]:

@@ -52,6 +52,8 @@ class BackupRequest:
     run_id: str
     policy: str | None = None
     """uid of the policy whose retention is to decide how long the point stays."""
+    policy_name: str = ""
+    tier: str = ""
     owner: Owner
     volumes: list[VolumeInput]
     capture: Capture | None = None

@@ -187,6 +187,8 @@ class _Run:
             created=self._domain.store.time(),
             run_id=self._request.run_id,
             policy=self._request.policy,
+            policy_name=self._request.policy_name,
+            tier=self._request.tier,
             domain=self._domain.name,
             key_set=self._key_set.id.hex(),
             owner=owner,

@@ -29,6 +29,7 @@ class ObjectType(IntEnum):
     POINT = 5
     CONDEMNED = 7
     CHECKSUMS = 8
+    HOLD = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

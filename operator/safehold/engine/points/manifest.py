@@ -110,6 +110,10 @@ class Manifest(_Stored):
     run_id: str
     policy: str | None = None
     """uid of the policy whose retention decides how long the point stays; None: nobody asked for it to go."""
+    policy_name: str = ""
+    """Its kind and name, such as `BackupPolicy/gold`: one that is created anew under them decides from then on."""
+    tier: str = ""
+    """The tier of its schedules that made the point, if it has tiers."""
     domain: str
     key_set: str
     owner: Owner

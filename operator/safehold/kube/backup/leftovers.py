@@ -1,6 +1,7 @@
 """What runs left in the cluster, found by the labels that everything of a run carries."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from safehold.api.fallback import FallbackGroup
@@ -32,6 +33,7 @@ from safehold.plan.backup.facts import (
     OriginalFacts,
     RetainedVolume,
     VMSnapshotRef,
+    VolumeSnapshotFacts,
 )
 from safehold.plan.backup.memory_facts import TenantObject
 from safehold.plan.names import BASE_OF, MANAGED_BY, MANAGER, ORIGINAL_POLICY, OWNER_KIND, OWNER_UID, children_of
@@ -55,44 +57,96 @@ async def observe_leftovers(
     `handles` also finds held contents whose labels somebody took away, `claim_uids` the bases that earlier runs kept.
     The run's own bases are none of its leftovers. `pulls`: also backups of KubeVirt's own. `groups`: also group
     snapshots; the recorded `group` finds a held content like `handles` do.
+
+    It looks in the order in which `safehold.plan.backup.cleanup` takes things away, and no further than to what has to
+    go before the rest: a run's clean-up is half a dozen looks, of which one is at everything.
     """
-    mine = children_of(uid)
-
-    async def list_mine(kind: Kind, where: str | None = operator_namespace) -> list[Manifest]:
-        return await cluster.list(kind, where, labels=mine)
-
-    contents = [content_facts(found) for found in await list_mine(VOLUME_SNAPSHOT_CONTENT, None)]
-    bases = {content.name for content in contents if BASE_OF in content.labels}
-    contents = [content for content in contents if content.name not in bases]
-    pairs = [content for content in contents if content.snapshot_namespace == operator_namespace]
-    snapshots = await list_mine(VM_SNAPSHOT, namespace)
-    clones, elsewhere = await list_mine(CLAIM), await list_mine(CLAIM, namespace)
-    claims = _outside(operator_namespace, elsewhere)
-    pulled = await list_pull_backups(cluster, namespace, mine) if pulls else []
+    look = _Look(cluster, children_of(uid), operator_namespace, namespace)
     of_group = await observe_group_leftovers(cluster, uid, namespace, group) if groups else GroupLeftovers()
-    return Leftovers(
-        jobs=tuple(_names(await list_mine(JOB))),
-        pods=tuple(pod_facts(found) for found in await list_mine(POD)),
-        clones=tuple(clone_facts(found) for found in clones),
-        retained_volumes=await _retained(cluster, {item["metadata"]["uid"]: item for item in (*clones, *elsewhere)}),
-        pair_snapshots=tuple(
-            volume_snapshot_facts(found)
-            for found in await list_mine(VOLUME_SNAPSHOT)
-            if found["metadata"]["name"] not in bases
-        ),
-        pair_contents=tuple(pairs),
-        originals=await _originals(cluster, contents, handles, operator_namespace=operator_namespace),
-        vm_snapshots=tuple(_snapshot_ref(found) for found in snapshots),
-        memory_dumps=await dumps_of(cluster, claims),
-        tenant_snapshots=_outside(operator_namespace, await list_mine(VOLUME_SNAPSHOT, namespace)),
-        tenant_claims=claims,
-        pull_backups=_outside(operator_namespace, pulled),
+    found = replace(
+        await look.workers(),
         groups=of_group.groups,
         group_contents=of_group.contents,
         marked_claims=of_group.marked,
-        old_bases=await _old_bases(cluster, claim_uids, bases, operator_namespace=operator_namespace),
-        secrets=tuple(_names(await list_mine(SECRET))),
     )
+    if found.jobs or found.pods:
+        return found
+    claims, elsewhere = await look.claims()
+    found = replace(
+        found,
+        clones=tuple(clone_facts(item) for item in claims),
+        pull_backups=await look.pull_backups() if pulls else (),
+        retained_volumes=await _retained(cluster, {item["metadata"]["uid"]: item for item in (*claims, *elsewhere)}),
+    )
+    if found.clones:
+        return found
+    contents, bases = await look.contents()
+    found = replace(
+        found,
+        pair_snapshots=await look.pair_snapshots(bases),
+        pair_contents=tuple(content for content in contents if content.snapshot_namespace == operator_namespace),
+        originals=await _originals(cluster, contents, handles, operator_namespace=operator_namespace),
+    )
+    # Where a pair becomes a base, what is done about it depends on the captures too.
+    if (found.pair_snapshots or found.pair_contents) and not any(handle.kept_as_base for handle in handles):
+        return found
+    tenant_claims = _outside(operator_namespace, elsewhere)
+    return replace(
+        found,
+        vm_snapshots=await look.vm_snapshots(),
+        memory_dumps=await dumps_of(cluster, tenant_claims),
+        tenant_snapshots=await look.tenant_snapshots(),
+        tenant_claims=tenant_claims,
+        old_bases=await _old_bases(cluster, claim_uids, bases, operator_namespace=operator_namespace),
+        secrets=await look.secrets(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The lists of one run's objects, by the labels that they carry."""
+
+    cluster: Cluster
+    mine: str
+    operator_namespace: str
+    namespace: str | None
+
+    async def workers(self) -> Leftovers:
+        jobs, pods = await self._ours(JOB), await self._ours(POD)
+        return Leftovers(jobs=tuple(_names(jobs)), pods=tuple(pod_facts(found) for found in pods))
+
+    async def claims(self) -> tuple[list[Manifest], list[Manifest]]:
+        """Those in the operator's namespace, and those in the VM's."""
+        return await self._ours(CLAIM), await self._theirs(CLAIM)
+
+    async def pull_backups(self) -> tuple[TenantObject, ...]:
+        return _outside(self.operator_namespace, await list_pull_backups(self.cluster, self.namespace, self.mine))
+
+    async def contents(self) -> tuple[list[ContentFacts], set[str]]:
+        """Without those that are kept as bases, whose names come apart."""
+        listed = await self.cluster.list(VOLUME_SNAPSHOT_CONTENT, labels=self.mine)
+        contents = [content_facts(found) for found in listed]
+        bases = {content.name for content in contents if BASE_OF in content.labels}
+        return [content for content in contents if content.name not in bases], bases
+
+    async def pair_snapshots(self, bases: set[str]) -> tuple[VolumeSnapshotFacts, ...]:
+        listed = await self._ours(VOLUME_SNAPSHOT)
+        return tuple(volume_snapshot_facts(found) for found in listed if found["metadata"]["name"] not in bases)
+
+    async def vm_snapshots(self) -> tuple[VMSnapshotRef, ...]:
+        return tuple(_snapshot_ref(found) for found in await self._theirs(VM_SNAPSHOT))
+
+    async def tenant_snapshots(self) -> tuple[TenantObject, ...]:
+        return _outside(self.operator_namespace, await self._theirs(VOLUME_SNAPSHOT))
+
+    async def secrets(self) -> tuple[str, ...]:
+        return tuple(_names(await self._ours(SECRET)))
+
+    async def _ours(self, kind: Kind) -> list[Manifest]:
+        return await self.cluster.list(kind, self.operator_namespace, labels=self.mine)
+
+    async def _theirs(self, kind: Kind) -> list[Manifest]:
+        return await self.cluster.list(kind, self.namespace, labels=self.mine)
 
 
 async def owners_of_leftovers(

@@ -15,11 +15,11 @@ from safehold.kube.backup.memory import observe_memory, with_memory
 from safehold.kube.backup.pull.observer import observe_pull, observe_tracker
 from safehold.kube.backup.snapshots import observe_snapshot, read_content, read_volume_snapshot
 from safehold.kube.client import Cluster
+from safehold.kube.fleet import Roster
 from safehold.kube.job_facts import observe_job
 from safehold.kube.kinds import NAMESPACE
 from safehold.kube.target.resolution import read_secrets, resolve_target
 from safehold.kube.virtualmachines import observe_machine
-from safehold.plan.backup.changes_facts import ChangesFacts
 from safehold.plan.backup.ending import wants_forgetting
 from safehold.plan.backup.exclusion import asks_claims, with_exclusions, without_volumes
 from safehold.plan.backup.facts import BackupFacts, FallbackFacts, HoldFacts, MachineFacts, SnapshotFacts
@@ -38,6 +38,8 @@ class BackupObserver:
     """Reads the facts. `freezes` and `hooks` are what the capture began in this process."""
 
     cluster: Cluster
+    namespaces: Roster
+    """Of which a run that has begun asks whether its own is still there."""
     operator_namespace: str
     endpoint_rules: EndpointRules
     freezes: FreezeWatches
@@ -51,14 +53,9 @@ class BackupObserver:
 
     async def observe(self, backup: VMBackup) -> BackupFacts:
         """The facts for `safehold.plan.backup.reconcile.next_step`."""
-        namespace = backup.metadata.namespace or ""
-        holder = await self.cluster.get(NAMESPACE, namespace)
-        facts = BackupFacts(
-            namespace_uid=holder["metadata"]["uid"] if holder else "",
-            namespace_ending=holder is None or "deletionTimestamp" in holder["metadata"],
-            target=_NOT_LOOKED_UP,
-        )
-        match stage_of(backup):
+        stage = stage_of(backup)
+        facts = await self._namespace(backup.metadata.namespace or "", fresh=stage == "Beginning")
+        match stage:
             case "Finished":
                 return await self._finished(backup, facts)
             case "Ending":
@@ -73,6 +70,17 @@ class BackupObserver:
                 return await self._capturing(backup, facts)
             case "Preparing":
                 return await self._preparing(backup, facts)
+
+    async def _namespace(self, name: str, *, fresh: bool) -> BackupFacts:
+        """What a run records of its namespace is read anew; later looks go by the watch, which knows no ending ones."""
+        if not fresh and (known := await self.namespaces.member(name)):
+            return BackupFacts(namespace_uid=known.uid, namespace_ending=False, target=_NOT_LOOKED_UP)
+        holder = await self.cluster.get(NAMESPACE, name)
+        return BackupFacts(
+            namespace_uid=holder["metadata"]["uid"] if holder else "",
+            namespace_ending=holder is None or "deletionTimestamp" in holder["metadata"],
+            target=_NOT_LOOKED_UP,
+        )
 
     async def _capturing(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
         namespace, uid = backup.metadata.namespace or "", backup.metadata.uid
@@ -93,7 +101,8 @@ class BackupObserver:
             hooks=self.hooks.facts(uid),
         )
         if snapshot is None:
-            facts = await self._with_target(backup, facts)
+            # It limits how many guests are frozen at once.
+            facts = replace(facts, target=await self._target(backup))
         facts = await self._with_pull(backup, facts)
         pulled = facts.pull.backup if facts.pull else None
         ready = snapshot.ready if snapshot else pulled is not None and pulled.state == "Ready"
@@ -106,25 +115,25 @@ class BackupObserver:
         if job is not None:
             moving = job.outcome or job.progress
             return replace(facts, job=job, holds=() if moving else await self._holds(backup))
-        facts = await self._with_target(backup, facts)
         if pulls(backup):
-            facts = replace(facts, machine=await self._machine(backup), changes=await self._changes(backup))
+            facts = await self._with_start(backup, replace(facts, machine=await self._machine(backup)))
             return await self._with_pull(backup, facts)
         group = await self._group(backup)
         snapshot = await self._snapshot(backup, group)
         holds = await self._holds(backup)
-        return replace(
+        facts = replace(
             facts,
             snapshot=await with_memory(self.cluster, snapshot, backup),
             group=group,
             memory=await observe_memory(self.cluster, backup),
             holds=holds,
-            changes=await self._changes(backup) if holds and all(hold.clone for hold in holds) else facts.changes,
         )
+        return await self._with_start(backup, facts) if holds and all(hold.clone for hold in holds) else facts
 
-    async def _changes(self, backup: VMBackup) -> ChangesFacts:
-        """Asked only when everything else is there, since the worker is started next."""
-        return await observe_changes(self.cluster, backup, operator_namespace=self.operator_namespace)
+    async def _with_start(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
+        """What is asked only when everything else is there, since the worker is started next."""
+        changes = await observe_changes(self.cluster, backup, operator_namespace=self.operator_namespace)
+        return replace(await self._with_target(backup, facts), changes=changes)
 
     async def _ending(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
         self.freezes.forget(backup.metadata.uid)
@@ -188,14 +197,17 @@ class BackupObserver:
         pull = await observe_pull(self.cluster, backup, facts.machine, enabled=self.pull_enabled)
         return replace(facts, pull=pull)
 
-    async def _with_target(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
-        target = await resolve_target(
+    async def _target(self, backup: VMBackup) -> TargetFacts | Refusal:
+        return await resolve_target(
             self.cluster,
             backup.spec.target_ref,
             backup.metadata.namespace or "",
             operator_namespace=self.operator_namespace,
             rules=self.endpoint_rules,
         )
+
+    async def _with_target(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
+        target = await self._target(backup)
         secrets = (await read_secrets(self.cluster, target)).refusal if isinstance(target, TargetFacts) else None
         return replace(facts, target=target, secrets=secrets)
 

@@ -1,13 +1,14 @@
 """Policies, VMs and holds that decide about a target's points; and what policies show of the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
 
 from safehold.api.policy import BackupPolicy, ClusterBackupPolicy
+from safehold.census import Census
 from safehold.errors import NotFoundError
 from safehold.kube.client import Cluster
-from safehold.kube.kinds import BACKUP_POLICY, CLUSTER_BACKUP_POLICY, VM, VM_BACKUP
+from safehold.kube.kinds import BACKUP_POLICY, CLUSTER_BACKUP_POLICY, NAMESPACE, VM, VM_BACKUP
 from safehold.kube.status import OWN_KINDS
 from safehold.plan.policy.facts import AnyPolicy
 from safehold.plan.retention.governing import governing_rules, preview
@@ -23,21 +24,45 @@ async def read_governed(cluster: Cluster, target: AnyTarget, now: datetime) -> G
     """All that must be known before a point of the target is forgotten. Fails rather than to leave something out."""
     namespace = target.metadata.namespace
     policies = await _policies(cluster, namespace)
+    namespaces = await _uids(cluster, {policy.metadata.namespace for policy in policies if policy.metadata.namespace})
     # A VM that comes after this look loses nothing: one counts as gone only after a grace that begins when it is noted.
-    machines = await cluster.list(VM, namespace)
-    backups = await cluster.list(VM_BACKUP, namespace)
-    held = [(found.get("status") or {}).get("restorePoint") for found in backups if found["spec"].get("hold")]
+    machines = [
+        found["metadata"]["uid"]
+        async for page in cluster.pages(VM, namespace, metadata_only=True)
+        for found in page.items
+    ]
+    held = [
+        found.get("status", {}).get("restorePoint")
+        async for page in cluster.pages(VM_BACKUP, namespace)
+        for found in page.items
+        if found["spec"].get("hold")
+    ]
     return Governed(
-        rules=[rules for policy in policies if (rules := governing_rules(policy, now))],
-        machines=[found["metadata"]["uid"] for found in machines],
+        rules=[
+            rules
+            for policy in policies
+            for rules in governing_rules(policy, namespaces.get(policy.metadata.namespace or "", ""), now)
+        ],
+        policies=[policy.metadata.uid for policy in policies],
+        machines=Census.of(machines),
         held=[point for point in held if point],
     )
+
+
+async def _uids(cluster: Cluster, namespaces: Collection[str]) -> dict[str, str]:
+    """Of these namespaces."""
+    return {
+        found["metadata"]["name"]: found["metadata"]["uid"]
+        async for page in cluster.pages(NAMESPACE, metadata_only=True)
+        for found in page.items
+        if found["metadata"]["name"] in namespaces
+    }
 
 
 async def show_previews(cluster: Cluster, target: AnyTarget, lines: Sequence[RetentionLine], now: datetime) -> None:
     """Write into each policy that backs up to this target what its retention will delete next."""
     for policy in await _policies(cluster, target.metadata.namespace):
-        if policy.spec.retention is None or not _backs_up_to(policy, target):
+        if not (_keeps(policy) and _backs_up_to(policy, target)):
             continue
         metadata = policy.metadata
         found = preview(metadata.uid, lines, now)
@@ -47,6 +72,11 @@ async def show_previews(cluster: Cluster, target: AnyTarget, lines: Sequence[Ret
         }
         with suppress(NotFoundError):  # deleted meanwhile
             await cluster.apply(OWN_KINDS[policy.kind], manifest, subresource="status", manager=_FIELD_MANAGER)
+
+
+def _keeps(policy: AnyPolicy) -> bool:
+    spec = policy.spec
+    return spec.retention is not None or any(tier.retention is not None for tier in spec.schedules or [])
 
 
 def _backs_up_to(policy: AnyPolicy, target: AnyTarget) -> bool:

@@ -75,7 +75,8 @@ def wants_forgetting(backup: VMBackup) -> bool:
 def let_go(run: Run) -> Decision:
     """A finished VMBackup is being deleted: forget its restore point first, if that is asked for."""
     if run.backup.spec.hold and run.status.restore_point and not run.facts.namespace_ending:
-        message = f"restore point {run.status.restore_point} is held; set spec.hold to false to let this object go"
+        why = f" ({run.backup.spec.hold_reason})" if run.backup.spec.hold_reason else ""
+        message = f"restore point {run.status.restore_point} is held{why}; set spec.hold to false to let this object go"
         return run.ends("Stalled", "Held", Reason.HELD, message)
     if not wants_forgetting(run.backup) or run.facts.namespace_ending:
         return Decision(status=run.status, again=None, released=True)

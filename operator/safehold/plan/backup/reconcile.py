@@ -110,9 +110,10 @@ def _begin(run: Run) -> Decision:
     facts = run.facts
     refusal = _refusal(run.backup, facts)
     if refusal is not None:
-        created = run.backup.metadata.creation_timestamp
-        if refusal.reason in _MAY_PASS and run.since(created) < run.rules.prepare_timeout:
-            return run.goes_on("Pending", refusal.message, reason=refusal.reason, again=5.0)
+        # Not from its creation: it may have waited for its turn for hours, and nobody looked at the target then.
+        since = run.status.not_ready_since or run.now
+        if refusal.reason in _MAY_PASS and run.since(since) < run.rules.prepare_timeout:
+            return run.goes_on("Pending", refusal.message, reason=refusal.reason, again=5.0, not_ready_since=since)
         return run.fails(refusal)
     if not facts.slot:
         return wait_for_turn(run)
@@ -124,6 +125,7 @@ def _begin(run: Run) -> Decision:
         "Snapshotting",
         f"{'asks KubeVirt for a backup' if by_pull else 'takes a snapshot'} of VirtualMachine {facts.machine.name}",
         start_time=run.now,
+        not_ready_since=None,
         vm_uid=facts.machine.uid,
         node_name=facts.machine.node or None,
         namespace_uid=facts.namespace_uid,

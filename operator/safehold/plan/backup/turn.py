@@ -59,7 +59,7 @@ def waits_unseen(backup: VMBackup) -> bool:
 def wait_for_turn(run: Run) -> Decision:
     """Say that the run waits; it is called when its turn comes."""
     message = "waits for an active backup to end: the limit is reached"
-    return run.goes_on("Pending", message, reason=Reason.WAITING, again=None)
+    return run.goes_on("Pending", message, reason=Reason.WAITING, again=None, not_ready_since=None)
 
 
 def wait_unseen(backup: VMBackup, rules: BackupRules, now: datetime) -> Decision:

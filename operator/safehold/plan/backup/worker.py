@@ -18,7 +18,7 @@ from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.machine_state import STATE_VOLUME
 from safehold.plan.names import job_name, machine_secret_name
 from safehold.plan.placement import common_nodes
-from safehold.plan.policy.facts import policy_of
+from safehold.plan.policy.facts import TIER, policy_name_of, policy_of
 from safehold.plan.refusal import Refusal
 from safehold.plan.summary import measure_progress, total_counts
 from safehold.plan.target.use import TargetFacts, refuse_repository, refuse_writing
@@ -136,6 +136,8 @@ def _worker_run(
     return BackupRun(
         run_id=run.uid,
         policy=policy_of(run.backup),
+        policy_name=policy_name_of(run.backup),
+        tier=run.backup.metadata.labels.get(TIER, ""),
         owner=Owner(
             cluster=status.cluster_id or "",
             namespace_uid=status.namespace_uid or "",

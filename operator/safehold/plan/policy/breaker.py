@@ -57,11 +57,11 @@ def delay_after(breaker: CircuitBreaker, uid: str, outcomes: Iterable[Outcome]) 
         return None
     longest = parse_duration(breaker.max_delay)
     delay = min(longest, FIRST_DELAY * 2 ** min(len(failed) - breaker.failures, 10))
-    seconds = int(delay.total_seconds() * (1 - _chance(uid, len(failed)) / 4))
+    seconds = int(delay.total_seconds() * (1 - chance(uid, len(failed)) / 4))
     return Delay(len(failed), ended + timedelta(seconds=seconds))
 
 
-def _chance(uid: str, failures: int) -> float:
-    """A number in [0, 1) that is the same whenever it is asked for."""
+def chance(uid: str, failures: int) -> float:
+    """A number in [0, 1) for a VM's so many failures; the same whenever it is asked for."""
     digest = hashlib.blake2b(f"{failures}:{uid}".encode(), digest_size=4).digest()
     return int.from_bytes(digest) / 2**32

@@ -34,7 +34,7 @@ LONGEST_PAUSE = timedelta(minutes=5)
 SHORTEST_PAUSE = timedelta(seconds=2)
 """Between two looks that start something: in a large policy, VMs come due every second."""
 TARGET_POLL = timedelta(seconds=15)
-_NOTHING_AHEAD: dict[str, Any] = {"next_schedule_time": None, "make_ups": [], "tiers": []}
+_NOTHING_AHEAD: dict[str, Any] = {"next_schedule_time": None, "make_ups": [], "tiers": [], "retrying_machines": []}
 
 
 def due_vms(policy: AnyPolicy, vms: Sequence[SelectedVM], now: datetime) -> list[SelectedVM]:
@@ -148,7 +148,7 @@ def _start(policy: AnyPolicy, facts: PolicyFacts, timetable: Timetable, now: dat
         _message(facts, run, changes["next_schedule_time"], left_out),
         skipped_machine_names=left_out,
         last_successful_time=last_success(policy, facts, run.look.pending),
-        **({"active_backups": run.active} if run.look.due else {}),
+        **({"active_backups": run.active} if run.look.due or run.create else {}),
         **changes,
     )
     if _is_refused(policy, run):
@@ -158,9 +158,10 @@ def _start(policy: AnyPolicy, facts: PolicyFacts, timetable: Timetable, now: dat
     return PolicyDecision(
         status=status,
         create=run.create,
-        again=max(_until(run.look.next, now), SHORTEST_PAUSE if run.create else timedelta()),
+        again=max(_until(_next_moment(run), now), SHORTEST_PAUSE if run.create or run.again.coming else timedelta()),
         skipped=run.skipped,
         missed=run.missed,
+        retried=tuple(called(policy, each.vm.namespace, each.vm.name) for each in run.again.begin),
         delayed=tuple(delayed for delayed in run.delays if delayed.failures and delayed.name not in known),
     )
 
@@ -188,6 +189,12 @@ def _last_runs(timetable: Timetable, now: datetime) -> list[datetime]:
 
 def _next(timetable: Timetable, now: datetime) -> datetime:
     return min(timetable.next_run(tier, now) for tier in timetable.tiers)
+
+
+def _next_moment(run: Run) -> datetime | None:
+    return min(
+        (at for at in (run.look.next, *(each.moment for each in run.again.coming)) if at is not None), default=None
+    )
 
 
 def _until(moment: datetime | None, now: datetime) -> timedelta:

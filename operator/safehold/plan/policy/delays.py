@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from safehold.api.timing import MAX_DELAYED, DelayedMachine
 from safehold.plan.policy.breaker import delay_after
-from safehold.plan.policy.facts import AnyPolicy, NewBackup, PolicyBackup, PolicyFacts, called
+from safehold.plan.policy.facts import AnyPolicy, NewBackup, PolicyBackup, PolicyFacts, called, final_attempts
 
 RETRY = timedelta(seconds=15)
 """After what time a VMBackup that the cluster refused is tried again."""
@@ -16,7 +16,7 @@ def delays(policy: AnyPolicy, facts: PolicyFacts) -> dict[str, DelayedMachine]:
     """By uid, until when VMs are held back, though it may be over: what their history says, else what was recorded."""
     recorded = {delayed.name: delayed for delayed in policy.status.delayed_machines}
     histories: dict[tuple[str, str], list[PolicyBackup]] = defaultdict(list)
-    for backup in facts.backups:
+    for backup in final_attempts(facts.backups):
         histories[backup.namespace, backup.vm].append(backup)
     found: dict[str, DelayedMachine] = {}
     for vm in facts.vms:

@@ -20,6 +20,7 @@ from safehold.plan.policy.facts import (
     run_label,
 )
 from safehold.plan.policy.hours import Span
+from safehold.plan.policy.repeats import Tries, further_tries, recorded_repeats
 from safehold.plan.policy.starts import Look, Progress, Start, look
 from safehold.plan.policy.timetable import Timetable, schedule_digest
 
@@ -36,6 +37,8 @@ class Run:
     skipped: tuple[str, ...]
     """VMs whose earlier backup is still active."""
     missed: tuple[str, ...]
+    again: Tries
+    """Failed backups that are tried again, now or later."""
     delays: tuple[DelayedMachine, ...]
     """All that are held back for longer than now."""
     active: int
@@ -84,12 +87,18 @@ def run_now(policy: AnyPolicy, facts: PolicyFacts, timetable: Timetable, now: da
     due = [(vms[start.uid], start) for start in found.due]
     fresh = [(vm, start) for vm, start in due if (vm.namespace, vm.name, start.tier, run_label(start.run)) not in made]
     create = [
-        new_backup(policy, vm, start.run, start.tier) for vm, start in fresh if (vm.namespace, vm.name) not in active
+        new_backup(policy, vm, start.run, start.tier, probe=vm.uid in held and held[vm.uid].failures > 0)
+        for vm, start in fresh
+        if (vm.namespace, vm.name) not in active
     ]
+    tripped = {uid for uid, delayed in held.items() if delayed.failures and delayed.until > now}
+    again = further_tries(policy, facts, timetable, now, barred=tripped | {start.uid for start in found.due})
+    create += [new_backup(policy, each.vm, each.run, each.tier, attempt=each.attempt) for each in again.begin]
     return Run(
         look=found,
         asked=asked,
         create=tuple(create),
+        again=again,
         skipped=tuple(called(policy, vm.namespace, vm.name) for vm, _ in fresh if (vm.namespace, vm.name) in active),
         missed=_names(policy, (vms[start.uid] for start in found.missed)),
         delays=tuple(recorded_delays(held.values(), now)),
@@ -115,6 +124,7 @@ def run_changes(policy: AnyPolicy, timetable: Timetable, run: Run, now: datetime
         "tiers": tiers,
         "run_now": run.asked,
         "delayed_machines": list(run.delays),
+        "retrying_machines": recorded_repeats(policy, run.again.coming),
         **_progress_changes(policy, found, now),
     }
     if found.missed:

@@ -5,7 +5,15 @@ from typing import Any
 
 from safehold.api.policy import MAX_MACHINE_NAMES, BackupPolicyStatus
 from safehold.plan.conditions import State, conditions_for
-from safehold.plan.policy.facts import AnyPolicy, PolicyBackup, PolicyFacts, called, last_runs, run_label
+from safehold.plan.policy.facts import (
+    AnyPolicy,
+    PolicyBackup,
+    PolicyFacts,
+    called,
+    final_attempts,
+    last_runs,
+    run_label,
+)
 from safehold.plan.policy.timetable import schedule_digest
 from safehold.reasons import Reason
 
@@ -41,7 +49,7 @@ def last_success(policy: AnyPolicy, facts: PolicyFacts, pending: datetime | None
     last = policy.status.last_schedule_time
     if last is None or (pending is not None and pending <= last):
         return policy.status.last_successful_time
-    run = [backup for backup in facts.backups if backup.run == run_label(last)]
+    run = [backup for backup in final_attempts(facts.backups) if backup.run == run_label(last)]
     return last if run and all(backup.succeeded for backup in run) else policy.status.last_successful_time
 
 
@@ -49,7 +57,7 @@ def _last_runs(policy: AnyPolicy, facts: PolicyFacts) -> dict[str, Any]:
     """How the last runs went, as far as they are."""
     labels = last_runs(policy.status)
     latest: dict[tuple[str, str], PolicyBackup] = {}
-    for backup in sorted(facts.backups, key=lambda backup: backup.run):
+    for backup in final_attempts(facts.backups):
         if backup.run in labels:
             latest[backup.namespace, backup.vm] = backup
     failed = sorted(called(policy, *vm) for vm, backup in latest.items() if backup.finished and not backup.succeeded)

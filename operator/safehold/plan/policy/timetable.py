@@ -15,6 +15,8 @@ from safehold.plan.policy.schedule import Schedule
 from safehold.reasons import Reason
 
 _DECISIVE = ("schedule", "schedules", "time_zone", "spread", "windows", "blackouts", "starting_deadline")
+_BESIDE = {"schedules": {"__all__": {"retention"}}}
+"""What is written among them, and says nothing about starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +105,7 @@ class Timetable:
 
 def schedule_digest(spec: Timing) -> str:
     """What two specs have in common that start their runs at the same moments."""
-    decisive = spec.model_dump(mode="json", include=set(_DECISIVE))
+    decisive = spec.model_dump(mode="json", include=set(_DECISIVE), exclude=_BESIDE)
     return hashlib.blake2b(json.dumps(decisive, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 

@@ -1,15 +1,15 @@
 """Which VMBackups leave the cluster. They are a catalogue of recent points; the bucket is the record of all."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from safehold.api.vmbackup import VMBackup
-from safehold.plan.policy.facts import policy_of
+from safehold.plan.policy.facts import RUN, TIER, policy_of
 
 KEPT_FAILURES = 20
-"""Of one VM and policy: as many as the circuit breaker counts before its delay grows no more."""
+"""Runs of one VM and policy: as many as the circuit breaker counts before its delay grows no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,8 @@ class CatalogueEntry:
     resource_version: str
     vm: str
     policy: str
+    run: str
+    """The run, which several failures may be tries of."""
     ended: datetime
     restore_point: str | None
     """None: the run failed."""
@@ -44,6 +46,7 @@ def entry_of(backup: VMBackup) -> CatalogueEntry | None:
         resource_version=metadata.resource_version or "",
         vm=backup.spec.vm.name,
         policy=policy,
+        run=f"{metadata.labels.get(TIER, '')} {metadata.labels.get(RUN, '')}",
         ended=status.completion_time,
         restore_point=status.restore_point,
     )
@@ -68,12 +71,13 @@ def surplus(
 
 
 def _behind(newest_first: list[CatalogueEntry], keep_per_vm: int) -> Iterator[CatalogueEntry]:
-    points, of_policy = 0, Counter[tuple[str, bool]]()
+    points, newer = 0, defaultdict[tuple[str, bool], set[str]](set)
     for entry in newest_first:
         succeeded = entry.restore_point is not None
         points += succeeded
-        before = of_policy[entry.policy, succeeded]
-        of_policy[entry.policy, succeeded] += 1
+        runs = newer[entry.policy, succeeded]
+        before = len(runs - {entry.run})
+        runs.add(entry.run)
         # A policy's status tells about its last run, and its circuit breaker counts failures since the last success.
         if before and (points > keep_per_vm if succeeded else before >= KEPT_FAILURES):
             yield entry

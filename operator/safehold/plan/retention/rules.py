@@ -1,13 +1,25 @@
-"""The rules that a policy's `retention` means."""
+"""The rules that `retention` of a policy and of its tiers means."""
 
 from datetime import timedelta
 
 from safehold.api.durations import parse_duration
+from safehold.api.policy import BackupPolicySpec
 from safehold.api.retention import Retention
 from safehold.plan.policy.schedule import time_zone
 from safehold.retention.rules import RetentionRules
 
 DELETED_VM_GRACE = timedelta(days=30)
+SHARED = ""
+"""Stands for the tiers that have no `retention` of their own, and for points of no tier."""
+
+
+def rules_by_tier(spec: BackupPolicySpec) -> dict[str, RetentionRules]:
+    """By their names the rules of the tiers that have their own, and by SHARED those of all other points, if any.
+
+    A SpecError where there is no such time zone.
+    """
+    written = {SHARED: spec.retention, **{tier.name: tier.retention for tier in spec.schedules or []}}
+    return {tier: rules_of(retention, spec.time_zone) for tier, retention in written.items() if retention is not None}
 
 
 def rules_of(retention: Retention, zone: str) -> RetentionRules:

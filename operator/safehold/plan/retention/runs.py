@@ -1,6 +1,6 @@
 """The runs of a policy that are to come, as far as its schedules say."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from heapq import merge
 
@@ -9,12 +9,20 @@ from safehold.plan.policy.schedule import Schedule
 from safehold.plan.policy.timetable import Timetable
 
 
-def coming_runs(spec: Timing, since: datetime) -> Iterator[datetime]:
-    """The run times of all tiers after `since`, in order and without end; a SpecError where the spec is wrong.
+def coming_runs(
+    spec: Timing, since: datetime, chosen: Callable[[str], bool] = lambda _: True
+) -> Iterator[tuple[datetime, str]]:
+    """The run times after `since` of the tiers whose names are `chosen`, in order and without end, with these names.
 
-    A run may start later than this, by its spread or when its window opens: here that makes no difference.
+    A run may start later than this, by its spread or when its window opens: here that makes no difference. Of tiers
+    that run at the same time the first has the VM. A SpecError where the spec is wrong.
     """
-    return merge(*(runs_of(tier.schedule, since) for tier in Timetable.parse(spec, since).tiers))
+    tiers = [tier for tier in Timetable.parse(spec, since).tiers if chosen(tier.name)]
+    last = since
+    for run, rank in merge(*(_ranked(tier.schedule, rank, since) for rank, tier in enumerate(tiers))):
+        if run > last:
+            yield run, tiers[rank].name
+        last = run
 
 
 def runs_of(schedule: Schedule, moment: datetime) -> Iterator[datetime]:
@@ -22,3 +30,7 @@ def runs_of(schedule: Schedule, moment: datetime) -> Iterator[datetime]:
     while True:
         moment = schedule.next_after(moment)
         yield moment
+
+
+def _ranked(schedule: Schedule, rank: int, since: datetime) -> Iterator[tuple[datetime, int]]:
+    return ((run, rank) for run in runs_of(schedule, since))

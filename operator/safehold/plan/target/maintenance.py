@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from safehold.api.base import Failure
 from safehold.api.maintenance import MAX_GONE_MACHINES, GoneMachine, MaintenanceStatus
 from safehold.api.target import TargetStatus
+from safehold.census import Census
 from safehold.errors import SpecError
 from safehold.plan.conditions import READY, is_true
 from safehold.plan.job import JobFacts, read_report
@@ -32,8 +33,10 @@ class Governed:
     """What decides about the points of a target: all that must be known before any of them is forgotten."""
 
     rules: Sequence[PolicyRules] = ()
-    machines: Iterable[str] = ()
-    """uids of all VMs that exist."""
+    policies: Iterable[str] = ()
+    """uids of all policies that exist."""
+    machines: Census
+    """All VMs that exist."""
     held: Iterable[str] = ()
     """Restore points that are held."""
 
@@ -110,7 +113,8 @@ def maintain_run(
         cluster=cluster_id,
         time=now,
         rules=list(governed.rules),
-        machines=sorted(governed.machines),
+        policies=sorted(governed.policies),
+        machines=governed.machines.text(),
         gone={gone.vm_uid: gone.since for gone in status.gone_machines},
         held=sorted(governed.held),
         compact=compacted is None or now - compacted >= COMPACTION_PERIOD,
@@ -149,6 +153,7 @@ def _answered(
         next_time=following,
         points=found.points,
         ungoverned_points=found.ungoverned,
+        points_of_deleted_policies=found.of_gone_policies,
         points_of_deleted_machines=found.of_gone_machines,
         forgotten_points=found.forgotten,
         freed_bytes=found.freed_bytes,

@@ -1,0 +1,1 @@
+"""`safehold hold` and `safehold release`."""
