@@ -394,6 +394,14 @@ class VolumeLine(_Message):
     volume: VolumeReport
 
 
+class VolumeProgress(_Message):
+    """How far the worker is with one volume."""
+
+    name: str
+    bytes_done: int
+    bytes_total: int
+
+
 class Progress(_Message):
     """A line on stdout, at most one a second."""
 
@@ -401,6 +409,8 @@ class Progress(_Message):
     run_id: str
     bytes_done: int
     bytes_total: int
+    volume: VolumeProgress | None = None
+    """Of a restore: the volume that is being filled; those before it in the run are whole."""
 
 
 class SealedMachine(_Message):

@@ -139,3 +139,13 @@ def test_a_backup_is_held_while_it_is_active_or_takes_its_point_along(
     body = {"spec": {"deletionPolicy": policy}, "status": {"conditions": conditions}}
     assert backup_holds(body) is held
     assert restore_holds({"spec": {}, "status": {"conditions": conditions}}) is (held and policy != "Delete")
+
+
+@pytest.mark.parametrize(
+    ("dry_run", "ended", "held"), [(True, False, False), (False, False, True), (False, True, False)]
+)
+def test_a_restore_is_held_from_when_its_dry_run_is_set_to_false(dry_run: bool, ended: bool, held: bool) -> None:
+    """A plan alone holds nothing; its conditions are those of the plan until the restore that follows begins."""
+    status: dict[str, object] = {"plan": {}, "conditions": [{"type": "Ready", "status": "True"}]}
+    body = {"spec": {"dryRun": dry_run}, "status": status | ({"completionTime": "now"} if ended else {})}
+    assert restore_holds(body) is held

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safehold.run import REPORT_LIMIT_BYTES, RunReport, VolumeLine, VolumeReport
-from safehold.worker.lines import ProgressLines
+from safehold.worker.lines import ProgressLines, VolumeByVolume
 from safehold.worker.report import fitting, write_report
 
 
@@ -63,3 +63,22 @@ def test_progress_is_at_most_a_line_a_second_and_always_the_last() -> None:
         now[0] += 0.03
     written = [json.loads(line)["bytes_done"] for line in output.getvalue().splitlines()]
     assert written == [0, 34, 68, 100]
+
+
+def test_progress_tells_the_volume_that_is_filled() -> None:
+    """Of a run that deals with one volume after the other, each line says how far it is with the present one."""
+    output = io.StringIO()
+    moments = iter(range(100))
+    progress = VolumeByVolume(ProgressLines("run", output=output, clock=lambda: float(next(moments))), 100)
+    for volume, size in (("a", 40), ("b", 60)):
+        progress.begin(volume, size)
+        progress.advance(size // 2)
+        progress.advance(size // 2)
+    lines = [json.loads(line) for line in output.getvalue().splitlines()]
+    assert [line["bytes_done"] for line in lines] == [20, 40, 70, 100]
+    assert [tuple(line["volume"].values()) for line in lines] == [
+        ("a", 20, 40),
+        ("a", 40, 40),
+        ("b", 30, 60),
+        ("b", 60, 60),
+    ]

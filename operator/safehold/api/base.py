@@ -4,6 +4,7 @@ Every string, list and map has a maximum. They are generous for people and small
 estimate for CEL rules accepts the definitions.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
@@ -26,6 +27,22 @@ def camel_case(field: str) -> str:
 def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
     """CEL rules with the messages that users read, as schema extension for `Field` or `ConfigDict`."""
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]}
+
+
+def immutable_except(
+    *mutable: str, message: str, also: tuple[tuple[str, str], ...] = ()
+) -> Callable[[dict[str, Any]], None]:
+    """CEL rules, as `json_schema_extra`, by which every field stays as it was, and stays absent, but for `mutable`.
+
+    `also` are further rules of the same model. Fields are named as on the wire.
+    """
+
+    def extend(schema: dict[str, Any]) -> None:
+        kept = [field for field in schema["properties"] if field not in mutable]
+        unchanged = (f"has(self.{n}) == has(oldSelf.{n}) && (!has(self.{n}) || self.{n} == oldSelf.{n})" for n in kept)
+        schema.update(rules((" && ".join(unchanged), message), *also))
+
+    return extend
 
 
 def list_map(key: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from safehold.api.base import (
     Uid,
     VolumeMode,
     Word,
+    immutable_except,
     list_map,
     rules,
 )
@@ -32,6 +33,7 @@ from safehold.api.restore_options import (
     RestoreLabels,
     RestorePatches,
 )
+from safehold.api.restore_plan import DRY_RUN_ONCE, RestorePlan
 from safehold.api.restore_point import RestorePoint
 from safehold.api.restore_source import RestoreSource
 
@@ -78,20 +80,23 @@ class RestoreTarget(ApiModel):
 
 
 class VMRestoreSpec(ApiModel):
-    """What is restored, and to where. Immutable."""
+    """What is restored, and to where. Immutable, except `dryRun`."""
 
     model_config = ConfigDict(
-        json_schema_extra=rules(
-            ("self == oldSelf", "spec is immutable: a VMRestore is one run; create another one"),
-            (
-                "!has(self.runStrategy) || self.target.mode == 'NewVM'",
-                "runStrategy goes with mode NewVM: in place the VM is started again if it ran before",
+        json_schema_extra=immutable_except(
+            "dryRun",
+            message="spec is immutable: a VMRestore is one run; create another one",
+            also=(
+                (
+                    "!has(self.runStrategy) || self.target.mode == 'NewVM'",
+                    "runStrategy goes with mode NewVM: in place the VM is started again if it ran before",
+                ),
+                (
+                    "!has(self.existingObjects) || self.target.mode == 'NewVM'",
+                    "existingObjects goes with mode NewVM: in place nothing but volumes is restored",
+                ),
+                *OPTION_RULES,
             ),
-            (
-                "!has(self.existingObjects) || self.target.mode == 'NewVM'",
-                "existingObjects goes with mode NewVM: in place nothing but volumes is restored",
-            ),
-            *OPTION_RULES,
         )
     )
 
@@ -125,6 +130,11 @@ class VMRestoreSpec(ApiModel):
     """Further labels of a new VM and its claims."""
     patches: RestorePatches | None = None
     """Changes to the objects of a new VM, before they are created."""
+    dry_run: Annotated[bool, Field(json_schema_extra=DRY_RUN_ONCE)] = False
+    """Whether the restore only works out its `status.plan` and stops, in phase Planned, having changed nothing.
+
+    Set to false afterwards, it does exactly what the plan says, or stops with the reason PlanChanged.
+    """
 
 
 class RestoredBackup(ApiModel):
@@ -213,8 +223,12 @@ class VolumeRestore(ApiModel):
     """Access modes of the new volume."""
     capacity_bytes: Bytes
     """Size that is asked for."""
+    progress: Progress | None = None
+    """How far the worker is with it; absent before it begins and after it is verified."""
     bytes_restored: Bytes | None = None
     """What the worker wrote and verified."""
+    seconds: Annotated[float, Field(ge=0)] | None = None
+    """How long the worker was at it."""
     prime_claim: Name
     """The claim in the operator's namespace into which the worker writes."""
     prime_uid: Uid | None = None
@@ -255,6 +269,8 @@ class VMRestoreStatus(Status):
     """What is known of it; everything after the choice goes by this record."""
     backup: RestoredBackup | None = None
     """The VMBackup that told of it."""
+    plan: RestorePlan | None = None
+    """What the restore does, as it was worked out before it began."""
     start_time: Time | None = None
     """When the restore began."""
     completion_time: Time | None = None

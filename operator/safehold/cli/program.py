@@ -18,6 +18,7 @@ _COMMANDS = {
     "key": "safehold.cli.key",
     "release": "safehold.cli.holds.release",
     "repo": "safehold.cli.repo.group",
+    "restore": "safehold.cli.restore.group",
     "simulate": "safehold.cli.simulate",
     "volume": "safehold.cli.volume",
     "worker": "safehold.cli.worker",

@@ -96,8 +96,10 @@ def backup_holds(body: Mapping[str, Any], **_: Any) -> bool:
 
 
 def restore_holds(body: Mapping[str, Any], **_: Any) -> bool:
-    """Whether a VMRestore may only go after we let it: while it is active."""
-    return not _is_finished(body)
+    """Whether a VMRestore may only go after we let it: while it is active, or about to be after its dry run."""
+    status = body.get("status") or {}
+    only_planned = "plan" in status and "completionTime" not in status
+    return not _is_finished(body) or (only_planned and not body["spec"].get("dryRun"))
 
 
 def _is_finished(body: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from safehold.run import Progress, RetentionLine, SealedMachine, VolumeLine
+from safehold.run import Progress, RetentionLine, SealedMachine, VolumeLine, VolumeProgress
 
 _INTERVAL_SECONDS = 1.0
 
@@ -21,11 +21,33 @@ class ProgressLines:
         self._clock = clock
         self._next = clock()
 
-    def report(self, done: int, total: int) -> None:
-        """Say how far the run is."""
+    def report(self, done: int, total: int, volume: VolumeProgress | None = None) -> None:
+        """Say how far the run is, and how far with its present volume."""
         if done >= total or self._clock() >= self._next:
             self._next = self._clock() + _INTERVAL_SECONDS
-            write_line(Progress(run_id=self._run_id, bytes_done=done, bytes_total=total), self._output)
+            line = Progress(run_id=self._run_id, bytes_done=done, bytes_total=total, volume=volume)
+            write_line(line, self._output)
+
+
+class VolumeByVolume:
+    """Progress of a run that deals with one volume after the other: `total` bytes in all of them."""
+
+    def __init__(self, lines: ProgressLines, total: int) -> None:
+        self._lines = lines
+        self._total = total
+        self._done = 0
+        self._volume: VolumeProgress | None = None
+
+    def begin(self, volume: str, size_bytes: int) -> None:
+        """What follows is of this volume."""
+        self._volume = VolumeProgress(name=volume, bytes_done=0, bytes_total=size_bytes)
+
+    def advance(self, count: int) -> None:
+        """So many bytes more of it are dealt with."""
+        assert self._volume is not None
+        self._done += count
+        self._volume = self._volume.model_copy(update={"bytes_done": self._volume.bytes_done + count})
+        self._lines.report(self._done, self._total, self._volume)
 
 
 def write_line(message: Progress | RetentionLine | SealedMachine | VolumeLine, output: TextIO | None = None) -> None:

@@ -16,7 +16,7 @@ from safehold.errors import IntegrityError, VolumeError
 from safehold.reasons import Reason
 from safehold.run import RestoreRun, RunReport, VolumeReport, VolumeToRestore
 from safehold.worker.folder import RunFolder
-from safehold.worker.lines import ProgressLines, write_line
+from safehold.worker.lines import ProgressLines, VolumeByVolume, write_line
 from safehold.worker.machine_state import unpack_state
 
 
@@ -29,21 +29,14 @@ def restore_run(folder: RunFolder, stop: threading.Event) -> RunReport:
     manifest = domain.points.read_owned(run.restore_point, Owner(**run.owner.model_dump()))
     wanted = [(volume, _fitting(manifest, volume)) for volume in run.volumes]
     machine = domain.points.read_machine(manifest)
-    total = sum(stored.size_bytes for _, stored in wanted)
-    lines = ProgressLines(run.run_id)
-    done = 0
-
-    def progress(count: int) -> None:
-        nonlocal done
-        done += count
-        lines.report(done, total)
-
+    progress = VolumeByVolume(ProgressLines(run.run_id), sum(stored.size_bytes for _, stored in wanted))
     reports = []
     for volume, stored in wanted:
         started = monotonic()
+        progress.begin(volume.name, stored.size_bytes)
         fill_volume = _fill_state if volume.role == "State" else _fill
         with _naming(volume):
-            fill_volume(domain, manifest, volume, stop, progress)
+            fill_volume(domain, manifest, volume, stop, progress.advance)
         reports.append(
             VolumeReport(name=volume.name, bytes_total=stored.size_bytes, seconds=round(monotonic() - started, 3))
         )

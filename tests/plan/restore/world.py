@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, Self
 
 from tests.plan.restore.objects import (
     CLUSTER,
@@ -33,11 +33,20 @@ from safehold.plan.restore.facts import Answer, CreatedObject, InquiryFacts, Obs
 from safehold.plan.restore.handover import POKED, SeenVolume
 from safehold.plan.restore.look import Decision, Look, Mark
 from safehold.plan.restore.manifest import key
+from safehold.plan.restore.plan.surroundings import Surroundings
 from safehold.plan.restore.reconcile import next_step
 from safehold.plan.storage import Claim, ClaimRef, ClaimShape, Volume
 from safehold.plan.target.use import TargetFacts
 from safehold.plan.tenancy import NamespaceFacts
 from safehold.run import RunReport, VolumeReport
+
+SERVED = {
+    "v1": frozenset({"Secret", "ConfigMap", "ServiceAccount"}),
+    "apps/v1": frozenset({"ControllerRevision"}),
+    "kubevirt.io/v1": frozenset({"VirtualMachine"}),
+    "instancetype.kubevirt.io/v1beta1": frozenset({"VirtualMachineInstancetype", "VirtualMachinePreference"}),
+    "k8s.cni.cncf.io/v1": frozenset({"NetworkAttachmentDefinition"}),
+}
 
 
 @dataclass
@@ -57,6 +66,7 @@ class World:
     inquiry: JobFacts | None = None
     answer: Answer | Refusal | None = None
     owner_namespace: NamespaceFacts | None = None
+    around: Surroundings = field(default_factory=lambda: Surroundings(served=SERVED))
     job_result: str = "Complete"
     report_reason: str = "Succeeded"
     ending: bool = False
@@ -67,7 +77,7 @@ class World:
     numbers: Any = field(default_factory=lambda: count(1))
 
     @classmethod
-    def with_running_vm(cls, wanted: VMRestore | None = None) -> "World":
+    def with_running_vm(cls, wanted: VMRestore | None = None) -> Self:
         """VM orders runs on its two volumes."""
         world = cls(wanted or restore())
         for name in ("root", "data"):
@@ -108,9 +118,10 @@ class World:
                 volumes={record.name: self._seen(record) for record in status.volumes},
                 inquiry=InquiryFacts(
                     job=self.inquiry,
-                    answer=self.answer if self.inquiry and status.start_time is None else None,
+                    answer=self._told() if self.inquiry and status.start_time is None else None,
                     owner_namespace=self.owner_namespace,
                 ),
+                around=replace(self.around, dependencies=dict(self.objects)),
                 job=self.job,
                 objects=self.recalled if is_done else None,
                 existing=dict(self.objects),
@@ -122,6 +133,12 @@ class World:
             return look
         new = self.vm if self.vm_name == look.restore.spec.target.name else None
         return replace(look, seen=replace(look.seen, vm=new))
+
+    def _told(self) -> Answer | Refusal | None:
+        """What the bucket says: of a point that a VMBackup told of, the same, and the manifest."""
+        if self.answer is not None or isinstance(self.recalled, Refusal) or self.restore.status.point is None:
+            return self.answer
+        return Answer(point=self.restore.status.point, objects=self.recalled)
 
     def decide(self) -> Decision:
         """What the planner says now."""

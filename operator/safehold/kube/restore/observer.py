@@ -18,9 +18,9 @@ from safehold.kube.restore.placement import kept_volumes, node_selector_of
 from safehold.kube.restore.replaced import read_saved_objects
 from safehold.kube.restore.restorable import RESTORABLE, SHARED
 from safehold.kube.restore.storage import observe_claim, observe_handover
+from safehold.kube.restore.surroundings import observe_surroundings
 from safehold.kube.target.resolution import read_namespace, read_secrets, resolve_target
 from safehold.kube.virtualmachines import ENDED, claims_of
-from safehold.plan.conditions import is_finished
 from safehold.plan.machine_state import STATE_VOLUME
 from safehold.plan.names import RESTORED_BY, job_name
 from safehold.plan.refusal import Refusal
@@ -61,8 +61,9 @@ class RestoreObserver:
             inquiry=await observe_inquiry(self.cluster, restore, self.operator_namespace),
         )
         status = restore.status
-        if is_finished(status.conditions):
-            return Look(restore=restore, seen=seen, now=now)
+        look = Look(restore=restore, seen=seen, now=now)
+        if look.is_over:
+            return look
         if status.point is None:
             seen = await self._before_choice(restore, seen)
         elif status.start_time is None:
@@ -72,6 +73,9 @@ class RestoreObserver:
         look = Look(restore=restore, seen=seen, now=now)
         if status.failure or look.deleting or seen.namespace_ending:
             return replace(look, seen=await self._given_up(restore, seen))
+        if status.point is not None and not look.is_admitted:
+            around = await observe_surroundings(self.cluster, look)
+            return replace(look, seen=replace(seen, around=around))
         return await self._with_machine(look)
 
     async def _before_choice(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:

@@ -156,7 +156,7 @@ def _goes_first(other: VMRestore, restore: VMRestore, vm: str) -> bool:
 
     Two at once would swap each other's volumes, and each would stop the VM that the other starts.
     """
-    if other.spec.target.mode != "InPlace" or is_finished(other.status.conditions):
+    if other.spec.target.mode != "InPlace" or other.spec.dry_run or is_finished(other.status.conditions):
         return False
     if other.status.vm is not None:
         return other.status.vm.name == vm

@@ -9,6 +9,7 @@ from safehold.api.restore_point import RestorePoint
 from safehold.plan.job import JobFacts
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.handover import SeenVolume
+from safehold.plan.restore.plan.surroundings import Surroundings
 from safehold.plan.storage import Claim
 from safehold.plan.target.use import TargetFacts
 from safehold.plan.tenancy import NamespaceFacts
@@ -114,5 +115,7 @@ class ObservedRestore:
     """What this restore keeps of objects that it replaces; None while nothing is kept."""
     missing: Sequence[str] = ()
     """Cluster-wide objects that the new VM names and that do not exist."""
+    around: Surroundings | None = None
+    """Before it begins: what its plan looks at beside the VM and its volumes."""
     created: Sequence[CreatedObject] = ()
     """After a failure: what this restore made in its namespace, beside claims."""

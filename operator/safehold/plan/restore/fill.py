@@ -12,6 +12,7 @@ from safehold.plan.placement import common_nodes
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.handover import shape_of
 from safehold.plan.restore.look import Decision, Look, Mark
+from safehold.plan.restore.progress import with_progress
 from safehold.plan.restore.rebuild import read_machine
 from safehold.plan.restore.steps import AdoptSecret, CreateClaim, Record, StartRestoreJob
 from safehold.plan.storage import NewClaim
@@ -153,7 +154,9 @@ def _follow(look: Look, job: JobFacts) -> Decision:
         return look.waits(PHASE, f"waits for the worker: {waiting}".rstrip(": "))
     elapsed = look.now - (look.status.start_time or look.now)
     progress = measure_progress(job.progress.bytes_done, job.progress.bytes_total, elapsed=elapsed)
-    return look.waits(PHASE, _progress_message(progress), reason=Reason.RUNNING, progress=progress)
+    records = with_progress(look.status.volumes, job.progress, elapsed=elapsed)
+    message = _progress_message(progress)
+    return look.waits(PHASE, message, reason=Reason.RUNNING, progress=progress, volumes=records)
 
 
 def _progress_message(progress: Progress) -> str:
@@ -188,12 +191,14 @@ def _verified(look: Look, record: VolumeRestore, report: RunReport) -> VolumeRes
     seen = look.volume(record)
     if seen.prime is None or seen.volume is None or seen.prime.volume != seen.volume.name:
         return None
-    written = next(volume.bytes_total for volume in report.volumes if volume.name == record.name)
+    written = next(volume for volume in report.volumes if volume.name == record.name)
     return record.model_copy(
         update={
             "persistent_volume": seen.volume.name,
             "reclaim_policy": seen.volume.reclaim_policy,
-            "bytes_restored": written,
+            "progress": None,
+            "bytes_restored": written.bytes_total,
+            "seconds": written.seconds,
             "step": Mark.VERIFIED,
         }
     )

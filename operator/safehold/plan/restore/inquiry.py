@@ -31,7 +31,7 @@ START_PATIENCE = timedelta(minutes=45)
 
 def wants_manifest(restore: VMRestore) -> bool:
     """Whether the VM's manifest is read before the restore is admitted, since more than the volumes depends on it."""
-    return bool(restore.spec.patches)
+    return restore.spec.target.mode == "NewVM"
 
 
 def ask(look: Look, inquiry: Inquiry) -> Decision | Answer:
@@ -55,7 +55,7 @@ def ask(look: Look, inquiry: Inquiry) -> Decision | Answer:
 
 def read_manifest(look: Look) -> Decision | None:
     """Until the manifest of the chosen point is known, where the restore is judged by it."""
-    if look.is_admitted or not wants_manifest(look.restore):
+    if look.is_admitted or look.is_planned or not wants_manifest(look.restore):
         return None
     point = look.point
     inquiry = Inquiry(

@@ -9,12 +9,12 @@ from typing import Any
 from safehold.api import Failure, VMRestore
 from safehold.api.restore_point import RestorePoint
 from safehold.api.vmrestore import VMRestoreStatus, VolumeRestore
-from safehold.plan.conditions import State, conditions_for
+from safehold.plan.conditions import State, conditions_for, is_finished
 from safehold.plan.names import owner_labels
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.facts import ObservedRestore
 from safehold.plan.restore.handover import Place, SeenVolume, is_replaced
-from safehold.plan.restore.steps import Record, Step, Wait
+from safehold.plan.restore.steps import Finished, Record, Step, Wait
 from safehold.plan.summary import summarize_restore
 from safehold.reasons import Reason
 
@@ -69,6 +69,18 @@ class Look:
     def is_admitted(self) -> bool:
         """Whether it was judged and may write; what it will write to is in its record."""
         return self.status.start_time is not None
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether it is a dry run whose plan is on record."""
+        return self.restore.spec.dry_run and self.status.plan is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do: it came to its end, or it is a dry run that is planned."""
+        only_planned = self.status.plan is not None and not self.is_admitted and self.status.completion_time is None
+        goes_on = only_planned and not self.restore.spec.dry_run
+        return is_finished(self.status.conditions) and not goes_on
 
     @property
     def in_place(self) -> bool:
@@ -134,11 +146,15 @@ class Look:
         """Others must finish something first."""
         return self.goes_on(Wait(message, reason), phase, message, **changes)
 
-    def fails(self, refusal: Refusal) -> Decision:
+    def fails(self, refusal: Refusal, **changes: Any) -> Decision:
         """Record why; the next look takes back what was made."""
-        failure = Failure(reason=refusal.reason.value, message=refusal.message)
-        status = self._with("InProgress", "CleaningUp", refusal.reason, refusal.message, {"failure": failure})
+        failed = {"failure": Failure(reason=refusal.reason.value, message=refusal.message), **changes}
+        status = self._with("InProgress", "CleaningUp", refusal.reason, refusal.message, failed)
         return Decision(Record(), status)
+
+    def rests(self, state: State, phase: str, reason: Reason, message: str, **changes: Any) -> Decision:
+        """Nothing goes on until somebody asks for it."""
+        return Decision(Finished(), self._with(state, phase, reason, message, changes))
 
     def ends(self, step: Step, state: State, phase: str, reason: Reason, message: str, **changes: Any) -> Decision:
         """Nothing goes on any more."""

@@ -8,16 +8,15 @@ swapped in place, a failure takes everything back; after it a restore only goes 
 from collections.abc import Callable, Mapping
 
 from safehold.api.vmrestore import RECORDED_ANNOTATIONS, RECORDED_BYTES, ClaimRecord, VolumeRestore
-from safehold.plan.conditions import is_finished
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.admission import Admission, admit
-from safehold.plan.restore.choice import called, choose_point
+from safehold.plan.restore.beginning import begin
+from safehold.plan.restore.choice import choose_point
 from safehold.plan.restore.fill import fill
 from safehold.plan.restore.handover import hand_over, settle
-from safehold.plan.restore.inquiry import may_pass, read_manifest
+from safehold.plan.restore.inquiry import read_manifest
 from safehold.plan.restore.look import Decision, Look, Mark
 from safehold.plan.restore.power import start_vm, stop_vm
-from safehold.plan.restore.rebuild import foresee_machine, rebuild_vm
+from safehold.plan.restore.rebuild import rebuild_vm
 from safehold.plan.restore.selection import warn_of_parts
 from safehold.plan.restore.steps import DeleteJob, Finished, Record
 from safehold.plan.restore.undo import take_everything_back
@@ -35,7 +34,7 @@ BINDING_PREFIXES = (
 
 def next_step(look: Look) -> Decision:
     """What to do now. The status comes first: it records what the step will touch."""
-    if is_finished(look.status.conditions):
+    if look.is_over:
         return Decision(Finished(), look.status)
     why = look.given_up
     if why is not None:
@@ -43,7 +42,7 @@ def next_step(look: Look) -> Decision:
     stages: tuple[Callable[[Look], Decision | None], ...] = (
         choose_point,
         read_manifest,
-        _admit,
+        begin,
         stop_vm,
         fill,
         _begin_hand_over,
@@ -58,27 +57,6 @@ def next_step(look: Look) -> Decision:
         if decision is not None:
             return decision
     return _succeed(look)
-
-
-def _admit(look: Look) -> Decision | None:
-    if look.is_admitted:
-        return None
-    admission = admit(look.restore, look.point, look.seen)
-    if isinstance(admission, Admission) and admission.vm is not None:
-        machine = foresee_machine(look, admission.vm.name, admission.volumes)
-        admission = machine if isinstance(machine, Refusal) else admission
-    if isinstance(admission, Refusal):
-        if may_pass(look, admission) or admission.reason is Reason.WAITING:
-            return look.waits("Preparing", admission.message, reason=admission.reason)
-        return look.fails(admission)
-    return look.goes_on(
-        Record(),
-        "Preparing",
-        called(look.point),
-        vm=admission.vm,
-        volumes=list(admission.volumes),
-        start_time=look.now,
-    )
 
 
 def _begin_hand_over(look: Look) -> Decision | None:

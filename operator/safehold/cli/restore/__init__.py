@@ -1,0 +1,1 @@
+"""`safehold restore`: look at VMRestores in a cluster, while they run and before."""

@@ -1,0 +1,330 @@
+"""The plan of a restore: equal to what is done, silent about nothing in the way, and kept to after a dry run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.plan.restore.objects import GIB, NOW, OPERATOR, SHOP, backup, machine_objects, restore
+from tests.plan.restore.world import SERVED, World
+
+from safehold.api import VMRestore
+from safehold.api.restore_plan import RestorePlan
+from safehold.plan.conditions import is_true
+from safehold.plan.restore import steps
+from safehold.plan.restore.plan.surroundings import AddressHolder, PastRestore, Quota, Surroundings
+from safehold.plan.storage import ClaimRef
+
+Deed = tuple[str, str, str, str]
+"""Action, kind, namespace and name."""
+
+
+@dataclass
+class PlannedWorld(World):
+    """A world that also shows what a plan looks at, and that remembers what was done to it."""
+
+    done: list[steps.Step] = field(default_factory=list)
+
+    def carry_out(self, step: steps.Step) -> None:
+        """Do it, and remember it."""
+        self.done.append(step)
+        super().carry_out(step)
+
+    def planned(self) -> RestorePlan:
+        """The plan on record, once there is one."""
+        for _ in range(9):
+            decision = self.decide()
+            self.save(decision.status)
+            if self.restore.status.plan is not None:
+                return self.restore.status.plan
+            self.carry_out(decision.step)
+        raise AssertionError(self.restore.status)
+
+    def go(self) -> VMRestore:
+        """Set `dryRun` to false, and run to the end."""
+        spec = self.restore.spec.model_copy(update={"dry_run": False})
+        self.restore = self.restore.model_copy(update={"spec": spec})
+        return self.run()
+
+    def deeds(self) -> set[Deed]:
+        """What the steps that were carried out amount to, object by object."""
+        deeds: dict[tuple[str, str, str], str] = {}
+        for step in self.done:
+            for action, kind, namespace, name in _deeds(step):
+                deeds[kind, namespace, name] = _fold(deeds.get((kind, namespace, name)), action)
+        return {(action, *place) for place, action in deeds.items()}
+
+
+def _deeds(step: steps.Step) -> list[Deed]:
+    match step:
+        case steps.CreateClaim(claim):
+            return [("Create", "PersistentVolumeClaim", claim.namespace, claim.name)]
+        case steps.DeleteClaim(claim):
+            return [("Delete", "PersistentVolumeClaim", claim.namespace, claim.name)]
+        case steps.KeepVolume(volume) if volume.startswith("old"):
+            return [("Change", "PersistentVolume", "", volume)]
+        case steps.StartRestoreJob(name) | steps.StartInquiry(name):
+            return [("Create", "Job", OPERATOR, name), ("Create", "Secret", OPERATOR, name)]
+        case steps.DeleteJob(name):
+            return [("Delete", "Job", OPERATOR, name), ("Delete", "Secret", OPERATOR, name)]
+        case steps.SaveObjects(secret):
+            return [("Create", "Secret", SHOP, secret)]
+        case steps.DeleteObject(_, kind, name):
+            return [("Delete", kind, SHOP, name)]
+        case steps.CreateObject(manifest):
+            return [("Create", manifest["kind"], SHOP, manifest["metadata"]["name"])]
+        case steps.SetRunStrategy(vm) | steps.StartVM(vm):
+            return [("Change", "VirtualMachine", SHOP, vm)]
+    return []
+
+
+def _fold(before: str | None, action: str) -> str:
+    table = {("Create", "Delete"): "Temporary", ("Delete", "Create"): "Replace", ("Create", "Change"): "Create"}
+    return action if before is None else table.get((before, action), before)
+
+
+def named(plan: RestorePlan) -> set[Deed]:
+    """The changes of objects whose names are known beforehand."""
+    return {
+        ("Temporary" if each.temporary else each.action, each.kind, each.namespace or "", each.name)
+        for each in plan.changes
+        if each.name
+    }
+
+
+def reasons(plan: RestorePlan) -> list[tuple[str, str]]:
+    """Severity and reason of each conflict."""
+    return [(each.severity, each.reason) for each in plan.conflicts]
+
+
+@settings(max_examples=40)
+@given(
+    in_place=st.booleans(),
+    strategy=st.sampled_from(["Always", "Halted", "RerunOnFailure"]),
+    claims_gone=st.sets(st.sampled_from(["root", "data"])),
+    secret=st.sampled_from([None, "I2Nsb3VkLWNvbmZpZw==", "b3RoZXI="]),
+    existing=st.sampled_from(["Keep", "Overwrite"]),
+    left=st.sampled_from(["AsBackedUp", "Halted", "Always"]),
+    dry=st.booleans(),
+)
+def test_what_is_planned_is_what_is_done(
+    in_place: bool, strategy: str, claims_gone: set[str], secret: str | None, existing: str, left: str, dry: bool
+) -> None:
+    """Over modes and options, after a dry run or not, the plan names every object that is written, and no other."""
+    if in_place:
+        world = PlannedWorld.with_running_vm(restore(dryRun=dry))
+        assert world.vm is not None
+        runs = strategy != "Halted"
+        world.vm = replace(world.vm, run_strategy=strategy, is_active=runs, is_running=runs)
+        for name in claims_gone:
+            claim = world.claims.pop((SHOP, f"orders-{name}"))
+            del world.volumes[claim.volume or ""]
+    else:
+        world = PlannedWorld(restore("NewVM", runStrategy=left, existingObjects=existing, dryRun=dry))
+        if secret is not None:
+            found = machine_objects()[1]
+            metadata = {**found["metadata"], "uid": "found"}
+            world.objects["Secret", "orders-init"] = {**found, "metadata": metadata, "data": {"userdata": secret}}
+    volumes = set(world.volumes)
+    plan = world.planned()
+    if dry:
+        world.run()
+        assert world.restore.status.phase == "Planned"
+        assert {action for action, *_ in world.deeds()} <= {"Temporary"}
+        assert not world.leftovers()
+    ended = world.go()
+    assert is_true(ended.status.conditions, "Ready"), ended.status
+    assert world.deeds() == named(plan)
+    assert ended.status.plan is not None
+    assert ended.status.plan.hash == plan.hash
+    assert len(set(world.volumes) - volumes) == sum(not each.name for each in plan.changes)
+
+
+def test_a_dry_run_says_what_it_would_take() -> None:
+    """Point, consistency, verification, bytes and time are in the plan; nothing is written, and it is Ready."""
+    point: dict[str, Any] = {"consistency": {"reached": "Filesystem", "reason": "frozen"}}
+    world = PlannedWorld.with_running_vm(restore(dryRun=True))
+    world.backups = [backup(**point)]
+    for volume in world.backups[0].status.volumes:
+        object.__setattr__(volume, "bytes_total", GIB)
+        object.__setattr__(volume, "engine", "Scan")
+    past = [PastRestore(bytes_restored=4 * GIB, transfer_seconds=40.0, total_seconds=52.0)]
+    world.around = Surroundings(past=past)
+    ended = world.run()
+    plan = ended.status.plan
+    assert plan is not None
+    assert (plan.capture_time, plan.consistency, plan.verified) == (NOW - timedelta(hours=1), "Filesystem", True)
+    assert plan.verified_time == plan.capture_time
+    assert (plan.bytes_to_write, plan.bytes_to_fetch) == (2 * GIB, 2 * GIB)
+    assert plan.estimated_seconds == 20 + 12
+    assert "1 finished restores" in plan.estimate_basis
+    assert is_true(ended.status.conditions, "Ready")
+    assert (ended.status.start_time, ended.status.vm, ended.status.volumes) == (None, None, [])
+
+
+def test_what_is_not_known_is_not_guessed() -> None:
+    """Without a measured restore, or without the size of a disk, there is no time, and the plan says why."""
+    world = PlannedWorld.with_running_vm(restore(dryRun=True))
+    plan = world.planned()
+    assert (plan.estimated_seconds, plan.bytes_to_write) == (None, None)
+    assert plan.estimate_basis.startswith("unknown: no restore from ClusterBackupTarget primary")
+    past = [PastRestore(bytes_restored=GIB, transfer_seconds=1.0, total_seconds=1.0)]
+    world = PlannedWorld.with_running_vm(restore(dryRun=True))
+    world.around = Surroundings(past=past)
+    assert world.planned().estimate_basis.startswith("unknown: the size of a disk")
+
+
+QUOTA = Quota(namespace=SHOP, name="limits", hard={"requests.storage": 5 * GIB}, used={"requests.storage": 4 * GIB})
+MAC = "02:00:00:00:00:01"
+HOLDER = AddressHolder(namespace="other", name="rival", address=MAC, runs=True)
+
+
+@pytest.mark.parametrize(
+    ("around", "expected"),
+    [
+        ({}, []),
+        ({"quotas": [QUOTA]}, [("Blocks", "QuotaExceeded")]),
+        ({"quotas": [replace(QUOTA, hard={"requests.storage": 8 * GIB})]}, []),
+        ({"quotas": [replace(QUOTA, namespace="elsewhere")]}, []),
+        (
+            {"quotas": [replace(QUOTA, namespace=OPERATOR, hard={"persistentvolumeclaims": 1}, used={})]},
+            [("Blocks", "QuotaExceeded")],
+        ),
+        (
+            {"quotas": [replace(QUOTA, hard={"count/virtualmachines.kubevirt.io": 0}, used={})]},
+            [("Blocks", "QuotaExceeded")],
+        ),
+        ({"addresses": [HOLDER]}, [("Blocks", "AddressInUse")]),
+        ({"addresses": [replace(HOLDER, runs=False)]}, [("Warns", "AddressInUse")]),
+        ({"served": {"v1": frozenset({"Secret"})}}, [("Blocks", "NotInstalled")]),
+        (
+            {"served": {"v1": frozenset({"Secret"}), "kubevirt.io/v2": frozenset({"VirtualMachine"})}},
+            [("Blocks", "VersionNotServed")],
+        ),
+        ({"existing": {("Secret", "orders-init"): False}}, []),
+        ({"existing": {("Secret", "others"): False}}, [("Warns", "DependencyNotFound")]),
+        ({"existing": {("NetworkAttachmentDefinition", "dmz/lan"): False}}, [("Warns", "DependencyNotFound")]),
+        ({"existing": {("NetworkAttachmentDefinition", "dmz/lan"): True}}, []),
+        ({"existing": {("VirtualMachineInstancetype", "large"): False}}, [("Blocks", "DependencyNotFound")]),
+        ({"claim_sets": {"fast": frozenset({("ReadWriteMany", "Block")})}}, [("Warns", "VolumeMismatch")] * 2),
+        ({"claim_sets": {"fast": frozenset({("ReadWriteOnce", "Block")})}}, []),
+    ],
+)
+def test_what_is_in_the_way_of_a_new_vm(around: Mapping[str, Any], expected: list[tuple[str, str]]) -> None:
+    """Each thing that stops a new VM blocks its plan, each that it can do without is a warning."""
+    world = PlannedWorld(restore("NewVM"))
+    world.around = Surroundings(**{"served": SERVED, **around})
+    assert reasons(world.planned()) == expected
+
+
+def test_a_new_vm_that_is_left_halted_may_have_the_address_of_another() -> None:
+    """What blocks a VM that would be started only warns where it is left Halted."""
+    world = PlannedWorld(restore("NewVM", runStrategy="Halted"))
+    world.around = Surroundings(served=SERVED, addresses=[HOLDER])
+    assert reasons(world.planned()) == [("Warns", "AddressInUse")]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({}, ["VMRuns"]),
+        (
+            {"annotations": {"argocd.argoproj.io/tracking-id": "shop:kubevirt.io/VirtualMachine"}},
+            ["VMRuns", "GitOwned"],
+        ),
+        ({"labels": {"kustomize.toolkit.fluxcd.io/name": "shop"}}, ["VMRuns", "GitOwned"]),
+        (
+            {
+                "labels": {"kustomize.toolkit.fluxcd.io/name": "shop"},
+                "annotations": {"kustomize.toolkit.fluxcd.io/reconcile": "disabled"},
+            },
+            ["VMRuns"],
+        ),
+    ],
+)
+def test_who_else_changes_a_vm_in_place(metadata: Mapping[str, Any], expected: list[str]) -> None:
+    """A VM that runs, and one that a GitOps tool would start again, is told of; nothing of it blocks."""
+    world = PlannedWorld.with_running_vm(restore(dryRun=True))
+    world.around = Surroundings(vm_metadata=metadata)
+    assert reasons(world.planned()) == [("Warns", reason) for reason in expected]
+
+
+def test_a_replaced_claim_counts_for_a_quota_only_as_far_as_it_is_larger() -> None:
+    """In place, claims of the same size fit into a quota that is used up."""
+    world = PlannedWorld.with_running_vm()
+    world.around = Surroundings(quotas=[replace(QUOTA, used={"requests.storage": 5 * GIB})])
+    world.run()
+    assert is_true(world.restore.status.conditions, "Ready")
+
+
+@pytest.mark.parametrize("dry", [True, False])
+def test_what_blocks_a_restore_is_its_reason_and_nothing_is_touched(dry: bool) -> None:
+    """A blocked plan is on record; as a dry run it stays Planned, else it fails; and nothing was written."""
+    world = PlannedWorld(restore("NewVM", dryRun=dry))
+    world.around = Surroundings(served=SERVED, quotas=[QUOTA])
+    ended = world.run()
+    assert is_true(ended.status.conditions, "Stalled")
+    assert {each.reason for each in ended.status.conditions} == {"QuotaExceeded"}
+    assert ended.status.phase == ("Planned" if dry else "Failed")
+    assert ended.status.plan is not None
+    assert {action for action, *_ in world.deeds()} == {"Temporary"}
+    assert not world.leftovers()
+
+
+def test_a_refusal_is_a_conflict_of_the_plan() -> None:
+    """What the admission refuses is in the plan with its own reason."""
+    world = PlannedWorld.with_running_vm(restore("NewVM", dryRun=True))
+    world.vm_name = "orders-copy"
+    assert reasons(world.planned()) == [("Blocks", "VMExists")]
+
+
+def test_a_blocked_plan_is_carried_out_once_nothing_blocks_it() -> None:
+    """Conflicts are no part of what is done, so that they can be solved between dry run and restore."""
+    world = PlannedWorld(restore("NewVM", dryRun=True))
+    world.around = Surroundings(served=SERVED, quotas=[QUOTA])
+    world.run()
+    world.around = Surroundings(served=SERVED)
+    assert is_true(world.go().status.conditions, "Ready")
+
+
+@pytest.mark.parametrize(
+    ("change", "named_change"),
+    [
+        ("claim", "Replace PersistentVolumeClaim shop/orders-data is no longer to do"),
+        ("volume", "Change PersistentVolume elsewhere was not planned"),
+        ("stopped", "Change VirtualMachine shop/orders is no longer to do"),
+    ],
+)
+def test_a_plan_that_would_differ_is_not_carried_out(change: str, named_change: str) -> None:
+    """What changed between dry run and restore is named, and nothing is written."""
+    world = PlannedWorld.with_running_vm(restore(dryRun=True))
+    world.run()
+    data = world.claims[SHOP, "orders-data"]
+    if change == "claim":
+        del world.claims[SHOP, "orders-data"]
+    elif change == "volume":
+        world._add_volume("elsewhere", ClaimRef(SHOP, "orders-data", data.ref.uid), "old")
+        world.claims[SHOP, "orders-data"] = replace(data, volume="elsewhere")
+    else:
+        assert world.vm is not None
+        world.vm = replace(world.vm, run_strategy="Halted")
+    before = world.restore.status.plan
+    ended = world.go()
+    assert ended.status.failure is not None
+    assert ended.status.failure.reason == "PlanChanged"
+    assert named_change in ended.status.failure.message
+    assert ended.status.plan == before
+    assert not world.deeds()
+
+
+def test_a_newer_point_does_not_change_a_plan() -> None:
+    """The point is pinned by the dry run: what is backed up afterwards is not restored."""
+    world = PlannedWorld.with_running_vm(restore(source={"vm": "orders"}, dryRun=True))
+    world.run()
+    world.backups.append(backup("orders-2", captureTime=NOW))
+    ended = world.go()
+    assert is_true(ended.status.conditions, "Ready")
+    assert ended.status.restore_point == "point-of-orders-1"
