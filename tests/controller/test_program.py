@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import urllib3
 from tests.controller.conftest import SHOP, define, served
 
 from safehold.controller.memo import Operator
@@ -26,6 +27,7 @@ from safehold.kube.kinds import (
     VOLUME_SNAPSHOT_CONTENT,
     Kind,
 )
+from sandbox.ports import free_ports
 
 FINALIZER = "safehold.dev/finalizer"
 _KUBECONFIG = """
@@ -45,11 +47,13 @@ TARGET_SPEC = {
 
 
 @asynccontextmanager
-async def controller(kubeconfig: Path, log: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def controller(
+    kubeconfig: Path, log: Path, *, metrics_port: int = 0
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """The program; afterwards it must have ended well after one SIGTERM."""
     settings = {
         "SAFEHOLD_KUBECONFIG": str(kubeconfig),
-        "SAFEHOLD_METRICS_PORT": "0",
+        "SAFEHOLD_METRICS_PORT": str(metrics_port),
         "SAFEHOLD_LIVENESS_PORT": "0",
         "SAFEHOLD_POLL_SECONDS": "0.2",
     }
@@ -125,6 +129,32 @@ async def test_finalizers_are_there_only_while_they_are_needed(cluster: Cluster,
     assert process.returncode == 0, told
     assert "Traceback" not in told
     assert "failed temporarily" not in told
+
+
+async def test_metrics_tell_of_policies_and_of_the_controller_itself(cluster: Cluster, tmp_path: Path) -> None:
+    """Whoever asks at the port finds the policy's numbers, and that the controller lives."""
+    policy = {"schedule": "0 3 * * *", "targetRef": TARGET_REF}
+    await cluster.create(BACKUP_POLICY, {"metadata": {"name": "daily", "namespace": SHOP}, "spec": policy})
+    (port,) = free_ports(1)
+    wanted = {
+        'safehold_policy_ready{kind="BackupPolicy",namespace="shop",policy="daily"} 0.0',
+        # Seconds since 1970, in the notation of floats.
+        "safehold_controller_heartbeat_timestamp_seconds 1.",
+    }
+    async with controller(tmp_path / "admin.kubeconfig", tmp_path / "controller.log", metrics_port=port):
+        async with asyncio.timeout(60):
+            while True:
+                told = await asyncio.to_thread(_scrape, port)
+                if all(sample in told for sample in wanted):
+                    break
+                await asyncio.sleep(0.2)
+
+
+def _scrape(port: int) -> str:
+    try:
+        return urllib3.request("GET", f"http://127.0.0.1:{port}/metrics", retries=False).data.decode()
+    except urllib3.exceptions.HTTPError:  # it does not serve yet
+        return ""
 
 
 async def test_a_target_tells_of_its_transitions(cluster: Cluster, tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ async def test_policies_make_backups_where_they_apply(world: World) -> None:
             assert backup["spec"]["vm"]["name"] == "orders"
             assert "ownerReferences" not in backup["metadata"]
             assert_ready(await world.ended(VM_BACKUP, backup["metadata"]["name"], tenant.name))
+        covered = await world.until(CLUSTER_BACKUP_POLICY, "gold", None, _protects_two, seconds=90)
+        assert (covered["status"]["excludedMachines"], covered["status"]["awaitedMachines"]) == (1, [])
 
         policy = await world.ended(BACKUP_POLICY, "suspended", other.name)
         assert condition(policy, "Ready")["reason"] == "Suspended"
@@ -143,6 +145,11 @@ def _cluster_policy(name: str, spec: Any, annotations: dict[str, str] | None = N
 
 def _has_run(policy: Object) -> bool:
     return bool((policy.get("status") or {}).get("lastScheduleTime"))
+
+
+def _protects_two(policy: Object) -> bool:
+    """Whether the points of both VMs are known."""
+    return (policy.get("status") or {}).get("protectedMachines") == 2
 
 
 def _has_run_for(value: str, policy: Object) -> bool:

@@ -187,7 +187,10 @@ def _refuse_disks(machine: MachineFacts) -> Refusal | None:
     unable = [disk for disk in machine.disks if disk.claim is None or disk.snapshottable is False]
     if unable:
         what = "; ".join(f"{disk.name}: {disk.reason or 'not a claim of a CSI driver'}" for disk in unable)
-        message = f"these volumes cannot be snapshotted: {what}. Give their StorageClass a VolumeSnapshotClass"
+        message = (
+            f"these volumes cannot be snapshotted: {what}. Give their StorageClass a VolumeSnapshotClass, or leave "
+            "them out with spec.volumes.exclude"
+        )
         return Refusal(Reason.NOT_SNAPSHOTTABLE, message[:1024])
     if undecided := [disk.name for disk in machine.disks if disk.snapshottable is None]:
         message = f"KubeVirt has not said yet whether it can snapshot volume {', '.join(undecided)}"
