@@ -57,7 +57,7 @@ async def test_one_disk_of_two_and_disks_without_a_vm(tenant: Tenant) -> None:
     await tenant.kubectl.run("delete", "vmbackups.safehold.dev", "first", "--namespace", tenant.name)
     forgotten = await tenant.restored("forgotten", {"vm": "orders"})
     assert_refused(forgotten, "PointNotFound", "spec.source.target")
-    source = {"vm": "orders", "verified": "Require", "target": {"kind": "ClusterBackupTarget", "name": SHARED}}
+    source = {"vm": "orders", "verified": "Prefer", "target": {"kind": "ClusterBackupTarget", "name": SHARED}}
     assert_ready(await tenant.restored("recalled", source))
     assert await tenant.digests("orders") == before
     await tenant.left_nothing()
