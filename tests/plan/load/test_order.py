@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.plan.load.objects import MONDAY, expected, minutes, standing
 
@@ -108,6 +108,7 @@ def _covers(one: Slot, other: Slot) -> bool:
 limits_drawn = st.dictionaries(st.sampled_from(["target", "node"]), st.integers(1, 3))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(runs, st.integers(1, 4), limits_drawn)
 def test_the_plan_keeps_all_limits_and_loses_nobody(
     found: list[tuple[str, int, int, int, set[str]]], limit: int, limits: dict[str, int]
@@ -127,6 +128,7 @@ def test_the_plan_keeps_all_limits_and_loses_nobody(
         assert all(used[pool] <= places for pool, places in limits.items())
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(runs, st.integers(1, 4), limits_drawn)
 def test_the_plan_misses_no_more_than_the_order_of_arrival(
     found: list[tuple[str, int, int, int, set[str]]], limit: int, limits: dict[str, int]
