@@ -96,7 +96,7 @@ async def test_plans_are_made_more_often_while_somebody_waits() -> None:
 
 
 async def test_a_policy_that_is_suspended_or_gone_has_no_forecast() -> None:
-    """Its promises are forgotten."""
+    """Its appointments are forgotten."""
     load, turns = Load(), Turns(FairQueue(1), lambda _: None)
     load.expect(policy_of_tests(), VMS, NOW)
     await load.plan(turns, NOW)
@@ -105,7 +105,7 @@ async def test_a_policy_that_is_suspended_or_gone_has_no_forecast() -> None:
     load.expect(policy_of_tests(), VMS, NOW)
     load.forget("policy-uid")
     await load.plan(turns, NOW)
-    assert load.expectations.promises == {}
+    assert load.expectations.appointments == {}
 
 
 async def test_the_status_says_when_the_run_is_finished(operator: Operator) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from safehold.api.base import ApiModel, Count, Sentence, Time, Word
+from safehold.api.base import ApiModel, Bytes, Count, Sentence, Time, Word
 
 LineOrder = Literal["Arrival", "Deadline", "LatestStart"]
 Miss = Literal["Deadline", "Window"]
@@ -35,6 +35,10 @@ class Forecast(ApiModel):
     """Backups that are active, wait, or are still to come in this run."""
     finish_time: Time
     """When the last of them ends, to five minutes."""
+    read_bytes: Bytes
+    """What they are likely to read of the VMs' disks."""
+    upload_bytes: Bytes
+    """What they are likely to send to the target."""
     late_machines: Count
     """How many VMs are likely to be late."""
     late: Annotated[list[LateMachine], Field(max_length=MAX_LATE)] = Field(default_factory=list)

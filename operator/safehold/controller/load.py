@@ -10,11 +10,11 @@ from typing import Any
 from safehold.api.forecast import Forecast
 from safehold.controller.queue import Key
 from safehold.controller.turns import Turns
+from safehold.plan.load.appointments import appointments_of
+from safehold.plan.load.expectations import Expectations
 from safehold.plan.load.forecast import Foreseen, forecast_of, foreseen_runs
 from safehold.plan.load.history import known_size, past_run
 from safehold.plan.load.order import Outlook, choose_order
-from safehold.plan.load.promises import promises_of
-from safehold.plan.load.standing import Expectations
 from safehold.plan.policy.facts import AnyPolicy, SelectedVM
 
 logger = logging.getLogger(__name__)
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 WAITING_PLAN = timedelta(minutes=1)
 """How old the order may get while somebody waits."""
 IDLE_PLAN = timedelta(minutes=5)
-PROMISES_LAST = timedelta(minutes=1)
-"""For how long a policy's promises are good enough: a large policy is looked at every few seconds."""
+APPOINTMENTS_LAST = timedelta(minutes=1)
+"""For how long a policy's appointments are good enough: a large policy is looked at every few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """When a policy's promises were made, and of which generation with how many VMs."""
+    """When a policy's appointments were made, and of which generation with how many VMs."""
 
     at: datetime
     version: tuple[int, int]
@@ -56,16 +56,16 @@ class Load:
             self.expectations.experience.note_size(size)
 
     def expect(self, policy: AnyPolicy, vms: Sequence[SelectedVM], now: datetime) -> Forecast | None:
-        """Take in what the policy promises, and answer what the last plan foresees for it."""
+        """Take in the policy's appointments, and answer what the last plan foresees for it."""
         uid = policy.metadata.uid
         version = (policy.metadata.generation, len(vms))
         known = self._known.get(uid)
-        if known is None or known.version != version or now - known.at >= PROMISES_LAST:
-            promises = promises_of(policy, vms, now)
-            if promises is None:
+        if known is None or known.version != version or now - known.at >= APPOINTMENTS_LAST:
+            appointments = appointments_of(policy, vms, now)
+            if appointments is None:
                 self.forget(uid)
                 return None
-            self.expectations.promises[uid] = promises
+            self.expectations.appointments[uid] = appointments
             self._known[uid] = _Known(now, version)
             if known is None or known.version != version:
                 self._news.add(uid)
@@ -75,11 +75,11 @@ class Load:
         return forecast_of(self._foreseen.get(uid, []), self._outlook, now, namespaced=namespaced)
 
     def forget(self, policy_uid: str) -> None:
-        """The policy is gone, or promises nothing."""
+        """The policy is gone, or starts nothing."""
         self._known.pop(policy_uid, None)
         self._news.discard(policy_uid)
         self._foreseen.pop(policy_uid, None)
-        self.expectations.promises.pop(policy_uid, None)
+        self.expectations.appointments.pop(policy_uid, None)
 
     def is_due(self, turns: Turns, now: datetime) -> bool:
         """Whether it is time for another plan."""
@@ -93,12 +93,12 @@ class Load:
         self._news, self._planned = set(), now
         self._begun = {key: self._begun.get(key) or claim.begun or now for key, claim in queue.active.items()}
         self.expectations.experience.forget_old(now)
-        standing = self.expectations.standing(queue, self._begun, now)
+        lineup = self.expectations.lineup(queue, self._begun, now)
         # Beside the loop: thousands of runs, played three times, take a second.
-        outlook = await asyncio.to_thread(choose_order, standing)
+        outlook = await asyncio.to_thread(choose_order, lineup)
         if self._outlook is None or outlook.order != self._outlook.order:
             logger.info("backups that wait are sorted by %s from now on", outlook.order)
-        self._outlook, self._foreseen = outlook, foreseen_runs(standing, outlook)
+        self._outlook, self._foreseen = outlook, foreseen_runs(lineup, outlook)
         queue.reorder(self.expectations.rank(outlook.order, now))
         # Another may be the next one now, and nobody has called it.
         turns.call_next()

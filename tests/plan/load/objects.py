@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from safehold.plan.fair_queue import Claim
+from safehold.plan.load.appointments import Appointment
+from safehold.plan.load.experience import Estimate
 from safehold.plan.load.history import PastRun, VMKey
-from safehold.plan.load.projection import ExpectedRun, Standing
-from safehold.plan.load.promises import Promise
+from safehold.plan.load.projection import ExpectedRun, Lineup
 
 MONDAY = datetime(2026, 11, 23, 22, 0, tzinfo=UTC)
 DB: VMKey = ("shop", "db")
@@ -19,6 +20,7 @@ def past(seconds: float, day: int = 0, *, vm: VMKey = DB, **changes: Any) -> Pas
     started = MONDAY - timedelta(days=day)
     known: dict[str, Any] = {
         "vm_uid": "uid-" + vm[1],
+        "policy": "policy",
         "started": started,
         "captured": started,
         "waited": 0.0,
@@ -45,26 +47,28 @@ def expected(
     closes: float | None = None,
     pools: frozenset[str] = frozenset(),
     policy: str = "policy",
+    waited: float = 0,
 ) -> ExpectedRun:
     """A run that takes so many minutes; all times are minutes after Monday's 22:00."""
     came = MONDAY + minutes(since)
     deadline = None if due is None else MONDAY + minutes(due)
-    promise = deadline and Promise(
+    appointment = deadline and Appointment(
         run=MONDAY, moment=came, due=deadline, closes=None if closes is None else MONDAY + minutes(closes)
     )
     return ExpectedRun(
         key=(namespace, name),
         claim=Claim(namespace=namespace, since=came, pools=pools, vm=name, policy=policy),
         ready=came,
-        seconds=takes * 60,
-        careful_seconds=takes * 60,
+        estimate=Estimate(
+            seconds=takes * 60, careful_seconds=takes * 60, waited=waited, read=GIB, uploaded=GIB / 2, basis="AllDays"
+        ),
         due=deadline,
-        promise=promise or None,
+        appointment=appointment or None,
     )
 
 
-def standing(limit: int, *waiting: ExpectedRun, limits: Mapping[str, int] | None = None, **others: Any) -> Standing:
+def lineup(limit: int, *waiting: ExpectedRun, limits: Mapping[str, int] | None = None, **others: Any) -> Lineup:
     """Runs that wait on Monday at 22:00."""
-    return Standing(
+    return Lineup(
         now=MONDAY, limit=limit, limits=limits or {}, active=others.pop("active", ()), waiting=waiting, **others
     )

@@ -22,7 +22,12 @@ WHOLE: dict[str, Any] = {
 def backup(**status: Any) -> dict[str, Any]:
     """A VMBackup of the shop's db, created five minutes before its start."""
     return {
-        "metadata": {"name": "b", "namespace": "shop", "creationTimestamp": "2026-11-23T22:00:00Z"},
+        "metadata": {
+            "name": "b",
+            "namespace": "shop",
+            "creationTimestamp": "2026-11-23T22:00:00Z",
+            "labels": {"safehold.dev/policy-uid": "policy-uid"},
+        },
         "spec": {"vm": {"name": "db"}},
         "status": {**WHOLE, **status},
     }
@@ -33,6 +38,7 @@ def test_duration_and_wait_are_apart() -> None:
     run = past_run(backup())
     assert run is not None
     assert (run.vm, run.vm_uid, run.seconds, run.waited) == (("shop", "db"), "vm-uid", 600.0, 300.0)
+    assert run.policy == "policy-uid"
     assert (run.size, run.read, run.uploaded) == (10, 5, 2)
     assert run.captured == datetime(2026, 11, 23, 22, 5, 20, tzinfo=UTC)
 

@@ -6,22 +6,27 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.plan.load.objects import MONDAY, expected, minutes, standing
+from tests.plan.load.objects import MONDAY, expected, lineup, minutes
 
 from safehold.plan.load.order import choose_order, missed
-from safehold.plan.load.projection import ExpectedRun, Slot, Standing, project
+from safehold.plan.load.projection import ExpectedRun, Lineup, Slot, project
+
+
+def slow(run: ExpectedRun, seconds: float) -> ExpectedRun:
+    """The run, if one in four takes so long."""
+    return replace(run, estimate=replace(run.estimate, careful_seconds=seconds))
 
 
 def test_the_order_of_arrival_stays_where_nothing_is_missed() -> None:
     """Nothing is reordered without need, however long some runs are."""
-    outlook = choose_order(standing(1, expected("first", 10, 600), expected("second", 1, 60, since=-1)))
+    outlook = choose_order(lineup(1, expected("first", 10, 600), expected("second", 1, 60, since=-1)))
     assert (outlook.order, outlook.missed) == ("Arrival", {})
 
 
 def test_the_nearest_deadline_goes_first_where_that_saves_one() -> None:
     """An hour's run that is due tomorrow came first; the short one is due in half an hour."""
     patient, urgent = expected("patient", 60, 1440, since=-9), expected("urgent", 5, 30)
-    outlook = choose_order(standing(1, patient, urgent))
+    outlook = choose_order(lineup(1, patient, urgent))
     assert (outlook.order, outlook.missed) == ("Deadline", {})
     assert outlook.slots[urgent.key].begins == MONDAY
     assert outlook.slots[patient.key] == Slot(MONDAY + minutes(5), MONDAY + minutes(65))
@@ -31,15 +36,15 @@ def test_a_long_run_begins_early_enough() -> None:
     """All are due at the same time, and of two places the long run needs one from the start on."""
     short = [expected(f"short-{number}", 10, 41, since=-9) for number in range(4)]
     long = expected("long", 40, 42)
-    outlook = choose_order(standing(2, *short, long))
+    outlook = choose_order(lineup(2, *short, long))
     assert (outlook.order, outlook.missed) == ("LatestStart", {})
 
 
 def test_a_window_that_closes_is_a_deadline_for_the_start() -> None:
     """The run is due tomorrow, but has to begin within ten minutes."""
     patient, closing = expected("patient", 60, 1440, since=-9), expected("closing", 30, 1440, closes=10)
-    assert choose_order(standing(1, patient, closing)).missed == {}
-    assert choose_order(standing(1, expected("other", 60, 20), closing)).missed.keys() == {("shop", "other")}
+    assert choose_order(lineup(1, patient, closing)).missed == {}
+    assert choose_order(lineup(1, expected("other", 60, 20), closing)).missed.keys() == {("shop", "other")}
 
 
 @pytest.mark.parametrize(
@@ -56,15 +61,15 @@ def test_what_is_missed(begins: int, takes: int, found: str | None) -> None:
 
 def test_a_slow_run_counts_as_late_though_it_usually_is_not() -> None:
     """It usually takes half an hour, but one in four takes longer than there is time."""
-    run = replace(expected("db", 30, 60), careful_seconds=3700.0)
+    run = slow(expected("db", 30, 60), 3700)
     assert missed(run, Slot(MONDAY, MONDAY + minutes(30))) == "Deadline"
 
 
 def test_an_active_run_is_expected_to_end() -> None:
     """As usual; if it is over that, as its slow ones did; if over that too, in a minute."""
     for began, ends in ((-10, 20), (-35, 10), (-50, 1)):
-        run = replace(expected("db", 30, 600), ready=MONDAY + minutes(began), careful_seconds=45 * 60.0)
-        slots = project(standing(1, active=(run,)), lambda _, claim: claim.since)
+        run = replace(slow(expected("db", 30, 600), 45 * 60), ready=MONDAY + minutes(began))
+        slots = project(lineup(1, active=(run,)), lambda _, claim: claim.since)
         assert slots[run.key].ends == MONDAY + minutes(ends)
 
 
@@ -72,7 +77,7 @@ def test_a_tenants_deadline_takes_nobody_elses_turn() -> None:
     """Of two namespaces with ten runs each, in whatever hurry one of them is, each gets every second place."""
     calm = [expected(f"calm-{number}", 10, None, namespace="calm", since=-99) for number in range(10)]
     hasty = [expected(f"hasty-{number}", 10, 15, namespace="hasty") for number in range(10)]
-    slots = choose_order(standing(1, *calm, *hasty)).slots
+    slots = choose_order(lineup(1, *calm, *hasty)).slots
     first = sorted(slots, key=lambda key: slots[key].begins)[:10]
     assert Counter(namespace for namespace, _ in first) == {"calm": 5, "hasty": 5}
 
@@ -90,14 +95,14 @@ runs = st.lists(
 )
 
 
-def drawn(found: list[tuple[str, int, int, int, set[str]]], limit: int, limits: dict[str, int]) -> Standing:
+def drawn(found: list[tuple[str, int, int, int, set[str]]], limit: int, limits: dict[str, int]) -> Lineup:
     """Runs that wait or come."""
     every = [
         expected(f"vm-{number}", takes, since + due, namespace=namespace, since=since, pools=frozenset(pools))
         for number, (namespace, takes, due, since, pools) in enumerate(found)
     ]
     waiting = [run for run in every if run.ready <= MONDAY]
-    return standing(limit, *waiting, limits=limits, coming=tuple(run for run in every if run.ready > MONDAY))
+    return lineup(limit, *waiting, limits=limits, coming=tuple(run for run in every if run.ready > MONDAY))
 
 
 def _covers(one: Slot, other: Slot) -> bool:
@@ -121,7 +126,7 @@ def test_the_plan_keeps_all_limits_and_loses_nobody(
     for run in every:
         slot = outlook.slots[run.key]
         assert slot.begins >= run.ready
-        assert slot.ends - slot.begins == minutes(run.seconds / 60)
+        assert slot.ends - slot.begins == minutes(run.estimate.seconds / 60)
         beside = [other for other in every if _covers(outlook.slots[other.key], slot)]
         assert len(beside) <= limit
         used = Counter(pool for other in beside for pool in other.claim.pools)

@@ -70,7 +70,7 @@ def test_limits_hold_and_nothing_is_lost(
     assert of_one == 1
     came = arrivals(policies, BEGIN, BEGIN + DAY, spread=planned)
     assert len(played.runs) + played.left_out == len(came)
-    assert len({(run.arrival.vm, run.arrival.promise.run) for run in played.runs}) == len(played.runs)
+    assert len({(run.arrival.vm, run.arrival.appointment.run) for run in played.runs}) == len(played.runs)
     assert play(policies, fleet, BEGIN, BEGIN + DAY, limits, planned=planned) == played
 
 

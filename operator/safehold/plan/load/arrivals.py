@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from safehold.api.timing import Timing
+from safehold.plan.load.appointments import Appointment
 from safehold.plan.load.history import VMKey
-from safehold.plan.load.promises import Promise
 from safehold.plan.policy.timetable import Tier, Timetable
 
 
@@ -25,24 +25,26 @@ class PlayedPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """A run that comes into the queue at its promise's moment."""
+    """A run that comes into the queue at its appointment's moment."""
 
     policy: PlayedPolicy
     vm: VMKey
-    promise: Promise
+    appointment: Appointment
 
 
 def arrivals(policies: Iterable[PlayedPolicy], begin: datetime, end: datetime, *, spread: bool) -> list[Arrival]:
     """All runs that come from `begin` until `end`, in order; without `spread` all VMs of a run come at once."""
     found = (
-        Arrival(policy=policy, vm=vm, promise=promise)
+        Arrival(policy=policy, vm=vm, appointment=appointment)
         for policy in policies
-        for vm, promise in _promises(policy, begin, end, spread=spread)
+        for vm, appointment in _appointments(policy, begin, end, spread=spread)
     )
-    return sorted(found, key=lambda arrival: (arrival.promise.moment, arrival.vm, arrival.policy.name))
+    return sorted(found, key=lambda arrival: (arrival.appointment.moment, arrival.vm, arrival.policy.name))
 
 
-def _promises(policy: PlayedPolicy, begin: datetime, end: datetime, *, spread: bool) -> Iterator[tuple[VMKey, Promise]]:
+def _appointments(
+    policy: PlayedPolicy, begin: datetime, end: datetime, *, spread: bool
+) -> Iterator[tuple[VMKey, Appointment]]:
     timetable = Timetable.parse(policy.timing, begin)
     runs = {tier.name: list(_runs(tier, begin, end)) for tier in timetable.tiers}
     for vm in policy.vms:
@@ -54,7 +56,7 @@ def _promises(policy: PlayedPolicy, begin: datetime, end: datetime, *, spread: b
         for moment, due in pairwise(sorted(moments)):
             if begin <= moment < end:
                 closes = timetable.calendar.closing(moment)
-                yield vm, Promise(run=moments[moment], moment=moment, due=due, closes=closes)
+                yield vm, Appointment(run=moments[moment], moment=moment, due=due, closes=closes)
 
 
 def _runs(tier: Tier, begin: datetime, end: datetime) -> Iterator[datetime]:

@@ -49,8 +49,8 @@ class _Record:
     """One VM's runs, the oldest first, as rows of numbers: thousands of VMs are kept."""
 
     vm_uid: str
-    size: int = 0
-    captured: datetime | None = None
+    points: dict[str, datetime] = field(default_factory=dict)
+    """By the policy's uid, the point in time that its newest restore point holds."""
     rows: "array[float]" = field(default_factory=lambda: array("d"))
     estimates: dict[int | None, Estimate] = field(default_factory=dict)
     """Those that were asked for since the last run; None: of all days."""
@@ -65,10 +65,14 @@ class _Record:
             return False
         self.rows[place:place] = array("d", (started, run.seconds, run.waited, run.read, run.uploaded))
         del self.rows[: max(0, len(self.rows) - RUNS_KEPT * _FIELDS)]
-        if self.captured is None or run.captured > self.captured:
-            self.captured, self.size = run.captured, run.size
+        self.points[run.policy] = max(run.captured, self.points.get(run.policy, run.captured))
         self.estimates.clear()
         return True
+
+    @property
+    def newest(self) -> datetime:
+        """When the newest of all points was captured."""
+        return max(self.points.values())
 
     def estimate(self, weekday: int | None) -> Estimate:
         """From the runs of a day of the week, if they are enough, else from all."""
@@ -120,7 +124,7 @@ class Experience:
         """Take a run into account; what was known of another VM under the same name is forgotten."""
         record = self._records.get(run.vm)
         if record is None or record.vm_uid != run.vm_uid:
-            if record is not None and record.captured is not None and record.captured > run.captured:
+            if record is not None and record.newest > run.captured:
                 return
             record = self._records[run.vm] = _Record(run.vm_uid)
         self._learnt += record.add(run)
@@ -133,16 +137,16 @@ class Experience:
 
     def forget_old(self, now: datetime) -> None:
         """Forget VMs that have had no run for long."""
-        gone = [vm for vm, record in self._records.items() if now - (record.captured or now) > FORGOTTEN_AFTER]
+        gone = [vm for vm, record in self._records.items() if now - record.newest > FORGOTTEN_AFTER]
         for vm in gone:
             del self._records[vm]
         for known in [known for known in self._sizes.values() if now - known.seen > FORGOTTEN_AFTER]:
             del self._sizes[known.vm]
 
-    def newest_point(self, vm: VMKey) -> datetime | None:
-        """The point in time that the VM's newest restore point holds; None without one."""
+    def newest_point(self, vm: VMKey, policy: str) -> datetime | None:
+        """The point in time that the VM's newest restore point of the policy holds; None without one."""
         record = self._records.get(vm)
-        return record.captured if record else None
+        return record.points.get(policy) if record else None
 
     def estimate(self, vm: VMKey, start: datetime) -> Estimate:
         """What to expect of a run that starts about then."""
@@ -151,10 +155,6 @@ class Experience:
             known = self._sizes.get(vm)
             return self._from_fleet(known.size if known else 0)
         return record.estimate(start.astimezone(UTC).weekday())
-
-    def machines(self) -> list[VMKey]:
-        """The VMs of which runs are known, in order."""
-        return sorted(self._records)
 
     def _from_fleet(self, size: int) -> Estimate:
         fleet = self._usual()

@@ -41,7 +41,7 @@ def figures_of(played: Played) -> Figures:
     """All of them."""
     runs = played.runs
     late = [run for run in runs if _is_late(run)]
-    waits = sorted((run.begins - run.arrival.promise.moment).total_seconds() for run in runs)
+    waits = sorted((run.begins - run.arrival.appointment.moment).total_seconds() for run in runs)
     makespans = sorted(_makespans(runs))
     return Figures(
         runs=len(runs),
@@ -65,7 +65,7 @@ def _is_late(run: PlayedRun) -> bool:
 
 
 def _began_too_late(run: PlayedRun) -> bool:
-    closes = run.arrival.promise.closes
+    closes = run.arrival.appointment.closes
     return closes is not None and run.begins >= closes
 
 
@@ -79,7 +79,7 @@ def _most_first(late: Iterable[PlayedRun]) -> tuple[VMKey, ...]:
 def _makespans(runs: Iterable[PlayedRun]) -> Iterable[float]:
     last: dict[tuple[str, datetime], datetime] = {}
     for run in runs:
-        key = (run.arrival.policy.name, run.arrival.promise.run)
+        key = (run.arrival.policy.name, run.arrival.appointment.run)
         last[key] = max(run.ends, last.get(key, run.ends))
     return ((end - run_time).total_seconds() for (_, run_time), end in last.items())
 

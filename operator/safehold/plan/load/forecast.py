@@ -9,7 +9,7 @@ from typing import Literal
 from safehold.api.forecast import MAX_LATE, Forecast, LateMachine, Miss
 from safehold.plan.fair_queue import Key
 from safehold.plan.load.order import Outlook, place
-from safehold.plan.load.projection import ExpectedRun, Slot, Standing
+from safehold.plan.load.projection import ExpectedRun, Lineup, Slot
 from safehold.plan.summary import readable_duration
 
 _STEP = timedelta(minutes=5)
@@ -26,14 +26,14 @@ class Foreseen:
     state: Literal["Active", "Waiting", "Coming"]
 
 
-def foreseen_runs(standing: Standing, outlook: Outlook) -> dict[str, list[Foreseen]]:
+def foreseen_runs(lineup: Lineup, outlook: Outlook) -> dict[str, list[Foreseen]]:
     """By the uid of its policy: every run that is active, waits or comes."""
     found: dict[str, list[Foreseen]] = defaultdict(list)
-    for run in standing.active:
+    for run in lineup.active:
         found[run.claim.policy].append(Foreseen(run=run, slot=outlook.slots[run.key], state="Active"))
-    for run in standing.waiting:
+    for run in lineup.waiting:
         found[run.claim.policy].append(Foreseen(run=run, slot=outlook.slots[run.key], state="Waiting"))
-    for run in standing.coming:
+    for run in lineup.coming:
         found[run.claim.policy].append(Foreseen(run=run, slot=outlook.slots[run.key], state="Coming"))
     return found
 
@@ -50,6 +50,8 @@ def forecast_of(runs: Sequence[Foreseen], outlook: Outlook, now: datetime, *, na
         finish_time=finish,
         late_machines=len({_vm(one) for one in late}),
         late=[_late(one, _ahead(one, runs, outlook), outlook, namespaced=namespaced) for one in late[:MAX_LATE]],
+        read_bytes=int(sum(one.run.estimate.read for one in batch)),
+        upload_bytes=int(sum(one.run.estimate.uploaded for one in batch)),
         order=outlook.order,
         summary=_summary(len(batch), finish, len(late)),
     )
@@ -68,10 +70,10 @@ def _ahead(one: Foreseen, runs: Iterable[Foreseen], outlook: Outlook) -> int:
 
 def _batch(runs: Sequence[Foreseen], now: datetime) -> list[Foreseen]:
     """The runs that are under way, with those whose run time has come but not yet their moment; else the next run's."""
-    begun = [one for one in runs if one.state != "Coming" or (one.run.promise and one.run.promise.run <= now)]
+    begun = [one for one in runs if one.state != "Coming" or (one.run.appointment and one.run.appointment.run <= now)]
     if begun:
         return begun
-    coming = [(one.run.promise.run, one) for one in runs if one.run.promise is not None]
+    coming = [(one.run.appointment.run, one) for one in runs if one.run.appointment is not None]
     first = min((run for run, _ in coming), default=None)
     return [one for run, one in coming if run == first]
 
@@ -79,12 +81,13 @@ def _batch(runs: Sequence[Foreseen], now: datetime) -> list[Foreseen]:
 def _late(one: Foreseen, ahead: int, outlook: Outlook, *, namespaced: bool) -> LateMachine:
     run, miss = one.run, outlook.missed[one.run.key]
     due = _limit(run, miss)
-    long = readable_duration(run.careful_seconds)
+    long = readable_duration(run.estimate.careful_seconds)
     if one.state == "Active":
         why = f"it began at {_told(run.ready)} and takes up to {long}"
     else:
         queue = f", with {ahead} backups of its namespace before it" if ahead else ""
-        why = f"its turn is expected at {_told(one.slot.begins)}{queue}, and it takes up to {long}"
+        waited = f" (it usually waits {readable_duration(run.estimate.waited)})" if run.estimate.waited >= 60 else ""
+        why = f"its turn is expected at {_told(one.slot.begins)}{queue}{waited}, and it takes up to {long}"
     what = "the hours for it close" if miss == "Window" else "it is due"
     return LateMachine(
         name=run.claim.vm if namespaced else "/".join(_vm(one)),
@@ -97,7 +100,7 @@ def _late(one: Foreseen, ahead: int, outlook: Outlook, *, namespaced: bool) -> L
 
 
 def _limit(run: ExpectedRun, miss: Miss) -> datetime:
-    limit = run.promise.closes if miss == "Window" and run.promise else run.due
+    limit = run.appointment.closes if miss == "Window" and run.appointment else run.due
     assert limit is not None
     return limit
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from safehold.plan.names import POLICY_UID
+
 VMKey = tuple[str, str]
 """Namespace and name of a VirtualMachine."""
 
@@ -15,6 +17,8 @@ class PastRun:
 
     vm: VMKey
     vm_uid: str
+    policy: str
+    """uid of the policy that made it; empty where a person did."""
     started: datetime
     captured: datetime
     """The point in time that its restore point holds."""
@@ -40,6 +44,7 @@ def past_run(found: Mapping[str, Any]) -> PastRun | None:
     return PastRun(
         vm=(metadata.get("namespace") or "", found["spec"]["vm"]["name"]),
         vm_uid=status.get("vmUID") or "",
+        policy=(metadata.get("labels") or {}).get(POLICY_UID, ""),
         started=started,
         captured=_time(status.get("captureTime")) or started,
         seconds=max(0.0, (ended - started).total_seconds()),

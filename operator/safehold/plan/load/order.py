@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from safehold.api.forecast import LineOrder, Miss
 from safehold.plan.fair_queue import Key
-from safehold.plan.load.projection import ExpectedRun, Slot, Standing, project
+from safehold.plan.load.projection import ExpectedRun, Lineup, Slot, project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +29,13 @@ def place(run: ExpectedRun, order: LineOrder) -> datetime:
     return _PLACES[order](run)
 
 
-def choose_order(standing: Standing) -> Outlook:
+def choose_order(lineup: Lineup) -> Outlook:
     """The order to go by from now on."""
-    best = _play(standing, "Arrival")
+    best = _play(lineup, "Arrival")
     for order in ("Deadline", "LatestStart"):
         if not best.missed:
             break
-        found = _play(standing, order)
+        found = _play(lineup, order)
         if len(found.missed) < len(best.missed):
             best = found
     return best
@@ -43,17 +43,17 @@ def choose_order(standing: Standing) -> Outlook:
 
 def missed(run: ExpectedRun, slot: Slot) -> Miss | None:
     """What a run misses that has this slot, if it takes as long as its slower ones."""
-    closes = run.promise.closes if run.promise else None
+    closes = run.appointment.closes if run.appointment else None
     if closes is not None and slot.begins >= closes:
         return "Window"
-    end = max(slot.ends, slot.begins + timedelta(seconds=run.careful_seconds))
+    end = max(slot.ends, slot.begins + timedelta(seconds=run.estimate.careful_seconds))
     return "Deadline" if run.due is not None and end > run.due else None
 
 
-def _play(standing: Standing, order: LineOrder) -> Outlook:
-    runs = {run.key: run for run in (*standing.active, *standing.waiting, *standing.coming)}
+def _play(lineup: Lineup, order: LineOrder) -> Outlook:
+    runs = {run.key: run for run in (*lineup.active, *lineup.waiting, *lineup.coming)}
     places = {key: place(run, order) for key, run in runs.items()}
-    slots = project(standing, lambda key, _: places[key])
+    slots = project(lineup, lambda key, _: places[key])
     return Outlook(order=order, slots=slots, missed=dict(_misses(runs.values(), slots)))
 
 
@@ -76,7 +76,7 @@ def _by_latest_start(run: ExpectedRun) -> datetime:
     """A long run early enough: by when it has to begin."""
     if run.deadline is None:
         return run.claim.since
-    return run.deadline - timedelta(seconds=run.careful_seconds)
+    return run.deadline - timedelta(seconds=run.estimate.careful_seconds)
 
 
 _PLACES: Mapping[LineOrder, Callable[[ExpectedRun], datetime]] = {

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from heapq import heappop, heappush
 
 from safehold.plan.fair_queue import Claim, FairQueue, Key, Rank
-from safehold.plan.load.promises import Promise
+from safehold.plan.load.appointments import Appointment
+from safehold.plan.load.experience import Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,23 +18,22 @@ class ExpectedRun:
     claim: Claim
     ready: datetime
     """When it comes into the queue; for an active one, when it began."""
-    seconds: float
-    careful_seconds: float
+    estimate: Estimate
     due: datetime | None
-    """When it has to be finished; None: nothing was promised."""
-    promise: Promise | None = None
+    """When it has to be finished; None: it has no appointment."""
+    appointment: Appointment | None = None
 
     @property
     def deadline(self) -> datetime | None:
         """When it has to be finished, and to have begun before its hours close."""
-        closes = self.promise.closes if self.promise else None
+        closes = self.appointment.closes if self.appointment else None
         if closes is None or self.due is None:
             return self.due
-        return min(self.due, closes + timedelta(seconds=self.careful_seconds))
+        return min(self.due, closes + timedelta(seconds=self.estimate.careful_seconds))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Lineup:
     """All runs at one moment, and the limits that they share."""
 
     now: datetime
@@ -56,10 +56,10 @@ SHORTEST = timedelta(minutes=1)
 """What is left, at the least, of a run that has taken longer than was expected of it."""
 
 
-def project(standing: Standing, rank: Rank) -> dict[Key, Slot]:
+def project(lineup: Lineup, rank: Rank) -> dict[Key, Slot]:
     """The slot of each run, where the lines of the fair queue are in this order."""
-    queue = FairQueue(standing.limit, dict(standing.limits), rank=rank)
-    runs = {run.key: run for run in (*standing.waiting, *standing.coming)}
+    queue = FairQueue(lineup.limit, dict(lineup.limits), rank=rank)
+    runs = {run.key: run for run in (*lineup.waiting, *lineup.coming)}
     slots: dict[Key, Slot] = {}
     ends: list[tuple[datetime, Key]] = []
 
@@ -68,12 +68,12 @@ def project(standing: Standing, rank: Rank) -> dict[Key, Slot]:
         slots[run.key] = Slot(begins, ends_at)
         heappush(ends, (ends_at, run.key))
 
-    for run in standing.active:
-        occupy(run, run.ready, expected_end(run, standing.now))
-    for run in standing.waiting:
+    for run in lineup.active:
+        occupy(run, run.ready, expected_end(run, lineup.now))
+    for run in lineup.waiting:
         queue.wait(run.key, run.claim)
-    arrivals = sorted(standing.coming, key=lambda run: (run.ready, run.key), reverse=True)
-    now = standing.now
+    arrivals = sorted(lineup.coming, key=lambda run: (run.ready, run.key), reverse=True)
+    now = lineup.now
     while True:
         while ends and ends[0][0] <= now:
             queue.leave(heappop(ends)[1])
@@ -81,7 +81,7 @@ def project(standing: Standing, rank: Rank) -> dict[Key, Slot]:
             run = arrivals.pop()
             queue.wait(run.key, run.claim)
         for key in queue.next_up():
-            occupy(runs[key], now, now + timedelta(seconds=max(1.0, runs[key].seconds)))
+            occupy(runs[key], now, now + timedelta(seconds=max(1.0, runs[key].estimate.seconds)))
         moments = [*([ends[0][0]] if ends else ()), *([arrivals[-1].ready] if arrivals else ())]
         if not moments:
             return slots
@@ -90,5 +90,6 @@ def project(standing: Standing, rank: Rank) -> dict[Key, Slot]:
 
 def expected_end(run: ExpectedRun, now: datetime) -> datetime:
     """When an active run ends: as usual, else as its slower ones did, else soon."""
-    usual, careful = (run.ready + timedelta(seconds=each) for each in (run.seconds, run.careful_seconds))
+    usual = run.ready + timedelta(seconds=run.estimate.seconds)
+    careful = run.ready + timedelta(seconds=run.estimate.careful_seconds)
     return usual if usual > now else max(careful, now + SHORTEST)

@@ -15,7 +15,7 @@ from safehold.plan.load.experience import Experience
 from safehold.plan.load.fleets import Cost, Fleet
 from safehold.plan.load.history import PastRun, VMKey
 from safehold.plan.load.order import choose_order, place
-from safehold.plan.load.projection import ExpectedRun, Standing
+from safehold.plan.load.projection import ExpectedRun, Lineup
 
 REPLAN = timedelta(minutes=5)
 """How often the order is chosen anew while somebody waits; the controller does it every minute."""
@@ -91,7 +91,7 @@ class _Stage:
         """When something happens next; None when all is over."""
         moments = [self._ends[0][0]] if self._ends else []
         if self.coming:
-            moments.append(self.coming[-1].promise.moment)
+            moments.append(self.coming[-1].appointment.moment)
         return min(moments, default=None)
 
     def end_runs(self, now: datetime) -> None:
@@ -105,7 +105,7 @@ class _Stage:
                 self.experience.learn(_past(run))
 
     def welcome(self, now: datetime) -> None:
-        while self.coming and self.coming[-1].promise.moment <= now:
+        while self.coming and self.coming[-1].appointment.moment <= now:
             arrival = self.coming.pop()
             namespace, name = arrival.vm
             key = (namespace, f"{arrival.policy.name}/{name}")
@@ -116,7 +116,7 @@ class _Stage:
             # Cron knows no tenants: all are in one line.
             turn = namespace if self.planned else ""
             pools = frozenset((arrival.policy.pool,))
-            self.queue.wait(key, Claim(namespace=turn, since=arrival.promise.moment, pools=pools, vm=name))
+            self.queue.wait(key, Claim(namespace=turn, since=arrival.appointment.moment, pools=pools, vm=name))
 
     def sort(self, now: datetime) -> None:
         """Choose the order anew, if it is time."""
@@ -124,21 +124,21 @@ class _Stage:
         if not self.planned or recent or not self.queue.waiting:
             return
         self._sorted = now
-        standing = Standing(
+        lineup = Lineup(
             now=now,
             limit=self.queue.limit,
             limits=self.queue.limits,
             active=tuple(self._expected(key, claim, run.begins) for key, claim, run in self._active_runs()),
             waiting=tuple(self._expected(key, claim, now) for key, claim in self.queue.waiting.items()),
         )
-        order = choose_order(standing).order
+        order = choose_order(lineup).order
         self.queue.reorder(lambda key, claim: place(self._expected(key, claim, now), order))
 
     def begin_runs(self, now: datetime) -> None:
         for key in self.queue.next_up():
             self.queue.begin(key, self.queue.waiting[key])
             arrival = self._unfinished[key]
-            cost = self.fleet.cost(arrival.vm, arrival.promise.run)
+            cost = self.fleet.cost(arrival.vm, arrival.appointment.run)
             ends = now + timedelta(seconds=cost.seconds)
             self._active[key] = PlayedRun(arrival=arrival, begins=now, ends=ends, due=self._due(arrival), cost=cost)
             heappush(self._ends, (ends, key))
@@ -148,22 +148,20 @@ class _Stage:
 
     def _expected(self, key: Key, claim: Claim, ready: datetime) -> ExpectedRun:
         arrival = self._unfinished[key]
-        estimate = self.experience.estimate(arrival.vm, ready)
         return ExpectedRun(
             key=key,
             claim=claim,
             ready=ready,
-            seconds=estimate.seconds,
-            careful_seconds=estimate.careful_seconds,
+            estimate=self.experience.estimate(arrival.vm, ready),
             due=self._due(arrival),
-            promise=arrival.promise,
+            appointment=arrival.appointment,
         )
 
     def _due(self, arrival: Arrival) -> datetime:
         objective = arrival.policy.objective
         if objective is None:
-            return arrival.promise.due
-        return self._points.get(arrival.vm, arrival.promise.moment) + objective
+            return arrival.appointment.due
+        return self._points.get(arrival.vm, arrival.appointment.moment) + objective
 
 
 def _past(run: PlayedRun) -> PastRun:
@@ -171,10 +169,11 @@ def _past(run: PlayedRun) -> PastRun:
     return PastRun(
         vm=arrival.vm,
         vm_uid="/".join(arrival.vm),
+        policy=arrival.policy.name,
         started=run.begins,
         captured=run.begins,
         seconds=run.cost.seconds,
-        waited=(run.begins - arrival.promise.moment).total_seconds(),
+        waited=(run.begins - arrival.appointment.moment).total_seconds(),
         size=0,
         read=run.cost.read,
         uploaded=run.cost.uploaded,

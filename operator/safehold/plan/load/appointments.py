@@ -1,4 +1,4 @@
-"""When each VM's run has to be finished: what a policy's schedule, hours and objective promise."""
+"""When each VM's run has to be finished: what a policy's schedule, hours and objective say."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from safehold.plan.policy.timetable import Tier, Timetable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promise:
+class Appointment:
     """One run of a VM. `moment` is when it comes into the queue."""
 
     run: datetime
@@ -24,29 +24,27 @@ class Promise:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PolicyPromises:
+class PolicyAppointments:
     """Of all VMs of one policy, the run whose moment came last, and the one that comes next."""
 
-    name: str
-    """Of the policy, for people."""
-    last: Mapping[VMKey, Promise]
-    next: Mapping[VMKey, Promise]
+    last: Mapping[VMKey, Appointment]
+    next: Mapping[VMKey, Appointment]
     pools: Mapping[str, str]
     """By namespace, which target's places its runs take."""
     objective: timedelta | None = None
     """How old a VM's newest point may get."""
 
 
-def promises_of(policy: AnyPolicy, vms: Iterable[SelectedVM], now: datetime) -> PolicyPromises | None:
-    """What the policy promises; None while it starts nothing: it is suspended, or its schedule is wrong."""
+def appointments_of(policy: AnyPolicy, vms: Iterable[SelectedVM], now: datetime) -> PolicyAppointments | None:
+    """The appointments of the policy; None while it starts nothing: it is suspended, or its schedule is wrong."""
     if policy.spec.suspend:
         return None
     try:
         timetable = Timetable.parse(policy.spec, now)
     except SpecError:
         return None
-    last: dict[VMKey, Promise] = {}
-    following: dict[VMKey, Promise] = {}
+    last: dict[VMKey, Appointment] = {}
+    following: dict[VMKey, Appointment] = {}
     namespaces: set[str] = set()
     known = list(vms)
     for tier in timetable.tiers:
@@ -58,8 +56,7 @@ def promises_of(policy: AnyPolicy, vms: Iterable[SelectedVM], now: datetime) -> 
             if before is not None and (vm.created is None or vm.created < before.moment):
                 last[key] = _sooner(last.get(key), before)
             following[key] = _sooner(following.get(key), after)
-    return PolicyPromises(
-        name=policy.metadata.name,
+    return PolicyAppointments(
         last=last,
         next=following,
         pools={namespace: target_pool(policy.spec.target_ref, namespace) for namespace in namespaces},
@@ -67,7 +64,7 @@ def promises_of(policy: AnyPolicy, vms: Iterable[SelectedVM], now: datetime) -> 
 
 
 def upcoming_runs(timetable: Timetable, tier: Tier, now: datetime) -> list[datetime]:
-    """The run times that decide about every VM's last and next promise, in order."""
+    """The run times that decide about every VM's last and next appointment, in order."""
     runs = tier.last_runs(timetable.calendar, now)
     for _ in range(2):
         runs.append(tier.schedule.next_after(runs[-1]))
@@ -76,23 +73,23 @@ def upcoming_runs(timetable: Timetable, tier: Tier, now: datetime) -> list[datet
 
 def around(
     timetable: Timetable, tier: Tier, uid: str, runs: list[datetime], now: datetime
-) -> tuple[Promise | None, Promise]:
-    """A VM's promise whose moment came last, if there was one among `runs`, and the one that comes next."""
+) -> tuple[Appointment | None, Appointment]:
+    """A VM's appointment whose moment came last, if there was one among `runs`, and the one that comes next."""
     offset, calendar = tier.offset(uid), timetable.calendar
     moments = [(run, calendar.after(run, offset)) for run in runs]
     place = next(place for place, (_, moment) in enumerate(moments) if moment > now)
 
-    def promise(at: int) -> Promise:
+    def appointment(at: int) -> Appointment:
         run, moment = moments[at]
         # Hours that stay closed let several runs begin at one moment, of which one is made.
         due = next((later for _, later in moments[at + 1 :] if later > moment), None)
         if due is None:
             due = calendar.after(tier.schedule.next_after(max(runs[-1], moment)), offset)
-        return Promise(run=run, moment=moment, due=due, closes=calendar.closing(moment))
+        return Appointment(run=run, moment=moment, due=due, closes=calendar.closing(moment))
 
-    return (promise(place - 1) if place else None), promise(place)
+    return (appointment(place - 1) if place else None), appointment(place)
 
 
-def _sooner(known: Promise | None, found: Promise) -> Promise:
+def _sooner(known: Appointment | None, found: Appointment) -> Appointment:
     """Of several tiers, the one whose run has to be finished first: any point is as good as another."""
     return found if known is None or found.due < known.due else known

@@ -1,4 +1,4 @@
-"""All runs of the operator at one moment: those in the fair queue, and the next one of each VM of each policy."""
+"""What is expected of every run at one moment: of those in the fair queue, and of the next one of each VM."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -7,10 +7,10 @@ from heapq import nsmallest
 
 from safehold.api.forecast import LineOrder
 from safehold.plan.fair_queue import Claim, FairQueue, Key
+from safehold.plan.load.appointments import Appointment, PolicyAppointments
 from safehold.plan.load.experience import Experience
 from safehold.plan.load.order import place
-from safehold.plan.load.projection import ExpectedRun, Standing
-from safehold.plan.load.promises import PolicyPromises, Promise
+from safehold.plan.load.projection import ExpectedRun, Lineup
 
 MOST_COMING = 10_000
 """Runs to come that are played ahead, the next ones: two of each VM of a large fleet, in about half a second."""
@@ -18,34 +18,32 @@ MOST_COMING = 10_000
 
 @dataclass(slots=True)
 class Expectations:
-    """What is learnt and promised, and with it what is expected of any run."""
+    """What is learnt and appointed, and with it what is expected of any run."""
 
     experience: Experience = field(default_factory=Experience)
-    promises: dict[str, PolicyPromises] = field(default_factory=dict)
+    appointments: dict[str, PolicyAppointments] = field(default_factory=dict)
     """By the uid of the policy."""
 
     def of(self, key: Key, claim: Claim, now: datetime, begun: datetime | None = None) -> ExpectedRun:
         """What is expected of a run that is in the queue; `begun` of one that is active."""
-        promise = self._promise(claim)
+        appointment = self._appointment(claim)
         ready = begun or now
-        estimate = self.experience.estimate((claim.namespace, claim.vm), ready)
         return ExpectedRun(
             key=key,
             claim=claim,
             ready=ready,
-            seconds=estimate.seconds,
-            careful_seconds=estimate.careful_seconds,
-            due=self._due(claim, promise),
-            promise=promise,
+            estimate=self.experience.estimate((claim.namespace, claim.vm), ready),
+            due=self._due(claim, appointment),
+            appointment=appointment,
         )
 
     def rank(self, order: LineOrder, now: datetime) -> "Ranking":
         """The order for the lines of the queue, also for runs that come later."""
         return Ranking(self, order, now)
 
-    def standing(self, queue: FairQueue, begun: Mapping[Key, datetime], now: datetime) -> Standing:
+    def lineup(self, queue: FairQueue, begun: Mapping[Key, datetime], now: datetime) -> Lineup:
         """All runs. `begun` is when active ones became so; the longest ago that is known."""
-        return Standing(
+        return Lineup(
             now=now,
             limit=queue.limit,
             limits=dict(queue.limits),
@@ -58,45 +56,43 @@ class Expectations:
         claims = (*queue.active.values(), *queue.waiting.values())
         unfinished = {(claim.policy, claim.namespace, claim.vm) for claim in claims}
         following = (
-            (promise.moment, policy, vm, promise)
-            for policy, promises in self.promises.items()
-            for vm, promise in promises.next.items()
-            if promise.moment > now
+            (appointment.moment, policy, vm, appointment)
+            for policy, appointments in self.appointments.items()
+            for vm, appointment in appointments.next.items()
+            if appointment.moment > now
         )
-        for moment, policy, vm, promise in nsmallest(MOST_COMING, following, key=lambda one: one[:3]):
-            pool = self.promises[policy].pools[vm[0]]
+        for moment, policy, vm, appointment in nsmallest(MOST_COMING, following, key=lambda one: one[:3]):
+            pool = self.appointments[policy].pools[vm[0]]
             claim = Claim(namespace=vm[0], since=moment, pools=frozenset((pool,)), vm=vm[1], policy=policy)
-            estimate = self.experience.estimate(vm, moment)
             yield ExpectedRun(
                 # No object's name has a slash: nothing in the queue is called so.
                 key=(vm[0], f"{policy}/{vm[1]}"),
                 claim=claim,
                 ready=moment,
-                seconds=estimate.seconds,
-                careful_seconds=estimate.careful_seconds,
-                due=self._due(claim, promise, renewed=(policy, *vm) in unfinished),
-                promise=promise,
+                estimate=self.experience.estimate(vm, moment),
+                due=self._due(claim, appointment, renewed=(policy, *vm) in unfinished),
+                appointment=appointment,
             )
 
-    def _promise(self, claim: Claim) -> Promise | None:
-        promises, vm = self.promises.get(claim.policy), (claim.namespace, claim.vm)
-        if promises is None:
+    def _appointment(self, claim: Claim) -> Appointment | None:
+        appointments, vm = self.appointments.get(claim.policy), (claim.namespace, claim.vm)
+        if appointments is None:
             return None
-        following = promises.next.get(vm)
-        # Promises are renewed now and then: what was the next run may be in the queue already.
+        following = appointments.next.get(vm)
+        # Appointments are renewed now and then: what was the next run may be in the queue already.
         if following is not None and following.moment <= claim.since:
             return following
-        return promises.last.get(vm)
+        return appointments.last.get(vm)
 
-    def _due(self, claim: Claim, promise: Promise | None, *, renewed: bool = False) -> datetime | None:
+    def _due(self, claim: Claim, appointment: Appointment | None, *, renewed: bool = False) -> datetime | None:
         """`renewed`: the VM gets another point before."""
-        if promise is None:
+        if appointment is None:
             return None
-        objective = self.promises[claim.policy].objective
+        objective = self.appointments[claim.policy].objective
         if objective is None:
-            return promise.due
-        newest = None if renewed else self.experience.newest_point((claim.namespace, claim.vm))
-        return (newest or promise.moment) + objective
+            return appointment.due
+        newest = None if renewed else self.experience.newest_point((claim.namespace, claim.vm), claim.policy)
+        return (newest or appointment.moment) + objective
 
 
 @dataclass(frozen=True, slots=True)
