@@ -9,12 +9,13 @@ from safehold.controller.turns import Turns
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 10.0
+"""How often it is asked whether a plan is due: at most so long a new policy waits for its forecast."""
 
 
-async def plan_forever(operator: Operator, turns: Turns) -> None:
+async def plan_forever(operator: Operator, turns: Turns, *, look_seconds: float = LOOK_SECONDS) -> None:
     """One plan after another, until cancelled."""
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(look_seconds)
         now = operator.now()
         if not operator.load.is_due(turns, now):
             continue

@@ -24,7 +24,6 @@ def past(seconds: float, day: int = 0, *, vm: VMKey = DB, **changes: Any) -> Pas
         "started": started,
         "captured": started,
         "waited": 0.0,
-        "size": 10 * GIB,
         "read": GIB,
         "uploaded": GIB // 2,
         **changes,

@@ -13,7 +13,6 @@ WHOLE: dict[str, Any] = {
     "completionTime": "2026-11-23T22:15:00Z",
     "restorePoint": "20261123t220520",
     "vmUID": "vm-uid",
-    "bytesTotal": 10,
     "bytesRead": 5,
     "bytesUploaded": 2,
 }
@@ -39,7 +38,7 @@ def test_duration_and_wait_are_apart() -> None:
     assert run is not None
     assert (run.vm, run.vm_uid, run.seconds, run.waited) == (("shop", "db"), "vm-uid", 600.0, 300.0)
     assert run.policy == "policy-uid"
-    assert (run.size, run.read, run.uploaded) == (10, 5, 2)
+    assert (run.read, run.uploaded) == (5, 2)
     assert run.captured == datetime(2026, 11, 23, 22, 5, 20, tzinfo=UTC)
 
 

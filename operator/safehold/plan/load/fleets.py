@@ -125,7 +125,6 @@ class GeneratedFleet:
             captured=time,
             seconds=cost.seconds,
             waited=0.0,
-            size=_guest(self.seed, vm).size,
             read=cost.read,
             uploaded=cost.uploaded,
         )

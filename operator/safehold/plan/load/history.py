@@ -25,8 +25,6 @@ class PastRun:
     seconds: float
     waited: float
     """Seconds from the VMBackup's creation to its start."""
-    size: int
-    """Of the VM's disks."""
     read: int
     uploaded: int
 
@@ -49,7 +47,6 @@ def past_run(found: Mapping[str, Any]) -> PastRun | None:
         captured=_time(status.get("captureTime")) or started,
         seconds=max(0.0, (ended - started).total_seconds()),
         waited=max(0.0, (started - created).total_seconds()),
-        size=status.get("bytesTotal") or 0,
         read=status.get("bytesRead") or 0,
         uploaded=status.get("bytesUploaded") or 0,
     )

@@ -174,7 +174,6 @@ def _past(run: PlayedRun) -> PastRun:
         captured=run.begins,
         seconds=run.cost.seconds,
         waited=(run.begins - arrival.appointment.moment).total_seconds(),
-        size=0,
         read=run.cost.read,
         uploaded=run.cost.uploaded,
     )
