@@ -49,8 +49,8 @@ async def busy_plan(load: Load) -> tuple[Turns, list[Key]]:
     batch = SelectedVM(namespace=SHOP, name="batch", uid="uid-batch")
     nightly = policy_of_tests(schedule="0 14 * * *")
     nightly = nightly.model_copy(update={"metadata": nightly.metadata.model_copy(update={"uid": "nightly"})})
-    load.expect(nightly, [batch], NOW)
-    assert load.expect(policy_of_tests(), VMS, NOW) is None, "nothing is planned yet"
+    load.expect(nightly, [batch], {}, NOW)
+    assert load.expect(policy_of_tests(), VMS, {}, NOW) is None, "nothing is planned yet"
     turns.queue.begin((SHOP, "active"), Claim(namespace=SHOP, since=NOW, vm="batch", policy="nightly"))
     waits(turns, "batch", "nightly", since=NOW - timedelta(minutes=5))
     waits(turns, "db")
@@ -64,7 +64,7 @@ async def test_the_run_that_would_be_late_is_called_first() -> None:
     turns, called = await busy_plan(load)
     turns.give((SHOP, "active"))
     assert called == [(SHOP, "backup-of-db")]
-    forecast = load.expect(policy_of_tests(), VMS, NOW)
+    forecast = load.expect(policy_of_tests(), VMS, {}, NOW)
     assert forecast is not None
     assert (forecast.runs_left, forecast.order) == (1, "Deadline")
 
@@ -87,22 +87,22 @@ async def test_plans_are_made_more_often_while_somebody_waits() -> None:
     assert load.is_due(turns, NOW + IDLE_PLAN)
     waits(turns, "db")
     assert load.is_due(turns, NOW + WAITING_PLAN)
-    load.expect(policy_of_tests(), VMS, NOW)
+    load.expect(policy_of_tests(), VMS, {}, NOW)
     assert load.is_due(turns, NOW)
     await load.plan(turns, NOW)
     assert not load.is_due(turns, NOW)
-    load.expect(policy_of_tests(generation=2), VMS, NOW)
+    load.expect(policy_of_tests(generation=2), VMS, {}, NOW)
     assert load.is_due(turns, NOW)
 
 
 async def test_a_policy_that_is_suspended_or_gone_has_no_forecast() -> None:
     """Its appointments are forgotten."""
     load, turns = Load(), Turns(FairQueue(1), lambda _: None)
-    load.expect(policy_of_tests(), VMS, NOW)
+    load.expect(policy_of_tests(), VMS, {}, NOW)
     await load.plan(turns, NOW)
-    assert load.expect(policy_of_tests(), VMS, NOW) is not None
-    assert load.expect(policy_of_tests(suspend=True, generation=2), VMS, NOW) is None
-    load.expect(policy_of_tests(), VMS, NOW)
+    assert load.expect(policy_of_tests(), VMS, {}, NOW) is not None
+    assert load.expect(policy_of_tests(suspend=True, generation=2), VMS, {}, NOW) is None
+    load.expect(policy_of_tests(), VMS, {}, NOW)
     load.forget("policy-uid")
     await load.plan(turns, NOW)
     assert load.expectations.appointments == {}

@@ -54,27 +54,27 @@ async def test_a_new_policy_is_looked_at_once_it_has_a_forecast() -> None:
 
     queue = operator.queues[BACKUP_POLICY.plural] = WorkQueue(BACKUP_POLICY.plural, reconcile)
     operator.policies["policy-uid"] = (BACKUP_POLICY.plural, (SHOP, "gold"))
-    operator.load.expect(policy(), VMS, NOW)
+    operator.load.expect(policy(), VMS, {}, NOW)
     worker = asyncio.create_task(queue.run())
     async with planning(operator, turns):
         assert await seen.get() == (SHOP, "gold")
     worker.cancel()
     await asyncio.gather(worker, return_exceptions=True)
-    assert operator.load.expect(policy(), VMS, NOW) is not None
+    assert operator.load.expect(policy(), VMS, {}, NOW) is not None
 
 
 async def test_a_defect_stops_no_later_plan() -> None:
     """Runs go on in the order that they have, and the next plan is made."""
     operator, turns = an_operator(), Turns(FairQueue(1), lambda _: None)
-    operator.load.expect(policy(), VMS, NOW)
+    operator.load.expect(policy(), VMS, {}, NOW)
     whole = operator.load.expectations.appointments["policy-uid"]
     broken: dict[VMKey, Any] = {("shop", "db"): None}
     operator.load.expectations.appointments["policy-uid"] = PolicyAppointments(last={}, next=broken, pools={})
     async with planning(operator, turns):
         while operator.load.is_due(turns, NOW):  # noqa: ASYNC110 - a plan that fails tells nobody
             await asyncio.sleep(0.01)
-        assert operator.load.expect(policy(), VMS, NOW) is None
+        assert operator.load.expect(policy(), VMS, {}, NOW) is None
         operator.load.expectations.appointments["policy-uid"] = whole
-        operator.load.expect(policy(generation=2), VMS, NOW)
-        while operator.load.expect(policy(generation=2), VMS, NOW) is None:  # noqa: ASYNC110 - as above
+        operator.load.expect(policy(generation=2), VMS, {}, NOW)
+        while operator.load.expect(policy(generation=2), VMS, {}, NOW) is None:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)

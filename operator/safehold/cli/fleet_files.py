@@ -63,6 +63,7 @@ def played_policies(files: Sequence[PolicyFile], machines: Machines) -> list[Pla
             timing=file.timing,
             pool=file.target,
             vms=machines.of(file),
+            objective=file.rpo,
         )
         for file in files
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from safehold.api.base import camel_case
+from safehold.api.durations import parse_duration
 from safehold.api.policy import BackupPolicySpec, ClusterBackupPolicySpec
 from safehold.api.retention import KEEPS_SOMETHING, Retention
 from safehold.api.timing import Timing
@@ -34,6 +36,7 @@ class PolicyFile:
     timing: Timing
     target: str
     """The pool of places that its runs share."""
+    rpo: timedelta | None
     rules: Mapping[str, RetentionRules]
     """By tier those of tiers with rules of their own, and those that all others share."""
 
@@ -73,6 +76,7 @@ def _policy(found: dict[str, Any]) -> PolicyFile:
         namespace=metadata.get("namespace"),
         name=metadata.get("name", ""),
         timing=spec,
+        rpo=parse_duration(spec.objectives.rpo) if spec.objectives.rpo else None,
         target=target_pool(spec.target_ref, metadata.get("namespace") or ""),
         rules={SHARED: RetentionRules(), **rules},
     )

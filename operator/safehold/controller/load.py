@@ -16,6 +16,7 @@ from safehold.plan.load.forecast import Foreseen, forecast_of, foreseen_runs
 from safehold.plan.load.history import known_size, past_run
 from safehold.plan.load.order import Outlook, choose_order
 from safehold.plan.policy.facts import AnyPolicy, SelectedVM
+from safehold.plan.policy.outcomes import Outcomes
 
 logger = logging.getLogger(__name__)
 
@@ -55,13 +56,15 @@ class Load:
         elif (size := known_size(found)) is not None:
             self.expectations.experience.note_size(size)
 
-    def expect(self, policy: AnyPolicy, vms: Sequence[SelectedVM], now: datetime) -> Forecast | None:
+    def expect(
+        self, policy: AnyPolicy, vms: Sequence[SelectedVM], outcomes: Outcomes, now: datetime
+    ) -> Forecast | None:
         """Take in the policy's appointments, and answer what the last plan foresees for it."""
         uid = policy.metadata.uid
         version = (policy.metadata.generation, len(vms))
         known = self._known.get(uid)
         if known is None or known.version != version or now - known.at >= APPOINTMENTS_LAST:
-            appointments = appointments_of(policy, vms, now)
+            appointments = appointments_of(policy, vms, outcomes, now)
             if appointments is None:
                 self.forget(uid)
                 return None

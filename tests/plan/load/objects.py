@@ -20,9 +20,7 @@ def past(seconds: float, day: int = 0, *, vm: VMKey = DB, **changes: Any) -> Pas
     started = MONDAY - timedelta(days=day)
     known: dict[str, Any] = {
         "vm_uid": "uid-" + vm[1],
-        "policy": "policy",
         "started": started,
-        "captured": started,
         "waited": 0.0,
         "read": GIB,
         "uploaded": GIB // 2,

@@ -15,7 +15,7 @@ DB = ("shop", "db")
 
 def appointed(now: datetime = NOON, **spec: Any) -> PolicyAppointments:
     """The appointments of a policy of the shop."""
-    found = appointments_of(policy(**spec), VMS, now)
+    found = appointments_of(policy(**spec), VMS, {}, now)
     assert found is not None
     return found
 
@@ -48,14 +48,14 @@ def test_of_several_tiers_the_first_due_time_counts() -> None:
 
 def test_a_policy_that_starts_nothing_appoints_nothing() -> None:
     """Suspended, or with a schedule that no day fits."""
-    assert appointments_of(policy(suspend=True), VMS, NOON) is None
-    assert appointments_of(policy(schedule="0 0 31 2 *"), VMS, NOON) is None
+    assert appointments_of(policy(suspend=True), VMS, {}, NOON) is None
+    assert appointments_of(policy(schedule="0 0 31 2 *"), VMS, {}, NOON) is None
 
 
 def test_a_young_vm_has_no_last_run() -> None:
     """What was before its creation was no appointment of its own."""
     young = tuple(vm.__class__(namespace=vm.namespace, name=vm.name, uid=vm.uid, created=NOON) for vm in VMS)
-    found = appointments_of(policy(schedule="0 22 * * *"), young, NOON)
+    found = appointments_of(policy(schedule="0 22 * * *"), young, {}, NOON)
     assert found is not None
     assert found.last == {}
     assert found.next.keys() == {DB, ("shop", "web")}

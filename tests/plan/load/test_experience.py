@@ -64,15 +64,13 @@ def test_a_vm_that_was_made_again_is_another_one() -> None:
         assert learnt(*runs).estimate(DB, TUESDAY).seconds == 60
 
 
-def test_the_fleet_is_forgotten_and_the_newest_point_known() -> None:
+def test_a_vm_without_runs_for_long_is_forgotten() -> None:
     """A VM that is gone takes no memory for ever."""
     experience = learnt(past(60, 3), past(60, 1))
-    assert experience.newest_point(DB, "policy") == MONDAY - timedelta(days=1)
-    assert experience.newest_point(DB, "another") is None
     experience.forget_old(MONDAY + timedelta(days=90))
-    assert experience.newest_point(DB, "policy") is not None
+    assert experience.estimate(DB, MONDAY).basis == "AllDays"
     experience.forget_old(MONDAY + timedelta(days=120))
-    assert experience.newest_point(DB, "policy") is None
+    assert experience.estimate(DB, MONDAY).basis == "Nothing"
 
 
 @given(st.lists(durations, min_size=4, max_size=28), st.data())

@@ -1,13 +1,15 @@
 """When each VM's run has to be finished: what a policy's schedule, hours and objective say."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from safehold.api.durations import parse_duration
 from safehold.errors import SpecError
 from safehold.plan.backup.turn import target_pool
 from safehold.plan.load.history import VMKey
 from safehold.plan.policy.facts import AnyPolicy, SelectedVM
+from safehold.plan.policy.outcomes import NOTHING, Outcomes
 from safehold.plan.policy.timetable import Tier, Timetable
 
 
@@ -33,9 +35,13 @@ class PolicyAppointments:
     """By namespace, which target's places its runs take."""
     objective: timedelta | None = None
     """How old a VM's newest point may get."""
+    points: Mapping[VMKey, datetime] = field(default_factory=dict)
+    """The point in time that each VM's newest restore point of the policy holds."""
 
 
-def appointments_of(policy: AnyPolicy, vms: Iterable[SelectedVM], now: datetime) -> PolicyAppointments | None:
+def appointments_of(
+    policy: AnyPolicy, vms: Iterable[SelectedVM], outcomes: Outcomes, now: datetime
+) -> PolicyAppointments | None:
     """The appointments of the policy; None while it starts nothing: it is suspended, or its schedule is wrong."""
     if policy.spec.suspend:
         return None
@@ -56,10 +62,13 @@ def appointments_of(policy: AnyPolicy, vms: Iterable[SelectedVM], now: datetime)
             if before is not None and (vm.created is None or vm.created < before.moment):
                 last[key] = _sooner(last.get(key), before)
             following[key] = _sooner(following.get(key), after)
+    rpo = policy.spec.objectives.rpo
     return PolicyAppointments(
         last=last,
         next=following,
         pools={namespace: target_pool(policy.spec.target_ref, namespace) for namespace in namespaces},
+        objective=parse_duration(rpo) if rpo else None,
+        points=dict(_points(known, outcomes)) if rpo else {},
     )
 
 
@@ -93,3 +102,11 @@ def around(
 def _sooner(known: Appointment | None, found: Appointment) -> Appointment:
     """Of several tiers, the one whose run has to be finished first: any point is as good as another."""
     return found if known is None or found.due < known.due else known
+
+
+def _points(vms: Iterable[SelectedVM], outcomes: Outcomes) -> Iterator[tuple[VMKey, datetime]]:
+    for vm in vms:
+        key = (vm.namespace, vm.name)
+        captured = outcomes.get(key, NOTHING).points.get(vm.uid)
+        if captured is not None:
+            yield key, captured

@@ -91,7 +91,7 @@ class Expectations:
         objective = self.appointments[claim.policy].objective
         if objective is None:
             return appointment.due
-        newest = None if renewed else self.experience.newest_point((claim.namespace, claim.vm), claim.policy)
+        newest = None if renewed else self.appointments[claim.policy].points.get((claim.namespace, claim.vm))
         return (newest or appointment.moment) + objective
 
 

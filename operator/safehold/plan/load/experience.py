@@ -49,8 +49,8 @@ class _Record:
     """One VM's runs, the oldest first, as rows of numbers: thousands of VMs are kept."""
 
     vm_uid: str
-    points: dict[str, datetime] = field(default_factory=dict)
-    """By the policy's uid, the point in time that its newest restore point holds."""
+    newest: datetime
+    """When its newest run began."""
     rows: "array[float]" = field(default_factory=lambda: array("d"))
     estimates: dict[int | None, Estimate] = field(default_factory=dict)
     """Those that were asked for since the last run; None: of all days."""
@@ -65,14 +65,9 @@ class _Record:
             return False
         self.rows[place:place] = array("d", (started, run.seconds, run.waited, run.read, run.uploaded))
         del self.rows[: max(0, len(self.rows) - RUNS_KEPT * _FIELDS)]
-        self.points[run.policy] = max(run.captured, self.points.get(run.policy, run.captured))
+        self.newest = max(self.newest, run.started)
         self.estimates.clear()
         return True
-
-    @property
-    def newest(self) -> datetime:
-        """When the newest of all points was captured."""
-        return max(self.points.values())
 
     def estimate(self, weekday: int | None) -> Estimate:
         """From the runs of a day of the week, if they are enough, else from all."""
@@ -124,9 +119,9 @@ class Experience:
         """Take a run into account; what was known of another VM under the same name is forgotten."""
         record = self._records.get(run.vm)
         if record is None or record.vm_uid != run.vm_uid:
-            if record is not None and record.newest > run.captured:
+            if record is not None and record.newest > run.started:
                 return
-            record = self._records[run.vm] = _Record(run.vm_uid)
+            record = self._records[run.vm] = _Record(run.vm_uid, run.started)
         self._learnt += record.add(run)
         self._sizes.pop(run.vm, None)
 
@@ -142,11 +137,6 @@ class Experience:
             del self._records[vm]
         for known in [known for known in self._sizes.values() if now - known.seen > FORGOTTEN_AFTER]:
             del self._sizes[known.vm]
-
-    def newest_point(self, vm: VMKey, policy: str) -> datetime | None:
-        """The point in time that the VM's newest restore point of the policy holds; None without one."""
-        record = self._records.get(vm)
-        return record.points.get(policy) if record else None
 
     def estimate(self, vm: VMKey, start: datetime) -> Estimate:
         """What to expect of a run that starts about then."""

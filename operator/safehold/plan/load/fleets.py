@@ -120,9 +120,7 @@ class GeneratedFleet:
         return PastRun(
             vm=vm,
             vm_uid="/".join(vm),
-            policy="",
             started=time,
-            captured=time,
             seconds=cost.seconds,
             waited=0.0,
             read=cost.read,

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from safehold.plan.names import POLICY_UID
-
 VMKey = tuple[str, str]
 """Namespace and name of a VirtualMachine."""
 
@@ -17,11 +15,7 @@ class PastRun:
 
     vm: VMKey
     vm_uid: str
-    policy: str
-    """uid of the policy that made it; empty where a person did."""
     started: datetime
-    captured: datetime
-    """The point in time that its restore point holds."""
     seconds: float
     waited: float
     """Seconds from the VMBackup's creation to its start."""
@@ -42,9 +36,7 @@ def past_run(found: Mapping[str, Any]) -> PastRun | None:
     return PastRun(
         vm=(metadata.get("namespace") or "", found["spec"]["vm"]["name"]),
         vm_uid=status.get("vmUID") or "",
-        policy=(metadata.get("labels") or {}).get(POLICY_UID, ""),
         started=started,
-        captured=_time(status.get("captureTime")) or started,
         seconds=max(0.0, (ended - started).total_seconds()),
         waited=max(0.0, (started - created).total_seconds()),
         read=status.get("bytesRead") or 0,

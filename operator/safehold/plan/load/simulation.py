@@ -169,9 +169,7 @@ def _past(run: PlayedRun) -> PastRun:
     return PastRun(
         vm=arrival.vm,
         vm_uid="/".join(arrival.vm),
-        policy=arrival.policy.name,
         started=run.begins,
-        captured=run.begins,
         seconds=run.cost.seconds,
         waited=(run.begins - arrival.appointment.moment).total_seconds(),
         read=run.cost.read,
