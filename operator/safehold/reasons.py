@@ -78,6 +78,8 @@ class Reason(StrEnum):
 
     VM_NOT_FOUND = "VMNotFound"
     """The VirtualMachine does not exist in the namespace."""
+    VM_RUNNING = "VMRunning"
+    """The VM runs, and the restore's `target.readinessPolicy` does not allow to stop it."""
     VM_EXISTS = "VMExists"
     """A restore to a new VM names one that exists already."""
     NOT_SNAPSHOTTABLE = "NotSnapshottable"
@@ -143,6 +145,12 @@ class Reason(StrEnum):
     """A volume of the restore point does not fit the VM or the claim it should replace."""
     CLAIM_CONFLICT = "ClaimConflict"
     """A claim that the restore needs exists already and is not its own."""
+    UNDONE = "Undone"
+    """The VM is back on the volumes that the restore had replaced."""
+    UNDO_EXPIRED = "UndoExpired"
+    """`spec.undo` came after `status.undoUntil`: the volumes that were kept are removed."""
+    UNDO_NOT_POSSIBLE = "UndoNotPossible"
+    """There is nothing to go back to: the restore failed, replaced no volume, or what it kept is gone."""
     VERIFICATION_FAILED = "VerificationFailed"
     """What was written does not equal the restore point; nothing was handed over."""
 

@@ -206,6 +206,8 @@ class VolumeToRestore(_Message):
     """Capacity of the new volume; at least the disk's size."""
     vm: str | None = None
     """Of a State: the VM that it is for, where that is called otherwise than the one that was backed up."""
+    delta: bool = False
+    """Whether the volume was made from a snapshot: it is compared with the point, and what differs is fetched."""
 
 
 class RestoreRun(_Message):
@@ -314,6 +316,8 @@ class VolumeReport(_Message):
     bytes_changed: int = 0
     bytes_uploaded: int = 0
     bytes_stored: int = 0
+    bytes_fetched: int = 0
+    """Of a restore: what the store sent."""
     seconds: float = 0.0
     verified: bool = False
     """All of the disk was read to see whether the engine had told the truth."""

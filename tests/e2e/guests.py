@@ -267,7 +267,8 @@ class Guests:
 
     async def _leftovers(self) -> list[str]:
         bases = {base["spec"]["source"]["snapshotHandle"] for base in (await self.tenant.bases()).values()}
-        cuts = self._cuts() - self.abandoned - bases
+        safety = {content["status"]["snapshotHandle"] for content in await self.tenant.safety_contents()}
+        cuts = self._cuts() - self.abandoned - bases - safety
         return [*await self.tenant.leftovers(), *(f"the driver's {cut}" for cut in cuts)]
 
     def _cuts(self) -> set[str]:

@@ -215,20 +215,33 @@ class Tenant:
         assert len(bases) == len(found)
         return bases
 
+    async def safety_contents(self) -> list[Object]:
+        """The contents of the snapshots that restores in place took first, and keep for their time."""
+        cluster = self.world.cluster
+        taken = await cluster.list(VM_SNAPSHOT, self.name, labels="safehold.dev/undo-of")
+        begin = tuple(f"vmsnapshot-{snapshot['metadata']['uid']}-volume-" for snapshot in taken)
+        return [
+            content
+            for content in await cluster.list(VOLUME_SNAPSHOT_CONTENT)
+            if content["spec"]["volumeSnapshotRef"]["namespace"] == self.name
+            and content["spec"]["volumeSnapshotRef"]["name"].startswith(begin)
+        ]
+
     async def leftovers(self) -> list[str]:
-        """What runs for this namespace have left anywhere beside bases, and snapshots that nobody asked for."""
+        """What runs for this namespace have left anywhere beside bases, safety snapshots and what nobody asked for."""
         labels = f"safehold.dev/owner-namespace={self.name}"
-        bases = {base["metadata"]["name"] for base in (await self.bases()).values()}
+        kept = {base["metadata"]["name"] for base in (await self.bases()).values()}
+        kept |= {content["metadata"]["name"] for content in await self.safety_contents()}
         names = [
             f"{kind.kind} {item['metadata']['name']}"
             for kind in _OWNED
             for item in await self.world.cluster.list(kind, labels=labels)
-            if item["metadata"]["name"] not in bases
+            if item["metadata"]["name"] not in kept
         ]
         names += [
             f"VolumeSnapshotContent {item['metadata']['name']}"
             for item in await self.world.cluster.list(VOLUME_SNAPSHOT_CONTENT)
-            if item["spec"]["volumeSnapshotRef"]["namespace"] == self.name
+            if item["spec"]["volumeSnapshotRef"]["namespace"] == self.name and item["metadata"]["name"] not in kept
         ]
         return names
 

@@ -205,6 +205,25 @@ def test_a_damaged_chunk_ends_the_restore_and_names_the_volume(jobs: Jobs, disk:
     assert not (tmp_path / "new").exists()
 
 
+def test_a_volume_that_was_made_from_a_snapshot_is_completed(jobs: Jobs, disk: Path, tmp_path: Path) -> None:
+    """With `delta` only what differs is fetched, from an older copy; the volume is the point in the end."""
+    point = jobs.run(jobs.backup("run-1", root=disk)).report.restore_point
+    assert point is not None
+    copy = tmp_path / "copy"
+    copy.write_bytes(disk.read_bytes())
+    with copy.open("r+b") as file:
+        file.seek(5_000_000)
+        file.write(b"what the guest wrote since")
+    full = jobs.run(jobs.restore("run-2", point, root=tmp_path / "new")).report.volumes[0]
+    run = jobs.restore("run-3", point, root=copy)
+    changes = {"delta": True, "mode": "Block"}
+    run = run.model_copy(update={"volumes": [run.volumes[0].model_copy(update=changes)]})
+    completed = jobs.run(run)
+    assert (completed.code, completed.report.reason) == (0, Reason.SUCCEEDED)
+    assert copy.read_bytes() == disk.read_bytes()
+    assert 0 < completed.report.volumes[0].bytes_fetched < full.bytes_fetched / 2
+
+
 def test_an_empty_disk_never_replaces_a_point(jobs: Jobs, disk: Path) -> None:
     """A source that lost its content fails the run; the last good point stays the newest."""
     good = jobs.run(jobs.backup("run-1", root=disk)).report

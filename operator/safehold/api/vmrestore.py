@@ -9,6 +9,7 @@ from safehold.api.base import (
     AccessModes,
     ApiModel,
     Bytes,
+    Count,
     Failure,
     Name,
     NamespaceName,
@@ -25,6 +26,7 @@ from safehold.api.base import (
     list_map,
     rules,
 )
+from safehold.api.durations import Duration
 from safehold.api.restore_options import (
     OPTION_RULES,
     ChosenVolumes,
@@ -36,12 +38,21 @@ from safehold.api.restore_options import (
 from safehold.api.restore_plan import DRY_RUN_ONCE, RestorePlan
 from safehold.api.restore_point import RestorePoint
 from safehold.api.restore_source import RestoreSource
+from safehold.api.undoing import (
+    KEPT_FOR,
+    UNDO_OF_A_COMPLETED,
+    UNDO_ONCE,
+    UNDO_RULES,
+    ReadinessPolicy,
+    SafetySnapshot,
+)
 
 RestoreMode = Literal["InPlace", "NewVM", "VolumesOnly"]
 RunStrategyAfter = Literal["AsBackedUp", "Halted", "Always"]
 ClaimNames = Literal["Generated", "AsBackedUp"]
 ExistingObjects = Literal["Keep", "Overwrite"]
 RestoredRole = Literal["Disk", "State"]
+VolumePath = Literal["Snapshot", "Delta", "Full"]
 
 
 class RestoreTarget(ApiModel):
@@ -57,6 +68,10 @@ class RestoreTarget(ApiModel):
             (
                 "!has(self.claimNames) || self.mode == 'NewVM'",
                 "claimNames goes with mode NewVM: in place the claims keep their names",
+            ),
+            (
+                "!has(self.readinessPolicy) || self.mode == 'InPlace'",
+                "readinessPolicy goes with mode InPlace: a new VM does not run yet",
             ),
         )
     )
@@ -77,14 +92,20 @@ class RestoreTarget(ApiModel):
     With AsBackedUp the names must be free, and the VM keeps its dataVolumeTemplates, whose DataVolumes adopt the
     restored claims in place of importing them again.
     """
+    readiness_policy: ReadinessPolicy | None = None
+    """With InPlace, what to do about a VM that runs. StopTarget (the default): stop it, and start it afterwards.
+
+    FailImmediate: fail. WaitGracePeriod: fail if it still runs after 5 minutes. WaitEventually: wait.
+    """
 
 
 class VMRestoreSpec(ApiModel):
-    """What is restored, and to where. Immutable, except `dryRun`."""
+    """What is restored, and to where. Immutable, except `dryRun` and `undo`."""
 
     model_config = ConfigDict(
         json_schema_extra=immutable_except(
             "dryRun",
+            "undo",
             message="spec is immutable: a VMRestore is one run; create another one",
             also=(
                 (
@@ -96,6 +117,7 @@ class VMRestoreSpec(ApiModel):
                     "existingObjects goes with mode NewVM: in place nothing but volumes is restored",
                 ),
                 *OPTION_RULES,
+                *UNDO_RULES,
             ),
         )
     )
@@ -117,6 +139,27 @@ class VMRestoreSpec(ApiModel):
     Keep (the default) leaves them as they are. Overwrite replaces them, and keeps what was there in a Secret, which
     `status.replacedObjectsSecret` names. A VM or a claim is never overwritten.
     """
+    safety_snapshot: bool | None = None
+    """With InPlace, whether a VirtualMachineSnapshot is taken of the stopped VM first; true unless it says false.
+
+    It is kept as long as the replaced volumes are. Where none can be taken the restore goes on and says so.
+    """
+    keep_old_volumes_for: Duration | None = None
+    """With InPlace, how long the replaced volumes are kept after the end, and `undo` is possible; 7d unless it is set.
+
+    Afterwards they are removed as their own reclaim policy says. 0s: at once.
+    """
+    undo: Annotated[bool, Field(json_schema_extra=UNDO_ONCE)] = False
+    """Set to true after a restore in place has completed: the VM gets the replaced volumes back.
+
+    It works until `status.undoUntil`. The restored volumes are kept for as long again.
+    """
+    ttl_seconds_after_finished: Count | None = None
+    """How long after its end this object is deleted, but never before `status.undoUntil`; absent: never.
+
+    An object that Argo CD or Flux tracks is not deleted: they would create it anew, and with it the restore.
+    """
+
     volumes: ChosenVolumes | None = None
     """Only these volumes of the point, by the VM's names of them; absent: all. In place the others stay untouched.
 
@@ -135,6 +178,11 @@ class VMRestoreSpec(ApiModel):
 
     Set to false afterwards, it does exactly what the plan says, or stops with the reason PlanChanged.
     """
+
+    @property
+    def kept_for(self) -> Duration:
+        """How long replaced volumes are kept."""
+        return self.keep_old_volumes_for or KEPT_FOR
 
 
 class RestoredBackup(ApiModel):
@@ -229,6 +277,8 @@ class VolumeRestore(ApiModel):
     """What the worker wrote and verified."""
     seconds: Annotated[float, Field(ge=0)] | None = None
     """How long the worker was at it."""
+    bytes_fetched: Bytes | None = None
+    """What the target sent for it."""
     prime_claim: Name
     """The claim in the operator's namespace into which the worker writes."""
     prime_uid: Uid | None = None
@@ -245,6 +295,16 @@ class VolumeRestore(ApiModel):
     """In place: its reclaim policy before it was set to Retain."""
     old_claim: ClaimRecord | None = None
     """In place: what the claim is created with again."""
+    path: VolumePath | None = None
+    """How the new volume came to its content.
+
+    Snapshot: made from the point's own snapshot, which still exists. Delta: made from the safety snapshot of the volume
+    that is replaced. Both are compared with the point, and what differs is fetched. Full: everything is fetched.
+    """
+    path_reason: Sentence | None = None
+    """Why not by a quicker path."""
+    source_snapshot: Name | None = None
+    """The VolumeSnapshot in the operator's namespace that the new volume is made from."""
     step: Word | None = None
     """The last step that is known to be done."""
 
@@ -299,12 +359,24 @@ class VMRestoreStatus(Status):
     """The Secret of this namespace that holds what was replaced. It goes with the VMRestore."""
     missing_objects: Annotated[list[Sentence], Field(max_length=16)] = Field(default_factory=list)
     """Cluster-wide objects that the VM names and that are not here; of those that have one, the VM has a revision."""
+    safety_snapshot: SafetySnapshot | None = None
+    """What became of the snapshot of the VM before its volumes were replaced."""
+    undo_until: Time | None = None
+    """Until when the replaced volumes are kept, and `spec.undo` works; after an undo, the restored ones are."""
+    undo_start_time: Time | None = None
+    """When the undo began."""
+    undo_end_time: Time | None = None
+    """When the undo ended, well or badly."""
+    removal_time: Time | None = None
+    """When the kept volumes and the safety snapshot were removed."""
     failure: Failure | None = None
     """Why the restore failed."""
 
 
 class VMRestore(Resource):
     """One restore of one VirtualMachine."""
+
+    model_config = ConfigDict(json_schema_extra=rules(UNDO_OF_A_COMPLETED))
 
     kind: str = "VMRestore"
     spec: VMRestoreSpec

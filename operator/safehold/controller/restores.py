@@ -3,13 +3,14 @@
 import asyncio
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from safehold.api import VMRestore
 from safehold.api.vmrestore import VMRestoreStatus
 from safehold.controller.complaints import under_complaint
 from safehold.controller.memo import Operator
 from safehold.controller.queue import Key, Reconcile
-from safehold.errors import ForbiddenError, NamespaceEndingError, SafeholdError
+from safehold.errors import ForbiddenError, NamespaceEndingError, NotServedError, SafeholdError
 from safehold.kube.events import emit
 from safehold.kube.finalizers import remove_finalizer
 from safehold.kube.kinds import VM_RESTORE
@@ -19,7 +20,20 @@ from safehold.kube.status import apply_status
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.look import Look
 from safehold.plan.restore.reconcile import next_step
-from safehold.plan.restore.steps import DeleteJob, DeleteObject, Finished, Record, StartVM, Wait
+from safehold.plan.restore.safety import without_snapshot
+from safehold.plan.restore.steps import (
+    DeleteJob,
+    DeleteObject,
+    DeleteRestore,
+    DeleteSafetySnapshot,
+    Finished,
+    Record,
+    RemovePair,
+    StartVM,
+    TakeSafetySnapshot,
+    Wait,
+)
+from safehold.plan.restore.undo import is_undo_asked
 from safehold.reasons import Reason
 
 _PASSES = 50
@@ -75,21 +89,28 @@ class RestoreReconciler:
         except NamespaceEndingError:
             return _PAUSE_SECONDS
         except SafeholdError as error:
+            if isinstance(decision.step, TakeSafetySnapshot) and _is_final(error):
+                await self._apply(restore, without_snapshot(begun, str(error)))
+                return 0
             if error.retryable:
                 raise
             return await self._refused(look, begun, error)
         await apply_status(self.operator.cluster, restore, begun, decision.status)
         match decision.step:
-            case Finished():
+            case Finished(look_again):
                 if look.deleting:
                     self.operator.released.add(look.uid)
                     await remove_finalizer(self.operator.cluster, VM_RESTORE, restore)
-                return None
+                    return None
+                return self._seconds_until(look_again)
             case Wait():
                 return min(_PAUSE_SECONDS, self.operator.settings.poll_seconds)
-            case DeleteJob() | DeleteObject() | StartVM():
+            case DeleteJob() | DeleteObject() | DeleteRestore() | DeleteSafetySnapshot() | RemovePair() | StartVM():
                 return _PAUSE_SECONDS
         return 0
+
+    def _seconds_until(self, moment: datetime | None) -> float | None:
+        return None if moment is None else max(_PAUSE_SECONDS, (moment - self.operator.now()).total_seconds())
 
     def _hands(self, look: Look) -> RestoreHands:
         """With the rights that were asked for, except to take back what was made with them."""
@@ -101,7 +122,7 @@ class RestoreReconciler:
 
     async def _refused(self, look: Look, status: VMRestoreStatus, error: SafeholdError) -> float | None:
         """The cluster will not take the step however often it is asked: fail and clean up, where that is possible."""
-        if look.given_up or look.swap_began:
+        if look.given_up or look.swap_began or look.status.completion_time is not None:
             raise error
         reason = Reason.RESTORE_NOT_ALLOWED if isinstance(error, ForbiddenError) else error.reason
         restore = look.restore.model_copy(update={"status": status})
@@ -124,7 +145,15 @@ class RestoreReconciler:
         )
 
 
+def _is_final(error: SafeholdError) -> bool:
+    """Whether KubeVirt's snapshots are not there, not allowed, or refused."""
+    return not error.retryable or isinstance(error, ForbiddenError | NotServedError)
+
+
 def _is_to_be_admitted(restore: VMRestore) -> bool:
+    """Whether its next look may give it the VM, as a restore in place or for its undo."""
+    if is_undo_asked(restore):
+        return restore.status.undo_start_time is None
     return (
         restore.spec.target.mode == "InPlace" and restore.status.point is not None and restore.status.start_time is None
     )

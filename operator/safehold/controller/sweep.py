@@ -25,6 +25,7 @@ from safehold.kube.kinds import (
     VM_BACKUP,
     VM_RESTORE,
 )
+from safehold.kube.restore.kept import remove_overdue
 from safehold.kube.retention.catalogue import trim_catalogue
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ async def sweep_forever(operator: Operator, metrics: Metrics) -> None:
                 groups=settings.group_snapshots,
             )
             await sweep_bases(operator, metrics)
+            await remove_overdue(operator.cluster, operator.now())
             trimmed = await trim_catalogue(operator.cluster, keep_per_vm=settings.catalogue_keep_per_vm)
             if trimmed:
                 logger.info("took %d VMBackups out of the catalogue; their points stay", trimmed)
@@ -81,7 +83,15 @@ async def look_at_everything(operator: Operator) -> int:
 def is_over(found: Mapping[str, Any]) -> bool:
     """Whether an object as it was read is a run that has ended, and that nobody deletes."""
     completion = (found.get("status") or {}).get("completionTime")
-    return completion is not None and "deletionTimestamp" not in found["metadata"]
+    return completion is not None and "deletionTimestamp" not in found["metadata"] and not _goes_on(found)
+
+
+def _goes_on(found: Mapping[str, Any]) -> bool:
+    """Whether a restore that has ended is to be undone, keeps volumes, or is to be deleted in time."""
+    spec, status = found["spec"], found["status"]
+    undoes = spec.get("undo", False) and "undoEndTime" not in status
+    keeps = "undoUntil" in status and "removalTime" not in status
+    return undoes or keeps or "ttlSecondsAfterFinished" in spec
 
 
 async def sweep(cluster: Cluster, *, operator_namespace: str, pulls: bool = False, groups: bool = False) -> None:

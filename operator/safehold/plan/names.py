@@ -25,6 +25,13 @@ EXCLUDE = "safehold.dev/exclude"
 """Label by which a VM opts out of every policy."""
 UNDO_OF = "safehold.dev/undo-of"
 """Label of a volume that a restore replaced and kept: the uid of that VMRestore."""
+KEPT_UNTIL = "safehold.dev/kept-until"
+"""Annotation of a kept volume and of its safety snapshot: when they are removed, in RFC 3339.
+
+A volume without it stays: the restore that replaced it has not ended well.
+"""
+ORIGINAL_RECLAIM_POLICY = "safehold.dev/original-reclaim-policy"
+"""Annotation of a kept volume: the reclaim policy that it gets back when its time is over."""
 RESTORED_BY = "safehold.dev/restored-by"
 """Label of what a restore created in its own namespace: the uid of that VMRestore."""
 BASE_OF = "safehold.dev/base-of"
@@ -106,9 +113,12 @@ def tracker_name(vm: str, vm_uid: str, repository_id: str) -> str:
     return _name(f"safehold-{vm}", "tracker", vm_uid, repository_id)
 
 
-def pair_name(backup_uid: str, volume: str) -> str:
-    """Name of our VolumeSnapshotContent, and of the VolumeSnapshot in the operator's namespace, for one volume."""
-    return _name(f"safehold-{volume}", "pair", backup_uid, volume)
+def pair_name(run_uid: str, volume: str) -> str:
+    """Name of our VolumeSnapshotContent, and of the VolumeSnapshot in the operator's namespace, for one volume.
+
+    The run is a VMBackup that reads the volume, or a VMRestore that makes a new one from its snapshot.
+    """
+    return _name(f"safehold-{volume}", "pair", run_uid, volume)
 
 
 def source_claim_name(backup_uid: str, volume: str) -> str:
@@ -137,6 +147,11 @@ def machine_secret_name(backup: str, backup_uid: str) -> str:
 def prime_claim_name(restore_uid: str, volume: str) -> str:
     """Name of the claim in the operator's namespace into which a restore's worker writes one volume."""
     return _name(f"safehold-{volume}", "prime-claim", restore_uid, volume)
+
+
+def safety_snapshot_name(restore: str, restore_uid: str) -> str:
+    """Name of the VirtualMachineSnapshot that a restore in place takes first, in the VM's namespace."""
+    return _name(f"safehold-before-{restore}", "safety-snapshot", restore_uid)
 
 
 def restored_claim_name(vm: str, volume: str, restore_uid: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from safehold.api.base import AccessMode, ReclaimPolicy, VolumeMode
 from safehold.api.vmrestore import OwnerRecord
@@ -39,6 +40,9 @@ class Claim:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     owners: tuple[OwnerRecord, ...] = ()
+    snapshot: str | None = None
+    """What it is made from: for a claim of ours a VolumeSnapshot."""
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,18 +57,21 @@ class Volume:
     reclaim_policy: ReclaimPolicy
     claim: ClaimRef | None
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     node_affinity: Mapping[str, object] | None = None
     """The required node selector: where it can be reached."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewClaim:
-    """A claim to create; with `volume` it waits for exactly that one."""
+    """A claim to create. With `volume` it waits for exactly that one, with `snapshot` it is made from that."""
 
     namespace: str
     name: str
     shape: ClaimShape
     volume: str | None = None
+    snapshot: str | None = None
+    """A VolumeSnapshot of the claim's namespace."""
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     owners: tuple[OwnerRecord, ...] = ()

@@ -10,7 +10,7 @@ from time import monotonic
 from safehold.engine.disks.comparing import ReportBytes, volume_of
 from safehold.engine.points.manifest import Manifest, Owner, StoredVolume
 from safehold.engine.repository import Domain, Repository
-from safehold.engine.restore import fill
+from safehold.engine.restore import Restored, complete, fill
 from safehold.envelope import seal_machine
 from safehold.errors import IntegrityError, VolumeError
 from safehold.reasons import Reason
@@ -36,9 +36,14 @@ def restore_run(folder: RunFolder, stop: threading.Event) -> RunReport:
         progress.begin(volume.name, stored.size_bytes)
         fill_volume = _fill_state if volume.role == "State" else _fill
         with _naming(volume):
-            fill_volume(domain, manifest, volume, stop, progress.advance)
+            restored = fill_volume(domain, manifest, volume, stop, progress.advance)
         reports.append(
-            VolumeReport(name=volume.name, bytes_total=stored.size_bytes, seconds=round(monotonic() - started, 3))
+            VolumeReport(
+                name=volume.name,
+                bytes_total=stored.size_bytes,
+                bytes_fetched=restored.bytes_fetched,
+                seconds=round(monotonic() - started, 3),
+            )
         )
     for line in seal_machine(machine, envelope_key, run.run_id):
         write_line(line)
@@ -78,23 +83,22 @@ def _fitting(manifest: Manifest, volume: VolumeToRestore) -> StoredVolume:
 
 def _fill(
     domain: Domain, manifest: Manifest, volume: VolumeToRestore, stop: threading.Event, progress: ReportBytes
-) -> None:
-    fill(
-        domain,
-        manifest,
-        volume.name,
-        Path(volume.path),
-        stop=stop,
-        progress=progress,
-        in_place=volume.mode == "Block",
+) -> Restored:
+    in_place, path = volume.mode == "Block", Path(volume.path)
+    if not volume.delta:
+        return fill(domain, manifest, volume.name, path, stop=stop, progress=progress, in_place=in_place)
+    # Read back as well: what differed was written, and a cache that loses writes would not show in the comparison.
+    return complete(
+        domain, manifest, volume.name, path, stop=stop, progress=progress, in_place=in_place, read_back=True
     )
 
 
 def _fill_state(
     domain: Domain, manifest: Manifest, volume: VolumeToRestore, stop: threading.Event, progress: ReportBytes
-) -> None:
+) -> Restored:
     with TemporaryDirectory() as scratch:
         archive = Path(scratch) / "state.tar"
-        fill(domain, manifest, volume.name, archive, stop=stop, progress=progress)
+        restored = fill(domain, manifest, volume.name, archive, stop=stop, progress=progress)
         renamed = (manifest.owner.vm, volume.vm) if volume.vm else None
         unpack_state(archive, Path(volume.path), renamed=renamed)
+    return restored

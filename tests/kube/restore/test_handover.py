@@ -20,6 +20,7 @@ from safehold.plan.names import UNDO_OF
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.handover import Place, SeenVolume, hand_over, settle, take_back
 from safehold.plan.restore.look import Mark
+from safehold.plan.restore.reversal import hand_back, settle_back
 from safehold.plan.restore.steps import Step, Wait
 from safehold.plan.storage import ClaimShape, NewClaim
 from sandbox.apiserver import running_api_server
@@ -121,6 +122,25 @@ class Storage:
                 done += 1
         return done
 
+    async def drive_back(self, record: VolumeRestore, *, writes: int | None = None) -> int:
+        """Undo a swap until done, or killed after so many writes; answers how many there were."""
+        done = 0
+        while writes is None or done < writes:
+            seen = await self.seen(record)
+            step: Step | Refusal | None = hand_back(record, seen, PLACE)
+            if step is None:
+                step = settle_back(record, seen)
+            assert not isinstance(step, Refusal), step
+            if step is None:
+                return done
+            if isinstance(step, Wait):
+                await self._something_changes(record, seen)
+                continue
+            with suppress(ConflictError):
+                await self.hands.carry_out(step)
+                done += 1
+        return done
+
     async def content(self, claim: str) -> bytes:
         """What the tenant's claim holds, once it is bound."""
         await self._bound(TENANT, claim)
@@ -147,6 +167,7 @@ class Storage:
         for kind, name, namespace in (
             (PERSISTENT_VOLUME_CLAIM, record.claim_name, TENANT),
             (PERSISTENT_VOLUME, record.persistent_volume or "", None),
+            (PERSISTENT_VOLUME, record.old_persistent_volume or "none", None),
             (PERSISTENT_VOLUME_CLAIM, record.prime_claim, OPERATOR),
         ):
             if await self.seen(record) != before:
@@ -208,6 +229,41 @@ async def test_it_converges_when_it_is_killed_after_any_write(storage: Storage, 
                 await storage.cluster.delete(CLAIM, record.claim_name, TENANT)
             await storage.drive(record)
             await assert_handed_over(storage, record)
+
+
+async def test_an_undo_converges_when_it_is_killed_after_any_write(storage: Storage) -> None:
+    """Killed after each write, and with the new claim deleted then, the old data is back; both volumes live."""
+    whole = await storage.prepared("undone", swap=True)
+    await storage.drive(whole)
+    writes = await storage.drive_back(whole)
+    await assert_undone(storage, whole)
+    assert writes >= 5
+    for killed_after in range(1, writes):
+        for damage in ("none", "claim"):
+            record = await storage.prepared(f"u{killed_after}-{damage}", swap=True)
+            await storage.drive(record)
+            await storage.drive_back(record, writes=killed_after)
+            seen = await storage.seen(record)
+            is_new = seen.claim is not None and seen.claim.volume == record.old_persistent_volume
+            if damage == "claim" and is_new:
+                if seen.old is not None and seen.old.reclaim_policy == "Delete":
+                    continue  # it is back already: then it is the tenant's to delete
+                await storage.cluster.delete(CLAIM, record.claim_name, TENANT)
+            await storage.drive_back(record)
+            await assert_undone(storage, record)
+
+
+async def assert_undone(storage: Storage, record: VolumeRestore) -> None:
+    """The claim has the old data under policy Delete and without marks; the restored volume is kept."""
+    assert await storage.content(record.claim_name) == b"old"
+    seen = await storage.seen(record)
+    assert seen.old is not None
+    assert seen.claim is not None
+    assert seen.volume is not None
+    assert (seen.old.reclaim_policy, seen.old.claim, UNDO_OF in seen.old.labels) == ("Delete", seen.claim.ref, False)
+    assert seen.claim.labels["app"] == "orders"
+    assert (seen.volume.reclaim_policy, seen.volume.labels[UNDO_OF]) == ("Retain", "restore-uid")
+    assert (await storage._file(record.persistent_volume or "")).read_bytes().startswith(b"restored")
 
 
 @pytest.mark.parametrize("retains", [False, True])

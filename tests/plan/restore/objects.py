@@ -6,6 +6,9 @@ from typing import Any
 from safehold.api import VMBackup, VMRestore
 from safehold.api.references import RepositoryKeyRef
 from safehold.api.restore_point import RestorePoint
+from safehold.api.vmbackup import SnapshotHandle
+from safehold.plan.backup.facts import CapturedVolume, SnapshotFacts
+from safehold.plan.names import pair_name
 from safehold.plan.restore.point import point_of
 from safehold.plan.storage import ClaimShape
 from safehold.plan.target.use import TargetFacts
@@ -15,6 +18,7 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 GIB = 1024**3
 POINT = "0123456789abcdef-000007-fedcba9876543210"
 CLUSTER, SHOP, OPERATOR = "cluster-uid", "shop", "safehold"
+DRIVER = "csi.example"
 SHAPE = ClaimShape(storage_class="fast", mode="Block", access_modes=("ReadWriteOnce",), size_bytes=2 * GIB)
 TARGET = TargetFacts(
     kind="ClusterBackupTarget",
@@ -116,3 +120,54 @@ def machine_objects() -> list[dict[str, Any]]:
         "data": {"userdata": "I2Nsb3VkLWNvbmZpZw=="},
     }
     return [vm, secret]
+
+
+def safety_snapshot(name: str, created: datetime) -> SnapshotFacts:
+    """A VirtualMachineSnapshot that was just created."""
+    return SnapshotFacts(
+        name=name,
+        uid="safety-uid",
+        vm="orders",
+        created=created,
+        deleting=False,
+        succeeded=False,
+        ready=False,
+        failure=None,
+        error="",
+        indications=(),
+        capture=None,
+    )
+
+
+def captured_volumes() -> tuple[CapturedVolume, ...]:
+    """What KubeVirt recorded of the volumes root and data in it."""
+    return tuple(
+        CapturedVolume(
+            name=name,
+            claim_name=f"orders-{name}",
+            claim_uid=f"{name}-uid",
+            snapshot_name=f"snapshot-{name}",
+            claim=None,
+            snapshot=None,
+            content=None,
+        )
+        for name in ("root", "data")
+    )
+
+
+def snapshot_handle(volume: str) -> SnapshotHandle:
+    """The volume's own snapshot in the safety snapshot."""
+    return SnapshotHandle(
+        volume=volume,
+        volume_snapshot=f"snapshot-{volume}",
+        volume_snapshot_uid="s",
+        content=f"content-{volume}",
+        content_uid="c",
+        driver=DRIVER,
+        snapshot_handle=f"handle-{volume}",
+        original_deletion_policy="Delete",
+        source_volume_mode="Block",
+        restore_size_bytes=2 * GIB,
+        pair_name=pair_name("restore-uid", volume),
+        claim_name="unused",
+    )

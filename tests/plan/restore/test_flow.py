@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from tests.plan.restore.objects import NOW, OPERATOR, SHOP, machine_objects, restore
 from tests.plan.restore.world import World
 
-from safehold.api.vmrestore import RECORDED_ANNOTATIONS, RECORDED_BYTES
+from safehold.api.vmrestore import RECORDED_ANNOTATIONS, RECORDED_BYTES, OwnerRecord
 from safehold.plan.conditions import is_true
-from safehold.plan.names import RESTORED_BY, UNDO_OF
+from safehold.plan.names import KEPT_UNTIL, RESTORED_BY, UNDO_OF
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore import steps
 from safehold.reasons import Reason
@@ -26,6 +26,7 @@ def assert_restored_in_place(world: World) -> None:
         assert world.content_of(f"orders-{name}") == "restored"
         assert world.volumes[f"old-{name}"].reclaim_policy == "Retain"
         assert world.volumes[f"old-{name}"].labels[UNDO_OF] == "restore-uid"
+        assert KEPT_UNTIL in world.volumes[f"old-{name}"].annotations
         assert world.contents[f"old-{name}"] == "old"
         new = world.volumes[world.claims[SHOP, f"orders-{name}"].volume or ""]
         assert new.reclaim_policy == "Delete"
@@ -234,29 +235,82 @@ def test_a_foreign_claim_under_the_name_is_never_deleted() -> None:
     assert_restored_in_place(world)
 
 
-@pytest.mark.parametrize("by", ["claim", "volume"])
-def test_a_swap_that_cannot_go_on_does_not_hang(by: str) -> None:
-    """Blocked in the middle, a deleted restore ends, and so does one whose new volume is gone; the old are kept."""
+def swapped_in_part() -> World:
+    """In place, at the moment at which the first claim is gone."""
     world = World.with_running_vm()
     while (SHOP, "orders-root") in world.claims:
         decision = world.decide()
         world.save(decision.status)
         world.carry_out(decision.step)
         world.others()
-    if by == "claim":
-        foreign = replace(world.claims[SHOP, "orders-data"], volume=None, phase="Pending", labels={})
-        ref = replace(foreign.ref, name="orders-root", uid="intruder")
-        world.claims[SHOP, "orders-root"] = replace(foreign, ref=ref)
-        metadata = world.restore.metadata.model_copy(update={"deletion_timestamp": NOW})
-        world.restore = world.restore.model_copy(update={"metadata": metadata})
-    else:
-        del world.volumes[world.restore.status.volumes[0].persistent_volume or ""]
+    return world
+
+
+def test_a_swap_that_somebody_blocks_does_not_hang() -> None:
+    """With a foreign claim in the way a deleted restore ends; the old volume is kept and named."""
+    world = swapped_in_part()
+    foreign = replace(world.claims[SHOP, "orders-data"], volume=None, phase="Pending", labels={})
+    ref = replace(foreign.ref, name="orders-root", uid="intruder")
+    world.claims[SHOP, "orders-root"] = replace(foreign, ref=ref)
+    metadata = world.restore.metadata.model_copy(update={"deletion_timestamp": NOW})
+    world.restore = world.restore.model_copy(update={"metadata": metadata})
     ended = world.run()
     assert ended.status.failure is not None
     assert f"{UNDO_OF}=restore-uid" in ended.status.failure.message
     assert world.contents["old-root"] == "old"
     assert world.volumes["old-root"].labels[UNDO_OF] == "restore-uid"
+    assert KEPT_UNTIL not in world.volumes["old-root"].annotations
     assert not [place for place in world.claims if place[0] == OPERATOR]
+
+
+@settings(max_examples=30)
+@given(looks=st.integers(0, 12))
+def test_a_swap_whose_new_volume_is_gone_is_swapped_back(looks: int) -> None:
+    """A restore that fails half-way, wherever it is when the restored volume vanishes, leaves the VM as it was."""
+    world = swapped_in_part()
+    for _ in range(looks):
+        world.step()
+    if all(record.step == "Done" for record in world.restore.status.volumes):
+        return  # then it is the tenant's to lose
+    del world.volumes[world.restore.status.volumes[0].persistent_volume or ""]
+    ended = world.run()
+    assert ended.status.failure is not None
+    assert ended.status.failure.reason == "VolumeError"
+    assert_untouched(world)
+    assert world.claims[SHOP, "orders-root"].labels["app"] == "orders"
+    assert all(UNDO_OF not in world.volumes[f"old-{name}"].labels for name in ("root", "data"))
+
+
+def test_a_vm_that_is_deleted_during_the_swap_is_told() -> None:
+    """The swap goes on, without owners that are gone, and the restore says where the restored volumes are."""
+    world = World.with_running_vm()
+    owner = OwnerRecord(api_version="kubevirt.io/v1", kind="VirtualMachine", name="orders", uid="vm-uid")
+    for name in ("root", "data"):
+        world.claims[SHOP, f"orders-{name}"] = replace(world.claims[SHOP, f"orders-{name}"], owners=(owner,))
+    while (SHOP, "orders-root") in world.claims:
+        world.step()
+    world.vm = None
+    ended = world.run()
+    assert ended.status.failure is not None
+    assert ended.status.failure.reason == Reason.VM_NOT_FOUND
+    assert "orders-root, orders-data" in ended.status.failure.message
+    for name in ("root", "data"):
+        assert world.content_of(f"orders-{name}") == "restored"
+        assert world.claims[SHOP, f"orders-{name}"].owners == ()
+
+
+def test_a_volume_that_is_changed_meanwhile_is_told() -> None:
+    """A VM whose volume is another claim by the time of the swap is left alone."""
+    world = World.with_running_vm()
+    while not all(record.step == "Verified" for record in world.restore.status.volumes) or world.job is None:
+        world.step()
+    assert world.vm is not None
+    world.vm = replace(world.vm, claims={**world.vm.claims, "data": "another"})
+    ended = world.run()
+    assert ended.status.failure is not None
+    assert ended.status.failure.reason == Reason.VOLUME_MISMATCH
+    assert "is another now" in ended.status.failure.message
+    assert_untouched(world)
 
 
 def test_a_forged_manifest_hands_nothing_over() -> None:

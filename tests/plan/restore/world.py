@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from tests.plan.restore.objects import (
     CLUSTER,
+    DRIVER,
     GIB,
     NOW,
     OPERATOR,
@@ -19,17 +20,21 @@ from tests.plan.restore.objects import (
     SHOP,
     TARGET,
     backup,
+    captured_volumes,
     machine_objects,
     restore,
+    safety_snapshot,
+    snapshot_handle,
 )
 
 from safehold.api import VMBackup, VMRestore
-from safehold.api.vmrestore import OwnerRecord, VMRestoreStatus
+from safehold.api.vmrestore import OwnerRecord, VMRestoreStatus, VolumeRestore
+from safehold.plan.backup.facts import CaptureFacts, SnapshotFacts
 from safehold.plan.job import JobFacts
-from safehold.plan.names import RESTORED_BY, UNDO_OF
+from safehold.plan.names import RESTORED_BY, UNDO_OF, pair_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore import steps
-from safehold.plan.restore.facts import Answer, CreatedObject, InquiryFacts, ObservedRestore, VMFacts
+from safehold.plan.restore.facts import Answer, CreatedObject, InquiryFacts, ObservedRestore, OwnSnapshot, VMFacts, Ways
 from safehold.plan.restore.handover import POKED, SeenVolume
 from safehold.plan.restore.look import Decision, Look, Mark
 from safehold.plan.restore.manifest import key
@@ -70,6 +75,13 @@ class World:
     job_result: str = "Complete"
     report_reason: str = "Succeeded"
     ending: bool = False
+    safety: SnapshotFacts | None = None
+    has_snapshot_class: bool = True
+    """Whether KubeVirt can snapshot the VM's volumes."""
+    own_snapshots: frozenset[str] = frozenset()
+    """Volumes of which the point's own snapshot is kept."""
+    pairs: set[str] = field(default_factory=set)
+    others_restores: list[VMRestore] = field(default_factory=list)
     backups: list[VMBackup] = field(default_factory=lambda: [backup()])
     recalled: list[dict[str, Any]] | Refusal = field(default_factory=machine_objects)
     target: TargetFacts | Refusal = TARGET
@@ -115,6 +127,7 @@ class World:
                 storage_classes=frozenset({"fast"}),
                 vm=self.vm if status.vm is None or status.vm.name == self.vm_name else None,
                 live_claims={name: claim for (namespace, name), claim in self.claims.items() if namespace == SHOP},
+                others=self.others_restores,
                 volumes={record.name: self._seen(record) for record in status.volumes},
                 inquiry=InquiryFacts(
                     job=self.inquiry,
@@ -122,6 +135,8 @@ class World:
                     owner_namespace=self.owner_namespace,
                 ),
                 around=replace(self.around, dependencies=dict(self.objects)),
+                safety=self.safety,
+                ways={record.name: self._ways(record) for record in status.volumes},
                 job=self.job,
                 objects=self.recalled if is_done else None,
                 existing=dict(self.objects),
@@ -150,6 +165,20 @@ class World:
             {**self.restore.to_wire(), "status": status.to_wire(), "metadata": self.restore.metadata.to_wire()}
         )
 
+    def ask_undo(self) -> None:
+        """What a person does: set `spec.undo`."""
+        spec = self.restore.spec.model_copy(update={"undo": True})
+        metadata = self.restore.metadata.model_copy(update={"generation": 2})
+        self.restore = self.restore.model_copy(update={"spec": spec, "metadata": metadata})
+
+    def step(self) -> Decision:
+        """One pass of the reconcile, and a round of everybody else."""
+        decision = self.decide()
+        self.save(decision.status)
+        self.carry_out(decision.step)
+        self.others()
+        return decision
+
     def run(self, limit: int = 300) -> VMRestore:
         """Reconcile, with everybody else at work, until the restore has ended."""
         for _ in range(limit):
@@ -164,11 +193,15 @@ class World:
     def carry_out(self, step: steps.Step) -> None:
         """What the API server does with the write; guards hold as they do there."""
         match step:
-            case steps.KeepVolume(name, _, labels):
-                self._change(name, reclaim_policy="Retain", labels={**self.volumes[name].labels, **labels})
+            case steps.KeepVolume(name, _, labels, annotations):
+                volume = self.volumes[name]
+                marks = {"labels": {**volume.labels, **labels}, "annotations": {**volume.annotations, **annotations}}
+                self._change(name, reclaim_policy="Retain", **marks)
+            case steps.SetReclaimPolicy(name, _, policy, None):
+                self._change(name, reclaim_policy=policy)
             case steps.SetReclaimPolicy(name, _, policy, dropped):
                 kept = {key: value for key, value in self.volumes[name].labels.items() if key != dropped}
-                self._change(name, reclaim_policy=policy, labels=kept)
+                self._change(name, reclaim_policy=policy, labels=kept, annotations={})
             case steps.AssignVolume(name, version, ref):
                 if name in self.volumes and self.volumes[name].resource_version == version:
                     self._change(name, claim=ref)
@@ -176,6 +209,8 @@ class World:
                 self._carry_out_claim(step)
             case steps.StartRestoreJob() | steps.StartInquiry() | steps.DeleteJob():
                 self._carry_out_job(step)
+            case steps.TakeSafetySnapshot() | steps.DeleteSafetySnapshot() | steps.MakePair() | steps.RemovePair():
+                self._carry_out_snapshot(step)
             case _:
                 self._carry_out_machine(step)
 
@@ -184,7 +219,14 @@ class World:
             case steps.CreateClaim(new):
                 ref = ClaimRef(new.namespace, new.name, f"claim-{next(self.numbers)}")
                 claim = Claim(
-                    ref=ref, shape=new.shape, volume=new.volume, labels=new.labels, annotations=new.annotations
+                    ref=ref,
+                    shape=new.shape,
+                    volume=new.volume,
+                    labels=new.labels,
+                    annotations=new.annotations,
+                    owners=new.owners,
+                    snapshot=new.snapshot,
+                    created=self.now,
                 )
                 self.claims.setdefault((new.namespace, new.name), claim)
             case steps.DeleteClaim(ref):
@@ -196,6 +238,19 @@ class World:
                 owner = OwnerRecord(api_version="kubevirt.io/v1", kind="VirtualMachine", name=vm, uid=uid)
                 place = (ref.namespace, ref.name)
                 self.claims[place] = replace(self.claims[place], owners=(owner,))
+
+    def _carry_out_snapshot(self, step: steps.Step) -> None:
+        match step:
+            case steps.TakeSafetySnapshot(name):
+                assert self.vm is not None
+                assert not self.vm.is_active
+                self.safety = self.safety or safety_snapshot(name, self.now)
+            case steps.DeleteSafetySnapshot():
+                self.safety = None
+            case steps.MakePair(handle):
+                self.pairs.add(handle.pair_name)
+            case steps.RemovePair(name):
+                self.pairs.remove(name)
 
     def _carry_out_machine(self, step: steps.Step) -> None:
         match step:
@@ -249,6 +304,7 @@ class World:
         if self.vm is not None:
             active = self.vm.run_strategy == "Always"
             self.vm = replace(self.vm, is_active=active, is_running=active)
+        self._snapshot()
         self._work()
         for place, claim in list(self.claims.items()):
             if claim.deleting and not self._is_held(claim):
@@ -256,6 +312,25 @@ class World:
         self._provision()
         for volume in list(self.volumes.values()):
             self._bind(volume)
+
+    def _snapshot(self) -> None:
+        """KubeVirt finishes its snapshot, of the volumes that it can snapshot."""
+        if self.safety is not None and not self.safety.ready:
+            volumes = captured_volumes() if self.has_snapshot_class else ()
+            capture = CaptureFacts(uid="capture", vm_uid="vm-uid", disks={}, cut_time=self.now, volumes=volumes)
+            self.safety = replace(self.safety, ready=True, succeeded=True, capture=capture)
+
+    def _ways(self, record: VolumeRestore) -> Ways:
+        taken = self.safety is not None and self.safety.ready and self.has_snapshot_class
+        pair = pair_name("restore-uid", record.name)
+        own = OwnSnapshot(name=f"own-{record.name}", driver=DRIVER, restore_size_bytes=2 * GIB)
+        return Ways(
+            driver=DRIVER,
+            own=own if record.name in self.own_snapshots else None,
+            safety=snapshot_handle(record.name) if taken else None,
+            has_pair=pair in self.pairs,
+            pair_ready=pair in self.pairs,
+        )
 
     def _is_held(self, claim: Claim) -> bool:
         if claim.ref.namespace == OPERATOR:
@@ -367,5 +442,6 @@ class World:
             **{f"{namespace}/{name}": True for namespace, name in self.claims if namespace == OPERATOR},
             **({"job": True} if self.job else {}),
             **({"inquiry": True} if self.inquiry else {}),
+            **dict.fromkeys(self.pairs, True),
             **{name: volume for name, volume in self.volumes.items() if name not in kept | held},
         }

@@ -8,11 +8,13 @@ from safehold.envelope import new_key
 from safehold.errors import ConflictError, NotFoundError, SafeholdError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.jobs import MountedVolume, WorkerJob, WorkerPod, adopt_secret, delete_job, start_job
-from safehold.kube.kinds import CLAIM, SECRET, VM, VM_SUBRESOURCES, VOLUME
+from safehold.kube.kinds import CLAIM, SECRET, VM, VM_RESTORE, VM_SUBRESOURCES, VOLUME
 from safehold.kube.restore.replaced import saved_objects_manifest
 from safehold.kube.restore.restorable import RESTORABLE
+from safehold.kube.restore.snapshots import carry_out_snapshot_step
 from safehold.kube.restore.storage import claim_manifest
 from safehold.kube.target.resolution import read_secrets
+from safehold.plan.names import KEPT_UNTIL, ORIGINAL_RECLAIM_POLICY
 from safehold.plan.restore.handover import POKED
 from safehold.plan.restore.steps import (
     AdoptSecret,
@@ -22,12 +24,16 @@ from safehold.plan.restore.steps import (
     DeleteClaim,
     DeleteJob,
     DeleteObject,
+    DeleteRestore,
+    DeleteSafetySnapshot,
     Finished,
     KeepVolume,
+    MakePair,
     OwnClaim,
     OwnObject,
     PokeClaim,
     Record,
+    RemovePair,
     SaveObjects,
     SetReclaimPolicy,
     SetRunStrategy,
@@ -35,6 +41,7 @@ from safehold.plan.restore.steps import (
     StartRestoreJob,
     StartVM,
     Step,
+    TakeSafetySnapshot,
     Wait,
 )
 from safehold.plan.storage import ClaimRef
@@ -61,12 +68,18 @@ class RestoreHands:
                 await self._change_volume(step)
             case CreateClaim() | DeleteClaim() | PokeClaim():
                 await self._change_claim(step)
+            case TakeSafetySnapshot() | DeleteSafetySnapshot() | MakePair() | RemovePair():
+                await carry_out_snapshot_step(
+                    self.operator, step, namespace=self.namespace, operator_namespace=self.pod.namespace
+                )
             case StartRestoreJob() | StartInquiry() | AdoptSecret() | DeleteJob():
                 await self._work(step)
             case CreateObject() | OwnObject() | OwnClaim() | SaveObjects() | DeleteObject():
                 await self._change_object(step)
             case SetRunStrategy() | StartVM():
                 await self._power(step)
+            case DeleteRestore(name, uid):
+                await self.operator.delete(VM_RESTORE, name, self.namespace, uid=uid)
             case Record() | Wait() | Finished():
                 return
             case _:
@@ -75,16 +88,26 @@ class RestoreHands:
     async def _change_volume(self, step: KeepVolume | SetReclaimPolicy | AssignVolume) -> None:
         match step:
             case KeepVolume():
-                await self._set_policy(step.volume, step.uid, "Retain", step.labels)
-            case SetReclaimPolicy():
-                labels = {step.drop_label: None} if step.drop_label else {}
-                await self._set_policy(step.volume, step.uid, step.policy, labels)
+                await self._set_policy(step.volume, step.uid, "Retain", step.labels, step.annotations)
+            case SetReclaimPolicy(drop_label=None):
+                await self._set_policy(step.volume, step.uid, step.policy, {}, {})
+            case SetReclaimPolicy(drop_label=label):
+                marks = dict.fromkeys((KEPT_UNTIL, ORIGINAL_RECLAIM_POLICY))
+                await self._set_policy(step.volume, step.uid, step.policy, {str(label): None}, marks)
             case AssignVolume():
                 await self._assign(step)
 
-    async def _set_policy(self, volume: str, uid: str, policy: str, labels: Mapping[str, str | None]) -> None:
+    async def _set_policy(
+        self,
+        volume: str,
+        uid: str,
+        policy: str,
+        labels: Mapping[str, str | None],
+        annotations: Mapping[str, str | None],
+    ) -> None:
+        marks = {"labels": dict(labels), "annotations": dict(annotations)}
         patch = {
-            "metadata": {"uid": uid, **({"labels": dict(labels)} if labels else {})},
+            "metadata": {"uid": uid, **{name: values for name, values in marks.items() if values}},
             "spec": {"persistentVolumeReclaimPolicy": policy},
         }
         await self.operator.merge_patch(VOLUME, volume, None, patch)

@@ -17,6 +17,7 @@ from safehold.kube.restore.inquiry import observe_inquiry, read_inquiry
 from safehold.kube.restore.placement import kept_volumes, node_selector_of
 from safehold.kube.restore.replaced import read_saved_objects
 from safehold.kube.restore.restorable import RESTORABLE, SHARED
+from safehold.kube.restore.snapshots import observe_safety, observe_ways
 from safehold.kube.restore.storage import observe_claim, observe_handover
 from safehold.kube.restore.surroundings import observe_surroundings
 from safehold.kube.target.resolution import read_namespace, read_secrets, resolve_target
@@ -27,12 +28,14 @@ from safehold.plan.refusal import Refusal
 from safehold.plan.restore.admission import claims_of_interest, vm_name
 from safehold.plan.restore.choice import source_facts
 from safehold.plan.restore.facts import CreatedObject, ObjectKey, ObservedRestore, VMFacts
+from safehold.plan.restore.handover import SeenVolume
 from safehold.plan.restore.look import Look, Mark
 from safehold.plan.restore.manifest import Machine, key, run_strategy
 from safehold.plan.restore.mappings import storage_class_of
 from safehold.plan.restore.point import disks_of
 from safehold.plan.restore.rebuild import read_machine
 from safehold.plan.restore.source import Inquiry, choose
+from safehold.plan.restore.undo import is_undo_asked
 from safehold.plan.storage import Claim
 from safehold.plan.target.endpoint import EndpointRules
 from safehold.plan.target.use import TargetFacts
@@ -62,8 +65,10 @@ class RestoreObserver:
         )
         status = restore.status
         look = Look(restore=restore, seen=seen, now=now)
+        if is_undo_asked(restore):
+            return replace(look, seen=await self._for_undo(restore, seen))
         if look.is_over:
-            return look
+            return replace(look, seen=await self._after_end(restore, seen, now))
         if status.point is None:
             seen = await self._before_choice(restore, seen)
         elif status.start_time is None:
@@ -77,6 +82,34 @@ class RestoreObserver:
             around = await observe_surroundings(self.cluster, look)
             return replace(look, seen=replace(seen, around=around))
         return await self._with_machine(look)
+
+    async def _for_undo(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
+        vm = restore.status.vm
+        return replace(
+            seen,
+            vm=await self._vm(seen.namespace.name, vm.name) if vm else None,
+            volumes=await self._volumes(restore),
+            others=await self._others(restore) if restore.status.undo_start_time is None else (),
+        )
+
+    async def _after_end(self, restore: VMRestore, seen: ObservedRestore, now: datetime) -> ObservedRestore:
+        """What was kept, once its time is over."""
+        status = restore.status
+        if status.undo_until is None or status.removal_time is not None or now < status.undo_until:
+            return seen
+        safety = await observe_safety(self.cluster, restore)
+        return replace(seen, safety=safety, volumes=await self._volumes(restore))
+
+    async def _volumes(self, restore: VMRestore) -> dict[str, SeenVolume]:
+        return {
+            record.name: await observe_handover(
+                self.cluster,
+                record,
+                operator_namespace=self.operator_namespace,
+                namespace=restore.metadata.namespace or "",
+            )
+            for record in restore.status.volumes
+        }
 
     async def _before_choice(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:
         source = restore.spec.source
@@ -156,14 +189,13 @@ class RestoreObserver:
             seen,
             job=job,
             vm=await self._vm(seen.namespace.name, status.vm.name) if status.vm else None,
-            volumes={
-                record.name: await observe_handover(
-                    self.cluster, record, operator_namespace=self.operator_namespace, namespace=seen.namespace.name
-                )
-                for record in status.volumes
-            },
+            volumes=await self._volumes(restore),
         )
-        if status.point is None or job is not None or all(record.step is not None for record in status.volumes):
+        filling = any(record.step is None for record in status.volumes)
+        safety = await observe_safety(self.cluster, restore) if filling else None
+        ways = await observe_ways(self.cluster, restore, safety, operator_namespace=self.operator_namespace)
+        seen = replace(seen, safety=safety, ways=ways)
+        if status.point is None or job is not None or not filling:
             return seen
         if seen.vm is not None:
             seen = replace(seen, kept_volumes=await kept_volumes(self.cluster, restore, seen.vm))
@@ -234,6 +266,7 @@ class RestoreObserver:
             created=await self._created(restore),
             run_secret=await self._has_run_secret(restore),
             saved=saved,
+            safety=await observe_safety(self.cluster, restore),
             existing=await self._existing(saved or (), restore.metadata.namespace or ""),
         )
 

@@ -1,10 +1,11 @@
 """Claims and persistent volumes, read into what planners see and written from what they decide."""
 
+from datetime import datetime
 from typing import Any
 
 from safehold.api.vmrestore import OwnerRecord, VolumeRestore
 from safehold.kube.client import Cluster, Manifest
-from safehold.kube.kinds import CLAIM, VOLUME
+from safehold.kube.kinds import CLAIM, VOLUME, VOLUME_SNAPSHOT
 from safehold.plan.quantities import parse_bytes
 from safehold.plan.restore.handover import SeenVolume
 from safehold.plan.restore.look import Mark
@@ -52,6 +53,8 @@ def claim_from(manifest: Manifest) -> Claim:
         labels=metadata.get("labels") or {},
         annotations=metadata.get("annotations") or {},
         owners=tuple(OwnerRecord.model_validate(owner) for owner in metadata.get("ownerReferences") or ()),
+        snapshot=(spec.get("dataSource") or {}).get("name"),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
     )
 
 
@@ -68,6 +71,7 @@ def volume_from(manifest: Manifest) -> Volume:
         reclaim_policy=spec.get("persistentVolumeReclaimPolicy") or "Retain",
         claim=ClaimRef(holder["namespace"], holder["name"], holder.get("uid") or "") if holder else None,
         labels=metadata.get("labels") or {},
+        annotations=metadata.get("annotations") or {},
         node_affinity=(spec.get("nodeAffinity") or {}).get("required"),
     )
 
@@ -87,6 +91,9 @@ def claim_manifest(claim: NewClaim) -> Manifest:
     }
     if claim.volume:
         spec["volumeName"] = claim.volume
+    if claim.snapshot:
+        kind = VOLUME_SNAPSHOT
+        spec["dataSource"] = {"apiGroup": kind.group, "kind": kind.kind, "name": claim.snapshot}
     return {"metadata": metadata, "spec": spec}
 
 

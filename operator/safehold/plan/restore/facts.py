@@ -6,6 +6,8 @@ from typing import Any
 
 from safehold.api import VMBackup, VMRestore
 from safehold.api.restore_point import RestorePoint
+from safehold.api.vmbackup import SnapshotHandle
+from safehold.plan.backup.facts import SnapshotFacts
 from safehold.plan.job import JobFacts
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.handover import SeenVolume
@@ -73,6 +75,31 @@ class InquiryFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnSnapshot:
+    """The snapshot that a point was read from, kept in the operator's namespace."""
+
+    name: str
+    """Of the VolumeSnapshot."""
+    driver: str
+    restore_size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """What a volume can be made from, beside fetching all of it."""
+
+    driver: str | None = None
+    """Of the new volume's StorageClass."""
+    own: OwnSnapshot | None = None
+    safety: SnapshotHandle | Refusal | None = None
+    """The replaced volume in the safety snapshot; refused if its objects cannot be believed."""
+    has_pair: bool = False
+    """Whether our pair for that is there."""
+    pair_ready: bool = False
+    pair_error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedRestore:
     """The cluster around one VMRestore. What a stage does not need yet, or any more, is left empty."""
 
@@ -100,10 +127,14 @@ class ObservedRestore:
     kept_volumes: Mapping[str, Mapping[str, object] | None] = field(default_factory=dict)
     """In place, while the worker is to be started: where each volume that the VM keeps can be reached."""
     others: Sequence[VMRestore] = ()
-    """In place, before it begins: the other VMRestores of the namespace."""
+    """In place, before it or its undo begins: the other VMRestores of the namespace."""
     volumes: Mapping[str, SeenVolume] = field(default_factory=dict)
     """By the VM's name of the volume."""
     inquiry: InquiryFacts = InquiryFacts()
+    safety: SnapshotFacts | None = None
+    """The VirtualMachineSnapshot of the stopped VM, while it is being taken, or to be removed."""
+    ways: Mapping[str, Ways] = field(default_factory=dict)
+    """By the VM's name of the volume, until the volumes are handed over."""
     job: JobFacts | None = None
     run_secret: bool = False
     """After a failure: whether the run's Secret is there, which a start that was cut short leaves without a Job."""

@@ -65,6 +65,7 @@ def _prime_claim(look: Look, record: VolumeRestore) -> NewClaim:
         namespace=look.seen.operator_namespace,
         name=record.prime_claim,
         shape=shape_of(record),
+        snapshot=record.source_snapshot,
         labels=look.labels,
     )
 
@@ -129,6 +130,7 @@ def _worker_volume(record: VolumeRestore, *, vm: str) -> VolumeToRestore:
         role=record.role,
         size_bytes=record.capacity_bytes,
         vm=vm if is_state else None,
+        delta=record.source_snapshot is not None,
     )
 
 
@@ -191,14 +193,15 @@ def _verified(look: Look, record: VolumeRestore, report: RunReport) -> VolumeRes
     seen = look.volume(record)
     if seen.prime is None or seen.volume is None or seen.prime.volume != seen.volume.name:
         return None
-    written = next(volume for volume in report.volumes if volume.name == record.name)
+    reported = next(volume for volume in report.volumes if volume.name == record.name)
     return record.model_copy(
         update={
             "persistent_volume": seen.volume.name,
             "reclaim_policy": seen.volume.reclaim_policy,
             "progress": None,
-            "bytes_restored": written.bytes_total,
-            "seconds": written.seconds,
+            "bytes_restored": reported.bytes_total,
+            "seconds": reported.seconds,
+            "bytes_fetched": reported.bytes_fetched,
             "step": Mark.VERIFIED,
         }
     )

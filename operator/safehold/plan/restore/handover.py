@@ -96,8 +96,16 @@ def settle(record: VolumeRestore, seen: SeenVolume) -> Step | None:
 
 def is_replaced(record: VolumeRestore, seen: SeenVolume) -> bool:
     """Whether the VM's old volume has lost its claim, or is about to: from then on there is only the way forward."""
-    old, claim = record.old_persistent_volume, seen.claim
-    return old is not None and (claim is None or claim.deleting or claim.volume != old)
+    return _has_lost_claim(record.old_persistent_volume, seen.claim)
+
+
+def is_given_back(record: VolumeRestore, seen: SeenVolume) -> bool:
+    """In an undo: whether the restored volume has lost its claim, or is about to."""
+    return _has_lost_claim(record.persistent_volume, seen.claim)
+
+
+def _has_lost_claim(volume: str | None, claim: Claim | None) -> bool:
+    return volume is not None and (claim is None or claim.deleting or claim.volume != volume)
 
 
 def take_back(record: VolumeRestore, seen: SeenVolume, place: Place) -> Step | None:

@@ -13,7 +13,7 @@ from safehold.plan.conditions import State, conditions_for, is_finished
 from safehold.plan.names import owner_labels
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.facts import ObservedRestore
-from safehold.plan.restore.handover import Place, SeenVolume, is_replaced
+from safehold.plan.restore.handover import Place, SeenVolume, is_given_back, is_replaced
 from safehold.plan.restore.steps import Finished, Record, Step, Wait
 from safehold.plan.summary import summarize_restore
 from safehold.reasons import Reason
@@ -25,6 +25,8 @@ class Mark(StrEnum):
     VERIFIED = "Verified"
     HANDING_OVER = "HandingOver"
     DONE = "Done"
+    UNDOING = "Undoing"
+    UNDONE = "Undone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,17 @@ class Look:
         return self.restore.metadata.deletion_timestamp is not None
 
     @property
+    def has_vm(self) -> bool:
+        """Whether the VM that the record names is still there."""
+        vm, recorded = self.seen.vm, self.status.vm
+        return vm is not None and recorded is not None and recorded.uid in (None, vm.uid)
+
+    @property
     def swap_began(self) -> bool:
-        """Whether a volume of the VM has been replaced already: from then on the restore only goes forward."""
+        """Whether a volume of the VM has been replaced already: from then on restore or undo only go forward."""
+        if self.status.undo_start_time is not None:
+            undoing = [record for record in self.status.volumes if record.step == Mark.UNDOING]
+            return any(is_given_back(record, self.volume(record)) for record in undoing)
         return self.in_place and any(is_replaced(record, self.volume(record)) for record in self.status.volumes)
 
     @property

@@ -18,20 +18,32 @@ def stop_vm(look: Look) -> Decision | None:
     if not look.in_place or look.all_are(Mark.DONE):
         return None
     vm = look.seen.vm
-    if vm is None:
+    if vm is None or not look.has_vm:
         return None if look.swap_began else look.fails(_vanished(look))
+    if _was_started(look, vm):
+        message = "somebody started the VM while it is restored, and target.readinessPolicy does not allow to stop it"
+        return look.fails(Refusal(Reason.VM_RUNNING, f"{message}; nothing of it was changed, restore again"))
     step = _change(look, vm, HALTED)
     if step is not None:
-        return look.goes_on(step, "Stopping", "stops the VM")
+        again = look.status.phase not in (None, "Preparing", "Stopping", "Undoing")
+        message = "somebody started the VM while it is restored; stops it again" if again else "stops the VM"
+        return look.goes_on(step, "Stopping", message)
     if not vm.is_active:
         waiting = f"waits for VirtualMachineSnapshot {vm.snapshot}, which reads the volumes"
         return look.waits("Stopping", waiting) if vm.snapshot and not look.swap_began else None
-    if not look.swap_began and look.now - (look.status.start_time or look.now) > STOP_PATIENCE:
+    began = look.status.undo_start_time or look.status.start_time or look.now
+    if not look.swap_began and look.now - began > STOP_PATIENCE:
         message = (
             f"the VM did not stop within {STOP_PATIENCE.total_seconds() / 60:.0f} minutes; stop it and restore again"
         )
         return look.fails(Refusal(Reason.TIMED_OUT, message))
     return look.waits("Stopping", "waits until the VM has shut down")
+
+
+def _was_started(look: Look, vm: VMFacts) -> bool:
+    """Whether the VM, which had to be off at the beginning, runs, and can still be left alone."""
+    may_stop = (look.restore.spec.target.readiness_policy or "StopTarget") == "StopTarget"
+    return not may_stop and vm.is_active and not look.swap_began and look.status.undo_start_time is None
 
 
 def start_vm(look: Look) -> Decision | None:

@@ -6,9 +6,11 @@ or the operator's), all others with the operator's. What was made is taken back 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from safehold.api.base import ReclaimPolicy
+from safehold.api.vmbackup import SnapshotHandle
 from safehold.description import DescribeRun
 from safehold.plan.storage import ClaimRef, NewClaim
 from safehold.plan.target.use import TargetFacts
@@ -18,16 +20,17 @@ from safehold.run import RestoreRun
 
 @dataclass(frozen=True, slots=True)
 class KeepVolume:
-    """Set a persistent volume's policy to Retain, and add labels."""
+    """Set a persistent volume's policy to Retain, and add labels and annotations."""
 
     volume: str
     uid: str
     labels: Mapping[str, str]
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SetReclaimPolicy:
-    """Give a persistent volume another policy, and take a label of ours away."""
+    """Give a persistent volume another policy, and take a label of ours away, with what annotations say beside it."""
 
     volume: str
     uid: str
@@ -64,6 +67,40 @@ class PokeClaim:
 
     claim: ClaimRef
     value: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSafetySnapshot:
+    """Create a VirtualMachineSnapshot of the VM, with the operator's rights."""
+
+    name: str
+    vm: str
+    deadline_seconds: int
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSafetySnapshot:
+    """Delete exactly this VirtualMachineSnapshot."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class MakePair:
+    """Make a snapshot of the VM's namespace readable in the operator's."""
+
+    handle: SnapshotHandle
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RemovePair:
+    """Remove our VolumeSnapshot and VolumeSnapshotContent of this name; the driver's snapshot stays."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +205,14 @@ class StartVM:
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteRestore:
+    """Delete exactly this VMRestore: its time is over."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """Write nothing but the status, and look again."""
 
@@ -182,7 +227,9 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Nothing is left to do, now or later."""
+    """Nothing is left to do, or nothing before a certain time."""
+
+    look_again: datetime | None = None
 
 
 Step = (
@@ -192,6 +239,10 @@ Step = (
     | CreateClaim
     | DeleteClaim
     | PokeClaim
+    | TakeSafetySnapshot
+    | DeleteSafetySnapshot
+    | MakePair
+    | RemovePair
     | StartRestoreJob
     | StartInquiry
     | AdoptSecret
@@ -203,6 +254,7 @@ Step = (
     | DeleteObject
     | SetRunStrategy
     | StartVM
+    | DeleteRestore
     | Record
     | Wait
     | Finished

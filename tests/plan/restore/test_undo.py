@@ -1,0 +1,333 @@
+"""Undo of a restore in place, wherever it is killed; and when what was kept goes, and the VMRestore itself."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.plan.restore.objects import NOW, SHOP, restore
+from tests.plan.restore.world import World
+
+from safehold.api import VMRestore
+from safehold.plan.conditions import is_true
+from safehold.plan.names import KEPT_UNTIL, ORIGINAL_RECLAIM_POLICY, UNDO_OF
+from safehold.plan.restore import steps
+from safehold.plan.restore.keeping import is_overdue
+from safehold.reasons import Reason
+
+NAMES = ("root", "data")
+WEEK = timedelta(days=7)
+
+
+def completed(**spec: Any) -> World:
+    """A restore in place that has ended well."""
+    world = World.with_running_vm(restore(**spec))
+    world.run()
+    assert is_true(world.restore.status.conditions, "Ready"), world.restore.status
+    return world
+
+
+def assert_undone(world: World) -> None:
+    """The VM runs as before the undo on its old volumes; the restored ones are kept, as long as the old ones were."""
+    status = world.restore.status
+    assert (status.phase, is_true(status.conditions, "Ready")) == ("Undone", True), status
+    assert world.vm is not None
+    assert (world.vm.run_strategy, world.vm.is_running) == ("Always", True)
+    for record in status.volumes:
+        old, new = world.volumes[f"old-{record.name}"], world.volumes[record.persistent_volume or ""]
+        assert world.content_of(record.claim_name) == "old"
+        assert (old.reclaim_policy, UNDO_OF in old.labels, KEPT_UNTIL in old.annotations) == ("Delete", False, False)
+        assert (new.reclaim_policy, new.labels[UNDO_OF]) == ("Retain", "restore-uid")
+        assert new.annotations[ORIGINAL_RECLAIM_POLICY] == "Delete"
+        assert status.undo_until is not None
+        assert new.annotations[KEPT_UNTIL] == status.undo_until.isoformat()
+        assert world.contents[new.name] == "restored"
+    assert not world.leftovers()
+    assert world.lost == []
+
+
+def test_undo_brings_the_old_volumes_back() -> None:
+    """Claims get their old volumes and keep what they were given since; a second week begins."""
+    world = completed()
+    first_end = world.restore.status.undo_until
+    claim = world.claims[SHOP, "orders-data"]
+    world.claims[SHOP, "orders-data"] = replace(claim, labels={**claim.labels, "since": "the restore"})
+    world.now += timedelta(days=3)
+    world.ask_undo()
+    world.run()
+    assert_undone(world)
+    assert world.claims[SHOP, "orders-data"].labels["since"] == "the restore"
+    assert first_end is not None
+    assert (world.restore.status.undo_until or first_end) - first_end > timedelta(days=2)
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_an_undo_converges_wherever_it_is_killed_and_disturbed(data: st.DataObject) -> None:
+    """Killed after any status or write, while others start the VM or delete a new claim, it ends undone."""
+    world = completed()
+    world.ask_undo()
+    for _ in range(data.draw(st.integers(0, 40), label="looks")):
+        decision = world.decide()
+        if isinstance(decision.step, steps.Finished):
+            break
+        world.save(decision.status)
+        if data.draw(st.booleans(), label="survives the status"):
+            world.carry_out(decision.step)
+        match data.draw(st.sampled_from(["others", "nothing", "start", "drop claim"]), label="meanwhile"):
+            case "others":
+                world.others()
+            case "start" if world.vm is not None:
+                world.vm = replace(world.vm, run_strategy="Always", is_active=True)
+            case "drop claim":
+                for record in world.restore.status.volumes:
+                    claim = world.claims.get((SHOP, record.claim_name))
+                    under_way = UNDO_OF in world.volumes[f"old-{record.name}"].labels
+                    if claim is not None and claim.volume == f"old-{record.name}" and under_way:
+                        world.delete_claim(claim.ref)
+            case _:
+                pass
+    world.run()
+    assert_undone(world)
+
+
+def test_a_volume_that_is_grown_before_the_undo_gets_its_old_size_back() -> None:
+    """The claim asks for what the old volume has: the storage would bind it to too small a one without a word."""
+    world = completed()
+    record = world.restore.status.volumes[0]
+    grown = record.model_copy(update={"capacity_bytes": 2 * record.capacity_bytes})
+    status = world.restore.status
+    world.save(status.model_copy(update={"volumes": [grown, *status.volumes[1:]]}))
+    world.ask_undo()
+    world.run()
+    assert_undone(world)
+    old = world.volumes[f"old-{record.name}"]
+    assert world.claims[SHOP, record.claim_name].shape.size_bytes == old.shape.size_bytes
+
+
+def expire(world: World) -> None:
+    """The time for an undo is over, and nobody has removed anything yet."""
+    world.now += WEEK + timedelta(hours=1)
+
+
+def lose_old_volume(world: World) -> None:
+    """Somebody deletes a kept volume."""
+    del world.volumes["old-data"]
+
+
+def replace_vm(world: World) -> None:
+    """The VM is another one of its name."""
+    assert world.vm is not None
+    world.vm = replace(world.vm, uid="another")
+
+
+def change_volume(world: World) -> None:
+    """The VM has another claim as its volume now."""
+    assert world.vm is not None
+    world.vm = replace(world.vm, claims={**world.vm.claims, "data": "another"})
+
+
+def restore_again(world: World) -> None:
+    """A later restore gave the claim another volume."""
+    world.claims[SHOP, "orders-data"] = replace(world.claims[SHOP, "orders-data"], volume="pv-later")
+
+
+REFUSALS = [
+    (expire, Reason.UNDO_EXPIRED, "the time for an undo ended"),
+    (lose_old_volume, Reason.UNDO_NOT_POSSIBLE, "PersistentVolume old-data"),
+    (replace_vm, Reason.VM_NOT_FOUND, "VM orders"),
+    (change_volume, Reason.VOLUME_MISMATCH, "orders-data"),
+    (restore_again, Reason.CLAIM_CONFLICT, "undo the restore that came after it first"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason", "words"), REFUSALS, ids=[row[0].__name__ for row in REFUSALS])
+def test_an_undo_that_cannot_be_is_refused_before_anything_is_stopped(change: Any, reason: Reason, words: str) -> None:
+    """One sentence says why, the VM runs on, and the restore's own end stays as it was."""
+    world = completed()
+    change(world)
+    before, machine = world.restore.status.completion_time, world.vm
+    world.ask_undo()
+    decision = world.decide()
+    assert (decision.status.phase, decision.status.conditions[0].reason) == ("UndoFailed", reason)
+    assert words in decision.status.conditions[0].message
+    assert isinstance(decision.step, steps.Record)
+    assert (world.vm, decision.status.completion_time) == (machine, before)
+
+
+def test_a_restore_that_failed_has_nothing_to_undo() -> None:
+    """`undo` of a failed restore says that its failure left nothing to go back from."""
+    world = World.with_running_vm()
+    world.job_result, world.report_reason = "Failed", "Damaged"
+    world.run()
+    world.ask_undo()
+    decision = world.decide()
+    assert decision.status.conditions[0].reason == Reason.UNDO_NOT_POSSIBLE
+    assert decision.status.failure == world.restore.status.failure
+
+
+def test_an_undo_waits_for_another_restore_of_the_vm() -> None:
+    """Two at once would swap each other's volumes."""
+    world = completed()
+    other = restore().to_wire()
+    other["metadata"] |= {"name": "other", "uid": "other-uid"}
+    world.others_restores = [VMRestore.model_validate({**other, "status": {"vm": {"name": "orders"}}})]
+    world.ask_undo()
+    decision = world.decide()
+    assert isinstance(decision.step, steps.Wait)
+    assert "VMRestore other" in decision.step.message
+    assert decision.status.undo_start_time is None
+    world.others_restores = []
+    world.run()
+    assert_undone(world)
+
+
+def test_a_vm_that_does_not_stop_ends_the_undo_and_runs_on() -> None:
+    """After its patience the undo gives up before a claim was touched; the old volumes stay kept."""
+    world = completed()
+    world.ask_undo()
+    world.save(world.decide().status)
+    world.now += timedelta(minutes=20)
+    assert world.vm is not None
+    world.vm = replace(world.vm, run_strategy="Halted", is_active=True)
+    for _ in range(5):
+        decision = world.decide()
+        world.save(decision.status)
+        world.carry_out(decision.step)
+    assert (world.restore.status.phase, world.restore.status.conditions[0].reason) == ("UndoFailed", "TimedOut")
+    assert world.vm.run_strategy == "Always"
+    assert world.content_of("orders-root") == "restored"
+    assert world.volumes["old-root"].labels[UNDO_OF] == "restore-uid"
+
+
+def test_a_claim_in_the_way_is_waited_for() -> None:
+    """A foreign claim that takes a name in the gap is named and never deleted; without it the undo goes on."""
+    world = completed()
+    world.ask_undo()
+    while (SHOP, "orders-root") in world.claims:
+        world.step()
+    intruder = replace(world.claims[SHOP, "orders-data"], volume=None, phase="Pending", labels={})
+    intruder = replace(intruder, ref=replace(intruder.ref, name="orders-root", uid="intruder"))
+    world.claims[SHOP, "orders-root"] = intruder
+    decision = world.decide()
+    assert isinstance(decision.step, steps.Wait)
+    assert (decision.step.reason, "orders-root" in decision.step.message) == (Reason.CLAIM_CONFLICT, True)
+    world.delete_claim(intruder.ref)
+    world.run()
+    assert_undone(world)
+
+
+def test_a_namespace_that_ends_keeps_the_volumes_for_their_time() -> None:
+    """Nothing can be created there any more: the undo ends, and the kept volumes still say until when."""
+    world = completed()
+    world.ask_undo()
+    while (SHOP, "orders-root") in world.claims:
+        world.step()
+    world.ending = True
+    world.step()
+    assert world.restore.status.phase == "UndoFailed"
+    assert KEPT_UNTIL in world.volumes["old-root"].annotations
+    assert world.volumes["old-root"].reclaim_policy == "Retain"
+
+
+@pytest.mark.parametrize("undone", [False, True])
+def test_what_is_kept_is_removed_when_its_time_is_over(undone: bool) -> None:
+    """Snapshot first, then the volumes by the policy that they had; and not a moment before."""
+    world = completed()
+    if undone:
+        world.ask_undo()
+        world.run()
+    until, kept = world.restore.status.undo_until, "old" if not undone else "restored"
+    assert until is not None
+    world.now = until - timedelta(seconds=1)
+    assert world.decide().step == steps.Finished(look_again=until)
+    world.now = until
+    assert isinstance(world.decide().step, steps.DeleteSafetySnapshot)
+    world.run()
+    assert world.lost == [kept, kept]
+    assert world.safety is None
+    assert world.restore.status.removal_time is not None
+    assert world.restore.status.phase == ("Undone" if undone else "Completed")
+    assert [world.content_of(f"orders-{name}") for name in NAMES] == ["old" if undone else "restored"] * 2
+
+
+def test_a_class_that_retains_keeps_the_volume() -> None:
+    """A kept volume whose policy was Retain loses its marks, and stays for whoever asked for that."""
+    world = World.with_running_vm()
+    for name in NAMES:
+        world.volumes[f"old-{name}"] = replace(world.volumes[f"old-{name}"], reclaim_policy="Retain")
+    world.run()
+    expire(world)
+    world.run()
+    assert world.lost == []
+    assert not any(UNDO_OF in world.volumes[f"old-{name}"].labels for name in NAMES)
+
+
+def test_nothing_is_kept_where_nothing_is_wanted() -> None:
+    """`keepOldVolumesFor: 0s` removes the replaced volumes as soon as the restore has ended."""
+    world = completed(keepOldVolumesFor="0s")
+    world.run()
+    assert world.lost == ["old", "old"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "marks", "due"),
+    [
+        ({"ttlSecondsAfterFinished": 60, "keepOldVolumesFor": "0s"}, {}, timedelta(seconds=60)),
+        ({"ttlSecondsAfterFinished": 60}, {}, WEEK),
+        ({"ttlSecondsAfterFinished": 8 * 86_400}, {}, timedelta(days=8)),
+        ({}, {}, None),
+        ({"ttlSecondsAfterFinished": 60}, {"argocd.argoproj.io/tracking-id": "shop"}, None),
+        ({"ttlSecondsAfterFinished": 60}, {"kustomize.toolkit.fluxcd.io/name": "shop"}, None),
+    ],
+)
+def test_a_restore_goes_in_time(spec: dict[str, Any], marks: dict[str, str], due: timedelta | None) -> None:
+    """After its ttl and never before what it keeps; never where a GitOps tool would make it, and restore, again."""
+    world = World.with_running_vm(restore(**spec))
+    metadata = world.restore.metadata.model_copy(update={"annotations": marks})
+    world.restore = world.restore.model_copy(update={"metadata": metadata})
+    world.run()
+    began = world.now
+    deleted = None
+    for _ in range(40):
+        decision = world.decide()
+        world.save(decision.status)
+        if isinstance(decision.step, steps.DeleteRestore):
+            deleted = world.now - began
+            break
+        if isinstance(decision.step, steps.Finished):
+            if decision.step.look_again is None:
+                break
+            world.now = decision.step.look_again
+            continue
+        world.carry_out(decision.step)
+        world.others()
+    assert (deleted is None) == (due is None)
+    assert deleted is None or due is None or abs(deleted - due) < timedelta(minutes=1)
+
+
+def test_a_restore_that_git_applies_again_does_nothing() -> None:
+    """With the same spec an ended restore stays as it is, whatever became of the VM since."""
+    world = completed()
+    ended = world.restore.status
+    metadata = world.restore.metadata.model_copy(update={"annotations": {"applied": "again"}})
+    world.restore = world.restore.model_copy(update={"metadata": metadata})
+    world.vm = None
+    decision = world.decide()
+    assert isinstance(decision.step, steps.Finished)
+    assert decision.status == ended
+
+
+def test_a_restore_that_is_deleted_early_leaves_what_it_keeps() -> None:
+    """The volumes stay until their own time, which they say themselves."""
+    world = completed()
+    metadata = world.restore.metadata.model_copy(update={"deletion_timestamp": NOW})
+    world.restore = world.restore.model_copy(update={"metadata": metadata})
+    world.run()
+    assert world.lost == []
+    annotations = world.volumes["old-root"].annotations
+    until = datetime.fromisoformat(annotations[KEPT_UNTIL])
+    assert [is_overdue(annotations, until + timedelta(seconds=after)) for after in (-1, 0)] == [False, True]
+    assert not is_overdue({}, until)
