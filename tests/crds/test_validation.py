@@ -65,6 +65,7 @@ def test_defaults() -> None:
         "schedule": "0 3 * * *",
         "timeZone": "UTC",
         "circuitBreaker": {"failures": 3, "maxDelay": "6h"},
+        "retry": {"attempts": 3, "delay": "5m"},
         "suspend": False,
         "targetRef": {"kind": "BackupTarget", "name": "offsite"},
         "consistency": {"level": "Crash", "freezeTimeout": "60s"},
