@@ -1,8 +1,8 @@
-"""A restore point in a real S3 server, whose disks have file systems of several kinds; made once."""
+"""Restore points in a real S3 server, whose disks have file systems of several kinds."""
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,34 +40,40 @@ class Backup:
         return Repository.open(self.store, self.key, create=False).domain("target", create=False)
 
 
-@pytest.fixture(scope="session")
-def backup(object_store: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Backup:
-    """Disks of ext4 (10 GiB), of XFS and NTFS partitions, and of LVM, backed up to S3."""
+def backed_up(object_store: ObjectStore, folder: Path, volumes: Sequence[str]) -> Backup:
+    """A point with some of the volumes: ext4 (10 GiB), XFS and NTFS partitions, LVM."""
     missing = [name for name in _PROGRAMS if shutil.which(name) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} are not installed: run `make test` as root")
-    folder = tmp_path_factory.mktemp("files")
     (folder / "tree").mkdir()
     make_tree(folder / "tree")
     make_plain_tree(folder / "plain")
     make_ext4(folder / "data", folder / "tree")
-    make_partitioned(folder / "parts", folder / "plain", folder)
-    make_lvm(folder / "root", folder / "plain", folder)
+    if "parts" in volumes:
+        make_partitioned(folder / "parts", folder / "plain", folder)
+    if "root" in volumes:
+        make_lvm(folder / "root", folder / "plain", folder)
     admin = object_store.admin
     credentials = folder / "credentials"
     credentials.write_text(
         f"[default]\naws_access_key_id={admin.access_key}\naws_secret_access_key={admin.secret_key}\n"
     )
     object_store.create_bucket("files")
-    place = S3Place(bucket="files", endpoint_url=object_store.endpoint_url, credentials_file=credentials)
-    store, key = S3Store(place), RepositoryKey.generate()
+    url = object_store.endpoint_url
+    store = S3Store(S3Place(bucket="files", prefix=folder.name, endpoint_url=url, credentials_file=credentials))
+    key = RepositoryKey.generate()
     write_key_file(folder / "key", key)
-    volumes = [VolumeInput(name=name, path=folder / name) for name in VOLUMES]
-    request = BackupRequest(run_id="run", owner=owner_of("vm"), volumes=volumes)
+    disks = [VolumeInput(name=name, path=folder / name) for name in volumes]
     domain = Repository.open(store, key, create=True).domain("target", create=True)
-    manifest = back_up(domain, request, stop=threading.Event())
-    options = ("--repository", "s3://files", "--endpoint-url", object_store.endpoint_url)
-    return Backup(folder, store, key, manifest, (*options, "--key-file", str(folder / "key")))
+    manifest = back_up(domain, BackupRequest(run_id="run", owner=owner_of("vm"), volumes=disks), stop=threading.Event())
+    place = ("--repository", f"s3://files/{folder.name}", "--endpoint-url", url, "--key-file", str(folder / "key"))
+    return Backup(folder, store, key, manifest, place)
+
+
+@pytest.fixture(scope="session")
+def backup(object_store: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Backup:
+    """A point with all volumes."""
+    return backed_up(object_store, tmp_path_factory.mktemp("files"), VOLUMES)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from safehold.errors import ProgramError
 
 PACKAGES = ("nbdkit", "nbdkit-plugin-python", "guestfish", "lvm2", "xfsprogs", "ntfs-3g", "linux-image-cloud-amd64")
 """Of Debian and Ubuntu. libguestfs boots the machine's kernel, with the machine's tools for file systems."""
-_PASSED_ON = ("PATH", "TMPDIR", "LIBGUESTFS_PATH", "LIBGUESTFS_CACHEDIR", "LIBGUESTFS_BACKEND", "LIBGUESTFS_HV")
+_PASSED_ON = ("PATH", "LIBGUESTFS_PATH", "LIBGUESTFS_CACHEDIR", "LIBGUESTFS_BACKEND", "LIBGUESTFS_HV")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,14 @@ def remedy() -> str:
     return f"install {', '.join(PACKAGES)} (Debian's names), or run this where they are"
 
 
-def environment(home: Path) -> dict[str, str]:
-    """What these programs see: no credentials, nobody's settings, and one language for their messages."""
+def environment(folder: Path) -> dict[str, str]:
+    """What these programs see: no credentials, nobody's settings, one language, and a folder for what is temporary."""
     passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     defaults = {"PATH": os.defpath, "LIBGUESTFS_BACKEND": "direct"}
     if not has_kvm():
         defaults["LIBGUESTFS_BACKEND_SETTINGS"] = "force_tcg"
-    return defaults | passed_on | {"HOME": str(home), "LC_ALL": "C.UTF-8"}
+    private = {"HOME": str(folder), "LIBGUESTFS_TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
+    return defaults | passed_on | private
 
 
 def has_kvm() -> bool:
