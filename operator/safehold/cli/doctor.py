@@ -1,13 +1,13 @@
 """`safehold doctor`: is a cluster fit for backups, and what did runs leave behind in it."""
 
 import asyncio
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 
+from safehold.cli.kubeconfig import kubeconfig_option, refuse_absent
 from safehold.cli.repo.options import output_option
 from safehold.cli.repo.output import show_json, show_table
 from safehold.cli.unprotected import list_unprotected
@@ -29,14 +29,7 @@ class _Removal:
 
 
 @click.command("doctor", short_help="Check a cluster, and find what runs left behind.")
-@click.option(
-    "--kubeconfig",
-    envvar="KUBECONFIG",
-    type=click.Path(path_type=Path),
-    default=Path.home() / ".kube" / "config",
-    show_default="~/.kube/config",
-    help="How to reach the cluster.",
-)
+@kubeconfig_option
 @click.option("--namespace", default="safehold", show_default=True, help="The operator's namespace.")
 @click.option("--service-account", default="safehold", show_default=True, help="The operator's ServiceAccount.")
 @click.option("--remove", is_flag=True, help="Remove what runs left behind; without --yes only say what would go.")
@@ -64,8 +57,7 @@ def command(
         raise UsageError("--yes goes with --remove")
     if unprotected and remove:
         raise UsageError("--unprotected changes nothing: it does not go with --remove")
-    if not any(Path(path).is_file() for path in str(kubeconfig).split(os.pathsep)):
-        raise UsageError(f"There is no kubeconfig {kubeconfig}", remedy="name one with --kubeconfig or KUBECONFIG")
+    refuse_absent(kubeconfig)
     if unprotected:
         return asyncio.run(list_unprotected(kubeconfig, output))
     checkup, removals = asyncio.run(_visit(kubeconfig, namespace, service_account, remove=remove and yes))
