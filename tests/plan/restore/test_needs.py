@@ -189,6 +189,27 @@ def test_what_appears_after_the_secret_was_written_is_not_overwritten() -> None:
     assert ended.status.kept_objects == ["Secret orders-init"]
 
 
+@settings(max_examples=40)
+@given(looks=st.integers(0, 45), survives=st.lists(st.booleans(), min_size=45, max_size=45))
+def test_a_state_comes_back_wherever_the_restore_is_killed(looks: int, survives: list[bool]) -> None:
+    """Killed after any status or write, the VM ends with one claim of its label, which goes with it."""
+    world = World(restore("NewVM"), backups=[with_state()])
+    for look in range(looks):
+        decision = world.decide()
+        if isinstance(decision.step, steps.Finished):
+            break
+        world.save(decision.status)
+        if survives[look]:
+            world.carry_out(decision.step)
+        world.others()
+    world.run()
+    assert is_true(world.restore.status.conditions, "Ready"), world.restore.status
+    labelled = [claim for claim in world.claims.values() if state_labels("orders-copy").items() <= claim.labels.items()]
+    assert [world.content_of(claim.ref.name) for claim in labelled] == ["restored"]
+    assert [owner.uid for owner in labelled[0].owners] == ["new-vm"]
+    assert not world.leftovers()
+
+
 @settings(max_examples=60)
 @given(looks=st.integers(0, 40), survives=st.lists(st.booleans(), min_size=40, max_size=40))
 def test_overwriting_survives_a_kill_anywhere(looks: int, survives: list[bool]) -> None:
