@@ -70,8 +70,9 @@ def _deeds(step: steps.Step) -> list[Deed]:
             return [("Create", "Job", OPERATOR, name), ("Create", "Secret", OPERATOR, name)]
         case steps.DeleteJob(name):
             return [("Delete", "Job", OPERATOR, name), ("Delete", "Secret", OPERATOR, name)]
-        case steps.SaveObjects(secret):
-            return [("Create", "Secret", SHOP, secret)]
+        case steps.TakeSafetySnapshot(name) | steps.SaveObjects(name):
+            kind = "Secret" if isinstance(step, steps.SaveObjects) else "VirtualMachineSnapshot"
+            return [("Create", kind, SHOP, name)]
         case steps.DeleteObject(_, kind, name):
             return [("Delete", kind, SHOP, name)]
         case steps.CreateObject(manifest):

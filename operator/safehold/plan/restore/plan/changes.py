@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from safehold.api.restore_plan import PlannedChange
 from safehold.api.vmrestore import VolumeRestore
-from safehold.plan.names import Verb, job_name, replaced_objects_name
+from safehold.plan.names import Verb, job_name, replaced_objects_name, safety_snapshot_name
 from safehold.plan.restore.facts import ObjectKey
 from safehold.plan.restore.inquiry import wants_manifest
 from safehold.plan.restore.look import Look
@@ -21,6 +21,7 @@ def changes_of(look: Look, around: Surroundings, machine: Machine | None) -> Ite
     """In the order of the steps. `look` is admitted; `machine` is what a new VM will be, None in place."""
     if look.in_place:
         yield from _power(look)
+        yield from _safety(look)
     if wants_manifest(look.restore):
         yield from _worker(look, "describe", "reads the VM's manifest")
     for record in look.status.volumes:
@@ -46,6 +47,13 @@ def _power(look: Look) -> Iterator[PlannedChange]:
         called = look.status.vm.name if look.status.vm else ""
         why = f"is stopped, and run with run strategy {vm.run_strategy} again at the end"
         yield _change("Change", "VirtualMachine", look.seen.namespace.name, called, why)
+
+
+def _safety(look: Look) -> Iterator[PlannedChange]:
+    if look.restore.spec.safety_snapshot is not False:
+        name = safety_snapshot_name(look.restore.metadata.name, look.uid)
+        why = "is taken of the stopped VM, and kept as long as the replaced volumes"
+        yield _change("Create", "VirtualMachineSnapshot", look.seen.namespace.name, name, why)
 
 
 def _volume(look: Look, record: VolumeRestore) -> Iterator[PlannedChange]:
