@@ -62,7 +62,9 @@ async def test_a_restore_in_place_does_what_it_planned_or_nothing(tenant: Tenant
 
     await tenant.world.until(VIRTUAL_MACHINE, "orders", tenant.name, lambda vm: not vm["status"].get("created"))
     plan = (await planned(tenant, "back"))["status"]["plan"]
-    assert_ready(await carried_out(tenant, "back"))
+    restored = await carried_out(tenant, "back")
+    assert_ready(restored)
+    assert paths(plan["volumes"]) == paths(restored["status"]["volumes"]) == {"data": "Snapshot", "files": "Full"}
     after = await objects(tenant)
     assert {key for key, uid in after.items() if before.get(key) != uid} == names(tenant, plan, "Replace")
     kept = [each["name"] for each in plan["changes"] if each["kind"] == "PersistentVolume" and "name" in each]
@@ -115,6 +117,11 @@ async def objects(tenant: Tenant) -> Objects:
         for kind in KINDS
         for found in await tenant.world.cluster.list(kind, tenant.name)
     }
+
+
+def paths(volumes: list[Object]) -> dict[str, str]:
+    """How each volume comes to its content."""
+    return {volume["name"]: volume["path"] for volume in volumes}
 
 
 def names(tenant: Tenant, plan: Object, action: str) -> set[tuple[str, str]]:

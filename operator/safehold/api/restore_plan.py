@@ -38,7 +38,9 @@ class PlannedVolume(ApiModel):
     name: Word
     """The VM's name of the volume."""
     path: PlannedPath = "Full"
-    """How it will come to its content. Full: everything is fetched."""
+    """How it will come to its content: from the point's own snapshot or from a snapshot of the volume that is replaced,
+    with what differs fetched; or Full: everything is fetched. What goes before the restore begins is fetched instead.
+    """
     path_reason: Sentence | None = None
     """Why not by a quicker path."""
     claim_name: ObjectName

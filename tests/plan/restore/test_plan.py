@@ -1,6 +1,6 @@
 """The plan of a restore: equal to what is done, silent about nothing in the way, and kept to after a dry run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -12,7 +12,8 @@ from tests.plan.restore.objects import GIB, NOW, OPERATOR, SHOP, backup, machine
 from tests.plan.restore.world import SERVED, World
 
 from safehold.api import VMRestore
-from safehold.api.restore_plan import RestorePlan
+from safehold.api.restore_plan import PlannedVolume, RestorePlan
+from safehold.api.vmrestore import VolumeRestore
 from safehold.plan.conditions import is_true
 from safehold.plan.restore import steps
 from safehold.plan.restore.plan.surroundings import AddressHolder, PastRestore, Quota, Surroundings
@@ -70,9 +71,8 @@ def _deeds(step: steps.Step) -> list[Deed]:
             return [("Create", "Job", OPERATOR, name), ("Create", "Secret", OPERATOR, name)]
         case steps.DeleteJob(name):
             return [("Delete", "Job", OPERATOR, name), ("Delete", "Secret", OPERATOR, name)]
-        case steps.TakeSafetySnapshot(name) | steps.SaveObjects(name):
-            kind = "Secret" if isinstance(step, steps.SaveObjects) else "VirtualMachineSnapshot"
-            return [("Create", kind, SHOP, name)]
+        case steps.TakeSafetySnapshot() | steps.SaveObjects() | steps.MakePair() | steps.RemovePair():
+            return _snapshot_deeds(step)
         case steps.DeleteObject(_, kind, name):
             return [("Delete", kind, SHOP, name)]
         case steps.CreateObject(manifest):
@@ -80,6 +80,22 @@ def _deeds(step: steps.Step) -> list[Deed]:
         case steps.SetRunStrategy(vm) | steps.StartVM(vm):
             return [("Change", "VirtualMachine", SHOP, vm)]
     return []
+
+
+def _snapshot_deeds(
+    step: steps.TakeSafetySnapshot | steps.SaveObjects | steps.MakePair | steps.RemovePair,
+) -> list[Deed]:
+    """What is kept for the way back, and what volumes are completed from."""
+    match step:
+        case steps.TakeSafetySnapshot(name):
+            return [("Create", "VirtualMachineSnapshot", SHOP, name)]
+        case steps.SaveObjects(name):
+            return [("Create", "Secret", SHOP, name)]
+        case steps.MakePair(handle):
+            action, name = "Create", handle.pair_name
+        case steps.RemovePair(name):
+            action = "Delete"
+    return [(action, "VolumeSnapshotContent", "", name), (action, "VolumeSnapshot", OPERATOR, name)]
 
 
 def _fold(before: str | None, action: str) -> str:
@@ -96,6 +112,10 @@ def named(plan: RestorePlan) -> set[Deed]:
     }
 
 
+def _paths(volumes: Iterable[PlannedVolume | VolumeRestore]) -> dict[str, str | None]:
+    return {volume.name: volume.path for volume in volumes}
+
+
 def reasons(plan: RestorePlan) -> list[tuple[str, str]]:
     """Severity and reason of each conflict."""
     return [(each.severity, each.reason) for each in plan.conflicts]
@@ -109,14 +129,26 @@ def reasons(plan: RestorePlan) -> list[tuple[str, str]]:
     secret=st.sampled_from([None, "I2Nsb3VkLWNvbmZpZw==", "b3RoZXI="]),
     existing=st.sampled_from(["Keep", "Overwrite"]),
     left=st.sampled_from(["AsBackedUp", "Halted", "Always"]),
+    own_snapshots=st.frozensets(st.sampled_from(["root", "data"])),
+    has_snapshot_class=st.booleans(),
+    safety=st.booleans(),
     dry=st.booleans(),
 )
 def test_what_is_planned_is_what_is_done(
-    in_place: bool, strategy: str, claims_gone: set[str], secret: str | None, existing: str, left: str, dry: bool
+    in_place: bool,
+    strategy: str,
+    claims_gone: set[str],
+    secret: str | None,
+    existing: str,
+    left: str,
+    own_snapshots: frozenset[str],
+    has_snapshot_class: bool,
+    safety: bool,
+    dry: bool,
 ) -> None:
     """Over modes and options, after a dry run or not, the plan names every object that is written, and no other."""
     if in_place:
-        world = PlannedWorld.with_running_vm(restore(dryRun=dry))
+        world = PlannedWorld.with_running_vm(restore(dryRun=dry, safetySnapshot=safety))
         assert world.vm is not None
         runs = strategy != "Halted"
         world.vm = replace(world.vm, run_strategy=strategy, is_active=runs, is_running=runs)
@@ -129,6 +161,7 @@ def test_what_is_planned_is_what_is_done(
             found = machine_objects()[1]
             metadata = {**found["metadata"], "uid": "found"}
             world.objects["Secret", "orders-init"] = {**found, "metadata": metadata, "data": {"userdata": secret}}
+    world.own_snapshots, world.has_snapshot_class = own_snapshots, has_snapshot_class
     volumes = set(world.volumes)
     plan = world.planned()
     if dry:
@@ -141,6 +174,7 @@ def test_what_is_planned_is_what_is_done(
     assert world.deeds() == named(plan)
     assert ended.status.plan is not None
     assert ended.status.plan.hash == plan.hash
+    assert _paths(ended.status.volumes) == _paths(plan.volumes)
     assert len(set(world.volumes) - volumes) == sum(not each.name for each in plan.changes)
 
 

@@ -28,7 +28,7 @@ from tests.plan.restore.objects import (
 )
 
 from safehold.api import VMBackup, VMRestore
-from safehold.api.vmrestore import OwnerRecord, VMRestoreStatus, VolumeRestore
+from safehold.api.vmrestore import OwnerRecord, VMRestoreStatus
 from safehold.plan.backup.facts import CaptureFacts, SnapshotFacts
 from safehold.plan.job import JobFacts
 from safehold.plan.names import RESTORED_BY, UNDO_OF, pair_name
@@ -134,9 +134,13 @@ class World:
                     answer=self._told() if self.inquiry and status.start_time is None else None,
                     owner_namespace=self.owner_namespace,
                 ),
-                around=replace(self.around, dependencies=dict(self.objects)),
+                around=replace(
+                    self.around,
+                    dependencies=dict(self.objects),
+                    snapshot_drivers=frozenset({DRIVER} if self.has_snapshot_class else ()),
+                ),
                 safety=self.safety,
-                ways={record.name: self._ways(record) for record in status.volumes},
+                ways={name: self._ways(name) for name in ("root", "data", *(volume.name for volume in status.volumes))},
                 job=self.job,
                 objects=self.recalled if is_done else None,
                 existing=dict(self.objects),
@@ -320,14 +324,14 @@ class World:
             capture = CaptureFacts(uid="capture", vm_uid="vm-uid", disks={}, cut_time=self.now, volumes=volumes)
             self.safety = replace(self.safety, ready=True, succeeded=True, capture=capture)
 
-    def _ways(self, record: VolumeRestore) -> Ways:
+    def _ways(self, name: str) -> Ways:
         taken = self.safety is not None and self.safety.ready and self.has_snapshot_class
-        pair = pair_name("restore-uid", record.name)
-        own = OwnSnapshot(name=f"own-{record.name}", driver=DRIVER, restore_size_bytes=2 * GIB)
+        pair = pair_name("restore-uid", name)
+        own = OwnSnapshot(name=f"own-{name}", driver=DRIVER, restore_size_bytes=2 * GIB)
         return Ways(
             driver=DRIVER,
-            own=own if record.name in self.own_snapshots else None,
-            safety=snapshot_handle(record.name) if taken else None,
+            own=own if name in self.own_snapshots else None,
+            safety=snapshot_handle(name) if taken else None,
             has_pair=pair in self.pairs,
             pair_ready=pair in self.pairs,
         )

@@ -79,8 +79,8 @@ class RestoreObserver:
         if status.failure or look.deleting or seen.namespace_ending:
             return replace(look, seen=await self._given_up(restore, seen))
         if status.point is not None and not look.is_admitted:
-            around = await observe_surroundings(self.cluster, look)
-            return replace(look, seen=replace(seen, around=around))
+            around, ways = await observe_surroundings(self.cluster, look)
+            return replace(look, seen=replace(seen, around=around, ways=ways))
         return await self._with_machine(look)
 
     async def _for_undo(self, restore: VMRestore, seen: ObservedRestore) -> ObservedRestore:

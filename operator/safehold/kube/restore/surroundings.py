@@ -10,12 +10,23 @@ from safehold.api import VMRestore
 from safehold.errors import NotFoundError, NotServedError
 from safehold.kube.backup.dependencies import references
 from safehold.kube.client import Cluster, Manifest
-from safehold.kube.kinds import NETWORK_ATTACHMENT, RESOURCE_QUOTA, STORAGE_PROFILE, VM, VM_RESTORE, VMI, Kind
+from safehold.kube.kinds import (
+    NETWORK_ATTACHMENT,
+    RESOURCE_QUOTA,
+    STORAGE_PROFILE,
+    VM,
+    VM_RESTORE,
+    VMI,
+    VOLUME_SNAPSHOT_CLASS,
+    Kind,
+)
 from safehold.kube.restore.restorable import RESTORABLE
+from safehold.kube.restore.snapshots import observe_ways
 from safehold.kube.virtualmachines import is_running
 from safehold.plan.quantities import parse_bytes
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.admission import admit
+from safehold.plan.restore.facts import Ways
 from safehold.plan.restore.look import Look
 from safehold.plan.restore.manifest import Machine, key
 from safehold.plan.restore.plan.estimate import measured
@@ -27,27 +38,40 @@ _PAST_RESTORES = 20
 """The newest of them: older ones were with other hardware, or another release."""
 
 
-async def observe_surroundings(cluster: Cluster, look: Look) -> Surroundings:
-    """What `make_plan` needs of a restore that is about to be admitted; of one that is refused, nothing."""
+async def observe_surroundings(cluster: Cluster, look: Look) -> tuple[Surroundings, Mapping[str, Ways]]:
+    """What `make_plan` needs of a restore that is about to be admitted; of one that is refused, nothing.
+
+    With it what each of its volumes could be made from.
+    """
     admission = admit(look.restore, look.point, look.seen)
     if isinstance(admission, Refusal):
-        return Surroundings()
+        return Surroundings(), {}
     begun = admitted(look, admission)
     machine = planned_machine(begun)
     if isinstance(machine, Refusal):
-        return Surroundings()
+        return Surroundings(), {}
     live = await _live_vm(cluster, begun) if look.in_place else None
     vm = live or (machine.vm if machine else None)
-    return Surroundings(
+    ways = await observe_ways(cluster, begun.restore, None, operator_namespace=look.seen.operator_namespace)
+    around = Surroundings(
         quotas=await _quotas(cluster, (look.seen.namespace.name, look.seen.operator_namespace)),
         served=await _served(cluster, machine) if machine else {},
         existing=await _existing(cluster, vm) if vm else {},
         dependencies=await _dependencies(cluster, machine) if machine else {},
         addresses=await _holders(cluster, addresses_of(machine.vm)) if machine else (),
         claim_sets=await _claim_sets(cluster, {volume.storage_class_name for volume in begun.status.volumes}),
+        snapshot_drivers=await _snapshot_drivers(cluster),
         vm_metadata=live["metadata"] if live else {},
         past=await _past(cluster, look.restore, begun),
     )
+    return around, ways
+
+
+async def _snapshot_drivers(cluster: Cluster) -> frozenset[str]:
+    try:
+        return frozenset(str(found["driver"]) for found in await cluster.list(VOLUME_SNAPSHOT_CLASS))
+    except NotServedError:
+        return frozenset()
 
 
 async def _live_vm(cluster: Cluster, look: Look) -> Manifest | None:

@@ -4,8 +4,10 @@ Both are snapshots of the storage's own, from which a new volume is made within 
 volume with the point, chunk by chunk, and fetches what differs: so neither is trusted further than it is right.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
 
+from safehold.api.restore_plan import PlannedPath
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.api.vmrestore import VolumeRestore
 from safehold.plan.names import pair_name
@@ -19,6 +21,9 @@ PHASE = "Filling"
 PATIENCE = timedelta(minutes=5)
 """How long a volume may take to be made from a snapshot, before everything is fetched instead."""
 
+_NO_OLDER_COPY = "there is no older copy of the volume to complete"
+_NO_SAFETY = "there is no safety snapshot of the volume that is replaced"
+
 
 def choose_ways(look: Look) -> Decision | None:
     """Record for each volume what it is made from, and why not from something better."""
@@ -26,6 +31,23 @@ def choose_ways(look: Look) -> Decision | None:
         return None
     records = [record if record.path else _with_path(look, record) for record in look.status.volumes]
     return look.goes_on(Record(), PHASE, "chose how each volume gets its content", volumes=records)
+
+
+def foresee_way(look: Look, record: VolumeRestore, snapshot_drivers: Collection[str]) -> tuple[PlannedPath, str | None]:
+    """What `choose_ways` will record if the safety snapshot comes about, and why nothing better.
+
+    `snapshot_drivers` are those that have a VolumeSnapshotClass.
+    """
+    ways = _ways(look, record)
+    if not look.in_place:
+        obstacle: str | None = _NO_OLDER_COPY
+    elif look.restore.spec.safety_snapshot is False:
+        obstacle = _NO_SAFETY
+    elif ways.driver not in snapshot_drivers:
+        obstacle = f"StorageClass {record.storage_class_name} has no VolumeSnapshotClass"
+    else:
+        obstacle = None
+    return _way(record, _own_obstacle(record, ways), obstacle)
 
 
 def open_snapshots(look: Look) -> Decision | None:
@@ -68,18 +90,19 @@ def _open(look: Look, record: VolumeRestore) -> Decision | None:
 
 def _with_path(look: Look, record: VolumeRestore) -> VolumeRestore:
     ways = _ways(look, record)
+    path, reason = _way(record, _own_obstacle(record, ways), _delta_obstacle(look, record, ways))
+    sources = {"Snapshot": ways.own.name if ways.own else None, "Delta": pair_name(look.uid, record.name)}
+    return record.model_copy(update={"path": path, "path_reason": reason, "source_snapshot": sources.get(path)})
+
+
+def _way(record: VolumeRestore, own_obstacle: str | None, delta_obstacle: str | None) -> tuple[PlannedPath, str | None]:
     if record.mode != "Block":
-        reason = "only Block volumes are completed from a snapshot, and this is a Filesystem volume"
-        return record.model_copy(update={"path": "Full", "path_reason": reason})
-    own_obstacle = _own_obstacle(record, ways)
-    if own_obstacle is None and ways.own is not None:
-        return record.model_copy(update={"path": "Snapshot", "source_snapshot": ways.own.name})
-    delta_obstacle = _delta_obstacle(look, record, ways)
+        return "Full", "only Block volumes are completed from a snapshot, and this is a Filesystem volume"
+    if own_obstacle is None:
+        return "Snapshot", None
     if delta_obstacle is None:
-        pair = pair_name(look.uid, record.name)
-        return record.model_copy(update={"path": "Delta", "path_reason": own_obstacle, "source_snapshot": pair})
-    reason = f"{own_obstacle}; {delta_obstacle}"
-    return record.model_copy(update={"path": "Full", "path_reason": reason})
+        return "Delta", own_obstacle
+    return "Full", f"{own_obstacle}; {delta_obstacle}"
 
 
 def _own_obstacle(record: VolumeRestore, ways: Ways) -> str | None:
@@ -91,7 +114,7 @@ def _own_obstacle(record: VolumeRestore, ways: Ways) -> str | None:
 
 def _delta_obstacle(look: Look, record: VolumeRestore, ways: Ways) -> str | None:
     if not look.in_place:
-        return "there is no older copy of the volume to complete"
+        return _NO_OLDER_COPY
     safety = ways.safety
     if not isinstance(safety, SnapshotHandle):
         return _missing_safety(ways)
@@ -101,7 +124,7 @@ def _delta_obstacle(look: Look, record: VolumeRestore, ways: Ways) -> str | None
 def _missing_safety(ways: Ways) -> str:
     if isinstance(ways.safety, Refusal):
         return ways.safety.message
-    return "there is no safety snapshot of the volume that is replaced"
+    return _NO_SAFETY
 
 
 def _misfit(record: VolumeRestore, ways: Ways, driver: str, size_bytes: int) -> str | None:

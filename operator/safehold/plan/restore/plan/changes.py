@@ -1,11 +1,11 @@
 """Everything that a restore creates, changes or deletes, by its admission: what its steps will do, told beforehand."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from safehold.api.restore_plan import PlannedChange
+from safehold.api.restore_plan import PlannedChange, PlannedVolume
 from safehold.api.vmrestore import VolumeRestore
-from safehold.plan.names import Verb, job_name, replaced_objects_name, safety_snapshot_name
+from safehold.plan.names import Verb, job_name, pair_name, replaced_objects_name, safety_snapshot_name
 from safehold.plan.restore.facts import ObjectKey
 from safehold.plan.restore.inquiry import wants_manifest
 from safehold.plan.restore.look import Look
@@ -17,13 +17,18 @@ from safehold.plan.restore.power import HALTED
 CLAIM, VOLUME = "PersistentVolumeClaim", "PersistentVolume"
 
 
-def changes_of(look: Look, around: Surroundings, machine: Machine | None) -> Iterator[PlannedChange]:
+def changes_of(
+    look: Look, around: Surroundings, machine: Machine | None, volumes: Sequence[PlannedVolume]
+) -> Iterator[PlannedChange]:
     """In the order of the steps. `look` is admitted; `machine` is what a new VM will be, None in place."""
     if look.in_place:
         yield from _power(look)
         yield from _safety(look)
     if wants_manifest(look.restore):
         yield from _worker(look, "describe", "reads the VM's manifest")
+    for volume in volumes:
+        if volume.path == "Delta":
+            yield from _pair(look, volume)
     for record in look.status.volumes:
         yield _change(
             "Create", CLAIM, look.seen.operator_namespace, record.prime_claim, "is filled by the worker", temporary=True
@@ -54,6 +59,13 @@ def _safety(look: Look) -> Iterator[PlannedChange]:
         name = safety_snapshot_name(look.restore.metadata.name, look.uid)
         why = "is taken of the stopped VM, and kept as long as the replaced volumes"
         yield _change("Create", "VirtualMachineSnapshot", look.seen.namespace.name, name, why)
+
+
+def _pair(look: Look, volume: PlannedVolume) -> Iterator[PlannedChange]:
+    """Of them only the VolumeSnapshot is in a namespace."""
+    name, why = pair_name(look.uid, volume.name), f"is what volume {volume.name} is completed from"
+    yield PlannedChange(action="Create", kind="VolumeSnapshotContent", name=name, why=why, temporary=True)
+    yield _change("Create", "VolumeSnapshot", look.seen.operator_namespace, name, why, temporary=True)
 
 
 def _volume(look: Look, record: VolumeRestore) -> Iterator[PlannedChange]:

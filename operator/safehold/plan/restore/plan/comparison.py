@@ -11,7 +11,10 @@ _NAMED = 5
 
 
 def hash_of(plan: RestorePlan) -> str:
-    """Over what is done, and not over how long that takes, when it was planned, or what it is good to know."""
+    """Over what is left in the end, and not over the way to it, how long that takes, or when it was planned.
+
+    The point's own snapshot goes with the VM's next backup, and what is fetched then instead is the same.
+    """
     document = json.dumps(_essence(plan), sort_keys=True, separators=(",", ":"))
     return hashlib.blake2b(document.encode(), digest_size=16).hexdigest()
 
@@ -27,18 +30,18 @@ def _essence(plan: RestorePlan) -> dict[str, object]:
     return {
         "point": plan.restore_point,
         "volumes": [_volume(volume) for volume in plan.volumes],
-        "changes": sorted(_change(change) for change in plan.changes),
+        "changes": sorted(_change(change) for change in plan.changes if not change.temporary),
     }
 
 
 def _volume(volume: PlannedVolume) -> list[object]:
-    return [volume.name, volume.path, volume.claim_name, volume.storage_class_name, volume.capacity_bytes]
+    return [volume.name, volume.claim_name, volume.storage_class_name, volume.capacity_bytes]
 
 
 def _change(change: PlannedChange) -> tuple[str, ...]:
     """With its reason: that says how much of what, where Kubernetes makes the name up."""
     name = change.name or change.why
-    return change.action, change.kind, change.namespace or "", name, "temporary" if change.temporary else ""
+    return change.action, change.kind, change.namespace or "", name
 
 
 def _differences(planned: RestorePlan, present: RestorePlan) -> Iterator[str]:
@@ -55,7 +58,6 @@ def _volume_difference(name: str, before: PlannedVolume | None, after: PlannedVo
         yield f"volume {name} is {'new' if before is None else 'gone'}"
         return
     for what, old, new in (
-        ("path", before.path, after.path),
         ("claim", before.claim_name, after.claim_name),
         ("StorageClass", before.storage_class_name, after.storage_class_name),
         ("size", before.capacity_bytes, after.capacity_bytes),
@@ -65,7 +67,9 @@ def _volume_difference(name: str, before: PlannedVolume | None, after: PlannedVo
 
 
 def _change_differences(planned: Sequence[PlannedChange], present: Sequence[PlannedChange]) -> Iterator[str]:
-    before, after = ({_change(change): change for change in changes} for changes in (planned, present))
+    before, after = (
+        {_change(change): change for change in changes if not change.temporary} for changes in (planned, present)
+    )
     for gone in sorted(before.keys() - after.keys()):
         yield f"{_called(before[gone])} is no longer to do"
     for new in sorted(after.keys() - before.keys()):

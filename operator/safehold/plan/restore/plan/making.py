@@ -15,6 +15,7 @@ from safehold.plan.restore.plan.machine_conflicts import conflicts_in_place, con
 from safehold.plan.restore.plan.storage_conflicts import conflict, storage_conflicts
 from safehold.plan.restore.plan.surroundings import Surroundings
 from safehold.plan.restore.rebuild import foresee_machine
+from safehold.plan.restore.ways import foresee_way
 
 _ORDER = {"Blocks": 0, "Warns": 1}
 
@@ -59,7 +60,7 @@ def planned_machine(look: Look) -> Machine | Refusal | None:
 
 
 def _filled(plan: RestorePlan, look: Look, around: Surroundings, machine: Machine | None) -> RestorePlan:
-    volumes = list(_volumes(look))
+    volumes = list(_volumes(look, around))
     expected = _estimate(look, around, volumes)
     conflicts = sorted(_conflicts(look, around, machine), key=lambda each: _ORDER[each.severity])
     return plan.model_copy(
@@ -69,17 +70,20 @@ def _filled(plan: RestorePlan, look: Look, around: Surroundings, machine: Machin
             "bytes_to_fetch": _total(volume.bytes_to_fetch for volume in volumes),
             "estimated_seconds": expected.seconds,
             "estimate_basis": expected.basis,
-            "changes": list(changes_of(look, around, machine)),
+            "changes": list(changes_of(look, around, machine, volumes)),
             "conflicts": conflicts,
         }
     )
 
 
-def _volumes(look: Look) -> Iterator[PlannedVolume]:
+def _volumes(look: Look, around: Surroundings) -> Iterator[PlannedVolume]:
     sizes = {volume.name: volume.disk_bytes for volume in look.point.volumes}
     for record in look.status.volumes:
+        path, reason = foresee_way(look, record, around.snapshot_drivers)
         yield PlannedVolume(
             name=record.name,
+            path=path,
+            path_reason=reason,
             claim_name=record.claim_name,
             storage_class_name=record.storage_class_name,
             capacity_bytes=record.capacity_bytes,

@@ -53,6 +53,8 @@ class Surroundings:
     """Who has the MAC addresses that the new VM would have."""
     claim_sets: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
     """StorageClass → (access mode, volume mode) that CDI says it can do; a class of which it says nothing is absent."""
+    snapshot_drivers: frozenset[str] = frozenset()
+    """CSI drivers that have a VolumeSnapshotClass."""
     vm_metadata: Mapping[str, Any] = field(default_factory=dict)
     """In place: the VM's `metadata`."""
     past: Sequence[PastRestore] = ()
