@@ -1,7 +1,6 @@
 """Where a restore point comes from that files are read out of: a repository, or a VMBackup of a cluster."""
 
 import asyncio
-import os
 import signal
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from typing import Any
 
 import click
 
+from safehold.cli.kubeconfig import kubeconfig_option, refuse_absent
 from safehold.cli.points import find_point
 from safehold.cli.repository import open_domain
 from safehold.engine.disks.comparing import volume_of
@@ -43,14 +43,7 @@ _OPTIONS = (
     ),
     click.option("--vm", help="With --repository: whose point it must be; needed for latest."),
     click.option("--namespace", "-n", help="The namespace of the VMBackup that POINT names."),
-    click.option(
-        "--kubeconfig",
-        envvar="KUBECONFIG",
-        type=click.Path(path_type=Path),
-        default=Path.home() / ".kube" / "config",
-        show_default="~/.kube/config",
-        help="With --namespace: how to reach the cluster.",
-    ),
+    kubeconfig_option,
     click.option(
         "--operator-namespace",
         default="safehold",
@@ -85,8 +78,7 @@ class PointSource:
             domain = open_domain(self.repository, self.endpoint_url, self.key_file, self.key_domain, create=False)
             yield domain, find_point(domain, self.point, self.vm)
         elif self.namespace is not None:
-            if not any(Path(path).is_file() for path in str(self.kubeconfig).split(os.pathsep)):
-                raise UsageError(f"There is no kubeconfig {self.kubeconfig}", remedy="name one with --kubeconfig")
+            refuse_absent(self.kubeconfig)
             access = asyncio.run(self._access(self.namespace))
             with tempfile.TemporaryDirectory(prefix="safehold-") as folder:
                 yield _opened(access, Path(folder))
@@ -94,11 +86,12 @@ class PointSource:
             raise UsageError("Where the point is has not been said", remedy="give --repository, or --namespace")
 
     def volumes(self, manifest: Manifest) -> list[str]:
-        """The disks that are meant: the one that was named, or all of the VM's. A memory dump holds no files."""
+        """The disks that are meant: the one that was named, or all of the VM's; its memory and state hold no files."""
         if self.volume is None:
             return [volume.name for volume in manifest.volumes if volume.role == "Disk"]
-        if volume_of(manifest, self.volume).role != "Disk":
-            raise UsageError(f"{self.volume} is a dump of the VM's memory, not a disk")
+        role = volume_of(manifest, self.volume).role
+        if role != "Disk":
+            raise UsageError(f"{self.volume} is the VM's {role.lower()}, not a disk")
         return [self.volume]
 
     async def _access(self, namespace: str) -> PointAccess:
