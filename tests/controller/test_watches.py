@@ -38,7 +38,7 @@ def tell(operator: Operator) -> Tell:
     handler = cast("Callable[..., Awaitable[None]]", object_changed)
 
     async def event(kind: str | None, status: dict[str, Any] | None = None, **metadata: Any) -> None:
-        body = {"metadata": {**METADATA, **metadata}, "status": status or {}}
+        body = {"metadata": {**METADATA, **metadata}, "spec": {}, "status": status or {}}
         await handler(
             resource=RESTORES,
             namespace="shop",

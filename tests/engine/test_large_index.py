@@ -14,7 +14,6 @@ import pytest
 from bench.generated_index import GeneratedIndex
 from safehold.engine.geometry import FORMAT_1, MIB
 from safehold.engine.keys.keyfile import write_key_file
-from safehold.engine.keys.rings import SETTLED
 from safehold.engine.store.s3 import S3Place, S3Store
 
 if TYPE_CHECKING:
@@ -50,7 +49,6 @@ def requests_of_run(laboratory: Laboratory, store: FaultyStore) -> list[str]:
 def test_a_run_finds_its_way_with_few_requests(large: Laboratory, faulty: type[FaultyStore]) -> None:
     """Whatever runs, folds and points there are: also when all of the disk is new, and after many runs."""
     generated = GeneratedIndex(large.domain())
-    large.store.now += SETTLED  # only a repository's first runs look at its keys twice
     generated.write_fold(300_000)
     for number in range(30):
         generated.write_run(500 + number)

@@ -29,7 +29,7 @@ def make_tree(root: Path) -> None:
     (root / "tree/out").symlink_to("/etc/passwd")
     (root / "tree/up").symlink_to("../../../etc/passwd")
     os.mkfifo(root / "tree/pipe")
-    (root / "victim.bin").write_bytes(generator.randbytes(4 * MIB))
+    (root / "victim.bin").write_bytes(generator.randbytes(16 * MIB))
     for path in root.rglob("*"):
         os.utime(path, (YEAR_2001, YEAR_2001), follow_symlinks=False)
 

@@ -33,6 +33,7 @@ def test_a_vm_is_backed_up_and_restored(jobs: Jobs, disk: Path, tmp_path: Path) 
         "run_id": "run-1",
         "bytes_done": 40_700_001,
         "bytes_total": 40_700_001,
+        "volume": None,
     }
     point = made.report.restore_point
     assert point is not None
