@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from safehold.envelope import new_key, open_machine, seal_machine
 from safehold.errors import IntegrityError
-from safehold.run import SealedMachine
+from safehold.report import SealedMachine
 
 OBJECTS: list[dict[str, Any]] = [{"kind": "Secret", "data": {str(number): "x" * 97}} for number in range(3000)]
 KEY = new_key()

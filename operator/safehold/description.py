@@ -3,16 +3,13 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from safehold.message import Message
 from safehold.run import Owner, RepositoryPlace, VolumeRole
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SoughtVM(_Message):
+class SoughtVM(Message):
     """Whose latest point is looked for."""
 
     cluster: str
@@ -27,7 +24,7 @@ class SoughtVM(_Message):
     """Only points of which all disks were read, or the latest of those where there is one."""
 
 
-class DescribeRun(_Message):
+class DescribeRun(Message):
     """Find one restore point and say what its manifest says. Nothing is written."""
 
     verb: Literal["describe"] = "describe"
@@ -43,7 +40,7 @@ class DescribeRun(_Message):
     """Or the latest one of a VM."""
 
 
-class DescribedVolume(_Message):
+class DescribedVolume(Message):
     """One volume of a point, and what its claim was like."""
 
     name: str
@@ -56,7 +53,7 @@ class DescribedVolume(_Message):
     access_modes: list[str] = Field(default_factory=list)
 
 
-class PointDescription(_Message):
+class PointDescription(Message):
     """What the sealed manifest of a restore point says, as far as a restore depends on it."""
 
     point: str

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from safehold.errors import IntegrityError
-from safehold.run import SealedMachine
+from safehold.report import SealedMachine
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12

@@ -1,16 +1,17 @@
-"""What the controller asks of one worker Job, and what the Job answers.
+"""What the controller asks of one worker Job.
 
 The controller writes a run as `run.json` into a Secret that the Job owns; the worker reads it from the mounted folder
 (`RUN_FOLDER`), beside the files that must never be in JSON or arguments: the repository key and the credentials.
-The worker answers with JSON lines on stdout (`Progress`, `SealedMachine`) and a `RunReport` as termination message.
-Both programs import this module, and nothing else of each other.
+The worker answers with what `safehold.report` holds. Both programs import these two modules and `safehold.description`,
+and nothing else of each other.
 """
 
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from safehold.message import Message
 
 RUN_FOLDER = "/run/safehold"
 """Where the Job mounts the run's Secret; `SAFEHOLD_RUN_FOLDER` overrides it."""
@@ -25,13 +26,6 @@ PULL_TOKEN_FILE = "pull.token"  # noqa: S105 (a file's name)
 """The token with which disks are pulled from KubeVirt's backup, where a volume's changes name this file."""
 ENVELOPE_FILE = "envelope.key"
 """32 random bytes of this run only. What a restore recalls of the VM is sealed with it before it is printed."""
-EXIT_FAILED = 1
-"""The worker's exit code after a failure that another attempt may not meet."""
-EXIT_REFUSED = 3
-"""The worker's exit code after a failure that every attempt would meet: the Job ends at once (podFailurePolicy)."""
-REPORT_LIMIT_BYTES = 3 * 1024
-"""Kubernetes keeps 4 KiB of a termination message; a report stays under 3 KiB so that its end is never cut."""
-
 
 VolumeRole = Literal["Disk", "MemoryDump", "State"]
 """MemoryDump: a file of the guest's memory, which no VM gets back. State: the folder with TPM and EFI state."""
@@ -61,11 +55,7 @@ def token_path(driver: str) -> str:
     return f"{TOKEN_FOLDER}/{driver}"
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Owner(_Message):
+class Owner(Message):
     """Who owns a restore point. The uids decide; the names are for people."""
 
     cluster: str
@@ -76,7 +66,7 @@ class Owner(_Message):
     vm: str
 
 
-class RepositoryPlace(_Message):
+class RepositoryPlace(Message):
     """Where a repository is. Credentials and key are files beside the run, never in here."""
 
     bucket: str
@@ -92,7 +82,7 @@ class RepositoryPlace(_Message):
     """What one worker may send, and as much that it may receive; None: no limit."""
 
 
-class VolumeSource(_Message):
+class VolumeSource(Message):
     """What a base must have in common with its parent point before it is trusted (docs/format.md)."""
 
     pvc_uid: str
@@ -102,7 +92,7 @@ class VolumeSource(_Message):
     last_restore_uid: str = ""
 
 
-class CsiChanges(_Message):
+class CsiChanges(Message):
     """Changed blocks from a CSI driver's SnapshotMetadata service."""
 
     engine: Literal["CSI"] = "CSI"
@@ -120,7 +110,7 @@ class CsiChanges(_Message):
     """The handle of the base's snapshot; None: only allocated ranges can be asked."""
 
 
-class KubeVirtChanges(_Message):
+class KubeVirtChanges(Message):
     """Changed blocks, and the bytes, from a VirtualMachineBackup in pull mode."""
 
     engine: Literal["KubeVirt"] = "KubeVirt"
@@ -134,7 +124,7 @@ class KubeVirtChanges(_Message):
     """The checkpoint that the backup is incremental to; None: it is a full one."""
 
 
-class VolumeToBackUp(_Message):
+class VolumeToBackUp(Message):
     """One volume of the VM, mounted into the Job."""
 
     name: str
@@ -161,7 +151,7 @@ class VolumeToBackUp(_Message):
     """The claim's metadata that a restore needs: name, labels, annotations, storageClassName, accessModes, capacity."""
 
 
-class Capture(_Message):
+class Capture(Message):
     """How the point in time was cut, as it was observed."""
 
     time: datetime
@@ -174,7 +164,7 @@ class Capture(_Message):
     """Disks of the VM that were left out on purpose."""
 
 
-class BackupRun(_Message):
+class BackupRun(Message):
     """Read these volumes, store what changed, commit one restore point."""
 
     verb: Literal["backup"] = "backup"
@@ -195,7 +185,7 @@ class BackupRun(_Message):
     """The VirtualMachine and all that it depends on, as Kubernetes objects; sealed into the point."""
 
 
-class VolumeToRestore(_Message):
+class VolumeToRestore(Message):
     """One volume to fill."""
 
     name: str
@@ -210,7 +200,7 @@ class VolumeToRestore(_Message):
     """Whether the volume was made from a snapshot: it is compared with the point, and what differs is fetched."""
 
 
-class RestoreRun(_Message):
+class RestoreRun(Message):
     """Fill these volumes from one restore point, read back what was written, and recall the VM's manifest."""
 
     verb: Literal["restore"] = "restore"
@@ -223,7 +213,7 @@ class RestoreRun(_Message):
     volumes: list[VolumeToRestore]
 
 
-class TargetRun(_Message):
+class TargetRun(Message):
     """Open (or, the first time, lay out) the repository and prove what the credentials can do."""
 
     verb: Literal["target"] = "target"
@@ -234,7 +224,7 @@ class TargetRun(_Message):
     """The repository that was found here before. With one, no other is laid out in its place."""
 
 
-class ForgetRun(_Message):
+class ForgetRun(Message):
     """Take one restore point out of the repository's catalogue; one that is not there is no failure."""
 
     verb: Literal["forget"] = "forget"
@@ -246,7 +236,7 @@ class ForgetRun(_Message):
     owner: Owner
 
 
-class PolicyRules(_Message):
+class PolicyRules(Message):
     """How long the points of one policy, or of a tier, stay; the fields mean what `safehold.retention.rules` says."""
 
     policy: str
@@ -272,7 +262,7 @@ class PolicyRules(_Message):
     """The next runs, by which the worker foretells the next deletions."""
 
 
-class MaintainRun(_Message):
+class MaintainRun(Message):
     """Forget the points that retention lets go, then free what no point needs."""
 
     verb: Literal["maintain"] = "maintain"
@@ -295,134 +285,3 @@ class MaintainRun(_Message):
     """Restore points that must stay."""
     compact: bool
     """Whether sparse packs are rewritten too."""
-
-
-class Engine(StrEnum):
-    """How the changed blocks of a volume were found."""
-
-    SCAN = "Scan"
-    CSI = "CSI"
-    KUBEVIRT = "KubeVirt"
-
-
-class VolumeReport(_Message):
-    """What happened to one volume. Bytes: of the disk, read, found changed, sent, kept in the store for this run."""
-
-    name: str
-    engine: Engine = Engine.SCAN
-    engine_reason: str = ""
-    bytes_total: int
-    bytes_read: int = 0
-    bytes_changed: int = 0
-    bytes_uploaded: int = 0
-    bytes_stored: int = 0
-    bytes_fetched: int = 0
-    """Of a restore: what the store sent."""
-    seconds: float = 0.0
-    verified: bool = False
-    """All of the disk was read to see whether the engine had told the truth."""
-    mismatched_bytes: int = 0
-    """What the engine had kept silent about; the point is right all the same."""
-
-
-class MaintenanceReport(_Message):
-    """What a MaintainRun found and did."""
-
-    points: int = 0
-    """That there are now."""
-    ungoverned: int = 0
-    """Of them, those that no retention rule decides about."""
-    of_gone_policies: int = 0
-    """Of the ungoverned, those whose policy does not exist any more."""
-    of_gone_machines: int = 0
-    """Of them, those of VMs that do not exist any more."""
-    forgotten: int = 0
-    freed_bytes: int = 0
-    """Of packs that were deleted."""
-    compacted: bool = False
-    """Whether sparse packs were rewritten too."""
-    condemned_bytes: int = 0
-    """Of packs that will be deleted 49 hours later or more."""
-    newly_gone: list[str] = Field(default_factory=list, max_length=16)
-    """uids of VMs that are gone, have points under `after_vm_deleted: Delete`, and not among `gone`; some of all."""
-    emptied: list[str] = Field(default_factory=list, max_length=16)
-    """uids out of `gone` that have no point any more; some of all."""
-    lines: int = Field(default=0, ge=0)
-    """How many `RetentionLine`s the log ends with."""
-
-
-class RunReport(_Message):
-    """The Job's termination message."""
-
-    run_id: str
-    verb: str
-    succeeded: bool
-    reason: str
-    message: str
-    restore_point: str | None = None
-    parent: str | None = None
-    volumes: list[VolumeReport] = Field(default_factory=list)
-    volumes_in_log: int = Field(default=0, ge=0, le=1024)
-    """How many volumes follow as `VolumeLine`s at the log's end, because they do not fit into the message."""
-    repository_id: str | None = None
-    """Of a target run: the repository's identity, so that a swapped bucket is noticed."""
-    seconds: float = 0.0
-    maintenance: MaintenanceReport | None = None
-    """Of a MaintainRun."""
-
-
-class RetentionLine(_Message):
-    """A line on stdout at the end of a MaintainRun: a point that was forgotten, or that will go next."""
-
-    kind: Literal["retention"] = "retention"
-    run_id: str
-    policy: str
-    """uid of the policy whose rules decided."""
-    tier: str = ""
-    """Its tier, where that has rules of its own."""
-    namespace: str
-    vm: str
-    restore_point: str
-    captured: datetime
-    at: datetime
-    """When it was forgotten, or the run or moment from which on it is let go."""
-    reason: str
-    forgotten: bool
-
-
-class VolumeLine(_Message):
-    """A line on stdout at the end of a run: one volume of a report that is too long for a termination message."""
-
-    kind: Literal["volume"] = "volume"
-    run_id: str
-    volume: VolumeReport
-
-
-class VolumeProgress(_Message):
-    """How far the worker is with one volume."""
-
-    name: str
-    bytes_done: int
-    bytes_total: int
-
-
-class Progress(_Message):
-    """A line on stdout, at most one a second."""
-
-    kind: Literal["progress"] = "progress"
-    run_id: str
-    bytes_done: int
-    bytes_total: int
-    volume: VolumeProgress | None = None
-    """Of a restore: the volume that is being filled; those before it in the run are whole."""
-
-
-class SealedMachine(_Message):
-    """A line on stdout of a restore: a part of the VM's manifest, sealed and opened by `safehold.envelope`."""
-
-    kind: Literal["machine"] = "machine"
-    run_id: str
-    part: int
-    parts: int
-    sealed: str
-    """base64 of one part; parts are joined before they are opened."""

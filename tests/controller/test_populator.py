@@ -40,7 +40,7 @@ from safehold.plan.names import OWNER_KIND
 from safehold.plan.populate.facts import CHOSEN_VOLUME, CLAIM_KIND, SELECTED_NODE
 from safehold.plan.restore.steps import Finished, Record, Step, Wait
 from safehold.plan.target.endpoint import EndpointRules
-from safehold.run import RunReport, VolumeReport
+from safehold.report import RunReport, VolumeReport
 from sandbox.apiserver import running_api_server
 from sandbox.cluster.client import Cluster as SandboxCluster
 from sandbox.cluster.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM

@@ -20,7 +20,8 @@ from safehold.kube.jobs import (
     start_job,
 )
 from safehold.kube.kinds import JOB, POD, SECRET, SERVICE_ACCOUNT
-from safehold.run import EXIT_REFUSED, KEY_FILE, RUN_FILE, RepositoryPlace, TargetRun, token_path
+from safehold.report import EXIT_REFUSED
+from safehold.run import KEY_FILE, RUN_FILE, RepositoryPlace, TargetRun, token_path
 
 KEY = b"the repository key"
 RUN = TargetRun(run_id="run-1", repository=RepositoryPlace(bucket="b"), access_mode="ReadWrite")

@@ -11,7 +11,7 @@ from safehold.kube.job_facts import observe_job
 from safehold.kube.jobs import CONTAINER
 from safehold.kube.kinds import JOB, NAMESPACE
 from safehold.plan.job import read_report
-from safehold.run import RunReport
+from safehold.report import RunReport
 from sandbox.apiserver import running_api_server
 from sandbox.cluster.client import Cluster as SandboxCluster
 from sandbox.cluster.client import Object

@@ -15,11 +15,11 @@ from safehold.engine.keys.keyfile import RepositoryKey
 from safehold.engine.repository import Repository
 from safehold.engine.store.s3 import S3Place, S3Store
 from safehold.envelope import new_key
+from safehold.report import REPORT_LIMIT_BYTES, RunReport
 from safehold.run import (
     CREDENTIALS_FILE,
     ENVELOPE_FILE,
     KEY_FILE,
-    REPORT_LIMIT_BYTES,
     RUN_FILE,
     BackupRun,
     Capture,
@@ -27,7 +27,6 @@ from safehold.run import (
     Owner,
     RepositoryPlace,
     RestoreRun,
-    RunReport,
     TargetRun,
     VolumeSource,
     VolumeToBackUp,

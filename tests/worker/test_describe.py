@@ -11,7 +11,7 @@ import pytest
 from safehold.description import DescribeRun, PointDescription, SoughtVM
 from safehold.envelope import open_machine
 from safehold.reasons import Reason
-from safehold.run import EXIT_REFUSED, SealedMachine
+from safehold.report import EXIT_REFUSED, SealedMachine
 
 if TYPE_CHECKING:
     from tests.worker.conftest import Ended, Jobs

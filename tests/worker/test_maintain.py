@@ -11,7 +11,8 @@ from tests.worker.conftest import store_of
 
 from safehold.census import Census
 from safehold.reasons import Reason
-from safehold.run import EXIT_REFUSED, MaintainRun, PolicyRules, RetentionLine
+from safehold.report import EXIT_REFUSED, RetentionLine
+from safehold.run import MaintainRun, PolicyRules
 
 if TYPE_CHECKING:
     from tests.worker.conftest import Ended, Jobs

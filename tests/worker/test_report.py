@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safehold.run import REPORT_LIMIT_BYTES, RunReport, VolumeLine, VolumeReport
+from safehold.report import REPORT_LIMIT_BYTES, RunReport, VolumeLine, VolumeReport
 from safehold.worker.lines import ProgressLines, VolumeByVolume
 from safehold.worker.report import fitting, write_report
 

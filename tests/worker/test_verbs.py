@@ -13,7 +13,7 @@ from tests.worker.conftest import store_of
 
 from safehold.envelope import open_machine
 from safehold.reasons import Reason
-from safehold.run import EXIT_FAILED, EXIT_REFUSED, SealedMachine
+from safehold.report import EXIT_FAILED, EXIT_REFUSED, SealedMachine
 
 if TYPE_CHECKING:
     from tests.worker.conftest import Jobs

@@ -32,7 +32,7 @@ from safehold.kube.kinds import (
 from safehold.kube.kinds import (
     VOLUME as PERSISTENT_VOLUME,
 )
-from safehold.run import RunReport, VolumeReport
+from safehold.report import RunReport, VolumeReport
 from sandbox.csi.names import DRIVER
 
 REPOSITORY_ID = "fleet-bench"

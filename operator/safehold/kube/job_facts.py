@@ -10,7 +10,7 @@ from safehold.kube.client import Cluster, Manifest
 from safehold.kube.jobs import CONTAINER, JOB_NAME_LABEL, KUEUE_QUEUE
 from safehold.kube.kinds import JOB, POD, SECRET
 from safehold.plan.job import JobFacts, PodFacts
-from safehold.run import Progress, RunReport, VolumeLine
+from safehold.report import Progress, RunReport, VolumeLine
 
 LOG_LINE_LIMIT_BYTES = 64 * 1024
 _PULL_PROBLEMS = ("ErrImagePull", "ImagePullBackOff")

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import JOB, POD, SECRET
 from safehold.plan.names import Verb
-from safehold.run import EXIT_REFUSED, RUN_FILE, RUN_FOLDER, TOKEN_FOLDER, disk_path
+from safehold.report import EXIT_REFUSED
+from safehold.run import RUN_FILE, RUN_FOLDER, TOKEN_FOLDER, disk_path
 
 CONTAINER = "worker"
 QEMU_ID = 107

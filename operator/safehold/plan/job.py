@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
-from safehold.run import Progress, RunReport
+from safehold.report import Progress, RunReport
 
 NODE_PATIENCE = timedelta(minutes=5)
 """How long a pod may be overdue. Kubernetes itself waits as long before it evicts pods from a silent node."""

@@ -9,7 +9,8 @@ from safehold.engine.backup.run import back_up
 from safehold.engine.points.manifest import BaseIdentity, Capture, Manifest, Owner
 from safehold.engine.repository import Repository
 from safehold.reasons import Reason
-from safehold.run import BackupRun, CsiChanges, Engine, KubeVirtChanges, RunReport, VolumeReport, VolumeToBackUp
+from safehold.report import Engine, RunReport, VolumeReport
+from safehold.run import BackupRun, CsiChanges, KubeVirtChanges, VolumeToBackUp
 from safehold.worker.changes import csi_source, kubevirt_source
 from safehold.worker.folder import RunFolder
 from safehold.worker.lines import ProgressLines

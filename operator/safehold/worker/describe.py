@@ -12,8 +12,8 @@ from safehold.engine.repository import Domain, Repository
 from safehold.envelope import seal_machine
 from safehold.errors import PointError, StoreError, UsageError
 from safehold.reasons import Reason
+from safehold.report import RunReport
 from safehold.run import Owner as RunOwner
-from safehold.run import RunReport
 from safehold.worker.folder import RunFolder
 from safehold.worker.lines import write_line
 

@@ -12,7 +12,8 @@ from typing import Literal
 from safehold import logs
 from safehold.errors import SafeholdError
 from safehold.reasons import Reason
-from safehold.run import EXIT_FAILED, EXIT_REFUSED, RUN_FILE, RUN_FOLDER, RunReport
+from safehold.report import EXIT_FAILED, EXIT_REFUSED, RunReport
+from safehold.run import RUN_FILE, RUN_FOLDER
 from safehold.settings import WorkerSettings
 from safehold.worker.backup import back_up_run
 from safehold.worker.describe import describe_run

@@ -7,7 +7,8 @@ from safehold.engine.points.manifest import Manifest, Owner
 from safehold.engine.repository import Repository
 from safehold.errors import PointError
 from safehold.reasons import Reason
-from safehold.run import ForgetRun, RunReport
+from safehold.report import RunReport
+from safehold.run import ForgetRun
 from safehold.worker.folder import RunFolder
 
 

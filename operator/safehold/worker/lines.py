@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from safehold.run import Progress, RetentionLine, SealedMachine, VolumeLine, VolumeProgress
+from safehold.report import Progress, RetentionLine, SealedMachine, VolumeLine, VolumeProgress
 
 _INTERVAL_SECONDS = 1.0
 

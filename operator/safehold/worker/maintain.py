@@ -7,7 +7,8 @@ from safehold.engine.maintenance.prune import prune
 from safehold.engine.repository import Domain, Repository
 from safehold.errors import InterruptedRunError, StoreError
 from safehold.reasons import Reason
-from safehold.run import MaintainRun, MaintenanceReport, RunReport
+from safehold.report import MaintenanceReport, RunReport
+from safehold.run import MaintainRun
 from safehold.worker.folder import RunFolder
 from safehold.worker.lines import write_line
 from safehold.worker.retention import Keeper

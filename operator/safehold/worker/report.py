@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TextIO
 
-from safehold.run import REPORT_LIMIT_BYTES, RunReport, VolumeLine
+from safehold.report import REPORT_LIMIT_BYTES, RunReport, VolumeLine
 from safehold.worker.lines import write_line
 
 _ELLIPSIS = "…"

@@ -14,7 +14,8 @@ from safehold.engine.restore import Restored, complete, fill
 from safehold.envelope import seal_machine
 from safehold.errors import IntegrityError, VolumeError
 from safehold.reasons import Reason
-from safehold.run import RestoreRun, RunReport, VolumeReport, VolumeToRestore
+from safehold.report import RunReport, VolumeReport
+from safehold.run import RestoreRun, VolumeToRestore
 from safehold.worker.folder import RunFolder
 from safehold.worker.lines import ProgressLines, VolumeByVolume, write_line
 from safehold.worker.machine_state import unpack_state

@@ -11,10 +11,11 @@ from safehold.engine.points.catalogue import Points
 from safehold.engine.points.manifest import Manifest
 from safehold.engine.repository import Domain
 from safehold.errors import InterruptedRunError
+from safehold.report import MaintenanceReport, RetentionLine
 from safehold.retention.forecast import Deletion, next_deletions
 from safehold.retention.rules import RetentionRules
 from safehold.retention.verdicts import Machine, Point, Verdict, going, judge
-from safehold.run import MaintainRun, MaintenanceReport, RetentionLine
+from safehold.run import MaintainRun
 from safehold.worker.governing import Governors
 
 PREVIEWED = 10

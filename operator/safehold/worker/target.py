@@ -4,7 +4,8 @@ import threading
 
 from safehold.engine.repository import Repository, prove_access
 from safehold.reasons import Reason
-from safehold.run import RunReport, TargetRun
+from safehold.report import RunReport
+from safehold.run import TargetRun
 from safehold.worker.folder import RunFolder
 
 

@@ -30,7 +30,7 @@ from safehold.plan.backup.facts import (
 from safehold.plan.backup.stages import stage_of
 from safehold.plan.job import JobFacts
 from safehold.plan.names import BASE_OF, ORIGINAL_POLICY, OWNER_UID, pair_name
-from safehold.run import Engine, RunReport, VolumeReport
+from safehold.report import Engine, RunReport, VolumeReport
 
 
 def held_name(volume: "Volume", held: dict[str, Any]) -> str:

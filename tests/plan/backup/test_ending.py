@@ -16,7 +16,7 @@ from safehold.plan.backup.reconcile import needs_slot
 from safehold.plan.conditions import READY, STALLED, is_true
 from safehold.plan.job import JobFacts, PodFacts
 from safehold.reasons import Reason
-from safehold.run import RunReport
+from safehold.report import RunReport
 
 
 def forgetting() -> tuple[VMBackup, BackupFacts]:

@@ -15,7 +15,7 @@ from safehold.plan.backup.reconcile import needs_slot
 from safehold.plan.job import JobFacts
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
-from safehold.run import Progress
+from safehold.report import Progress
 
 NOT_READY = Refusal(Reason.TARGET_NOT_READY, "not checked yet")
 

@@ -29,7 +29,7 @@ from safehold.plan.backup.worker import follow_worker
 from safehold.plan.job import JobFacts
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
-from safehold.run import RunReport, VolumeReport
+from safehold.report import RunReport, VolumeReport
 
 CLAIM = "safehold-memory-db-1"
 OURS = DumpClaim(uid="claim-uid", ours=True, deleting=False)

@@ -17,7 +17,7 @@ from safehold.plan.conditions import READY, STALLED, is_true
 from safehold.plan.job import JobFacts
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
-from safehold.run import Progress, RunReport, VolumeReport
+from safehold.report import Progress, RunReport, VolumeReport
 
 
 def decide(world: World, facts: BackupFacts, later: timedelta = timedelta()) -> Decision:

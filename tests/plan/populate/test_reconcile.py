@@ -13,7 +13,7 @@ from safehold.plan.populate.reconcile import next_step, remove_orphan
 from safehold.plan.restore import steps
 from safehold.plan.storage import ClaimRef, Volume
 from safehold.reasons import Reason
-from safehold.run import RunReport, VolumeReport
+from safehold.report import RunReport, VolumeReport
 
 VOLUME = Volume(
     name="pv-1",

@@ -15,7 +15,7 @@ from safehold.plan.refusal import Refusal
 from safehold.plan.restore import steps
 from safehold.plan.restore.reconcile import next_step
 from safehold.reasons import Reason
-from safehold.run import Progress
+from safehold.report import Progress
 
 RUN = job_name("restore", "back", "restore-uid")
 

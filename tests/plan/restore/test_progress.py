@@ -7,8 +7,8 @@ import pytest
 from safehold.api.base import Progress
 from safehold.api.vmrestore import VolumeRestore
 from safehold.plan.restore.progress import with_progress
-from safehold.run import Progress as Told
-from safehold.run import VolumeProgress
+from safehold.report import Progress as Told
+from safehold.report import VolumeProgress
 
 SECONDS = timedelta(seconds=10)
 

@@ -43,7 +43,7 @@ from safehold.plan.restore.reconcile import next_step
 from safehold.plan.storage import Claim, ClaimRef, ClaimShape, Volume
 from safehold.plan.target.use import TargetFacts
 from safehold.plan.tenancy import NamespaceFacts
-from safehold.run import RunReport, VolumeReport
+from safehold.report import RunReport, VolumeReport
 
 SERVED = {
     "v1": frozenset({"Secret", "ConfigMap", "ServiceAccount"}),

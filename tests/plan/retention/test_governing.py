@@ -7,7 +7,7 @@ import pytest
 
 from safehold.api import BackupPolicy
 from safehold.plan.retention.governing import FORESEEN_RUNS, governing_rules, preview
-from safehold.run import RetentionLine
+from safehold.report import RetentionLine
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -23,7 +23,8 @@ from safehold.plan.target.maintenance import (
 )
 from safehold.plan.target.use import TargetFacts, describe
 from safehold.reasons import Reason
-from safehold.run import MaintainRun, MaintenanceReport, RunReport
+from safehold.report import MaintenanceReport, RunReport
+from safehold.run import MaintainRun
 
 CREATED = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 FOUR = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)

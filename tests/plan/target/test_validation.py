@@ -22,7 +22,8 @@ from safehold.plan.target.validation import (
     next_validation,
 )
 from safehold.reasons import Reason
-from safehold.run import RunReport, TargetRun
+from safehold.report import RunReport
+from safehold.run import TargetRun
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

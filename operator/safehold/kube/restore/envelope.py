@@ -10,7 +10,8 @@ from safehold.kube.client import Cluster, Manifest
 from safehold.kube.jobs import CONTAINER, JOB_NAME_LABEL
 from safehold.kube.kinds import POD, SECRET
 from safehold.plan.refusal import Refusal
-from safehold.run import ENVELOPE_FILE, SealedMachine
+from safehold.report import SealedMachine
+from safehold.run import ENVELOPE_FILE
 
 _LOG_LINES = 20_000
 _LOG_BYTES = 64 * 1024 * 1024

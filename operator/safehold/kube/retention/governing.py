@@ -14,7 +14,7 @@ from safehold.plan.policy.facts import AnyPolicy
 from safehold.plan.retention.governing import governing_rules, preview
 from safehold.plan.target.maintenance import Governed
 from safehold.plan.target.use import AnyTarget
-from safehold.run import RetentionLine
+from safehold.report import RetentionLine
 
 _FIELD_MANAGER = "safehold-retention"
 """Owns `retentionPreview` alone: the policy's own reconcile applies the rest, at any time."""

@@ -28,7 +28,7 @@ from safehold.plan.target.maintenance import (
     next_maintenance,
 )
 from safehold.plan.target.use import AnyTarget, describe
-from safehold.run import RetentionLine, RunReport
+from safehold.report import RetentionLine, RunReport
 
 _STRAY_LINES = 50
 """Lines of others, such as warnings at the interpreter's end, that may follow the worker's last one."""

@@ -8,7 +8,7 @@ from safehold.plan.backup.engines import EngineChoice, verification_of
 from safehold.plan.backup.run import Run
 from safehold.plan.conditions import set_condition
 from safehold.reasons import Reason
-from safehold.run import VolumeReport
+from safehold.report import VolumeReport
 
 CHANGED_BLOCKS_TRUSTED = "ChangedBlocksTrusted"
 

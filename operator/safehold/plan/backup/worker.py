@@ -23,19 +23,8 @@ from safehold.plan.refusal import Refusal
 from safehold.plan.summary import measure_progress, total_counts
 from safehold.plan.target.use import TargetFacts, refuse_repository, refuse_writing
 from safehold.reasons import Reason
-from safehold.run import (
-    BackupRun,
-    Capture,
-    Engine,
-    Owner,
-    RunReport,
-    VolumeReport,
-    VolumeSource,
-    VolumeToBackUp,
-    disk_path,
-    file_path,
-    folder_path,
-)
+from safehold.report import Engine, RunReport, VolumeReport
+from safehold.run import BackupRun, Capture, Owner, VolumeSource, VolumeToBackUp, disk_path, file_path, folder_path
 
 _MEMBER_IS_NO_BASE = "its snapshot is a member of a group, which cannot be kept as a base"
 PROGRESS_SECONDS = 5.0

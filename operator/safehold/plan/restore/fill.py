@@ -19,7 +19,8 @@ from safehold.plan.storage import NewClaim
 from safehold.plan.summary import measure_progress
 from safehold.plan.target.use import TargetFacts
 from safehold.reasons import Reason
-from safehold.run import Owner, RestoreRun, RunReport, VolumeToRestore, disk_path, folder_path
+from safehold.report import RunReport
+from safehold.run import Owner, RestoreRun, VolumeToRestore, disk_path, folder_path
 
 PHASE = "Filling"
 START_PATIENCE = timedelta(minutes=45)

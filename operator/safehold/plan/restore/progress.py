@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from safehold.api.base import Progress
 from safehold.api.vmrestore import VolumeRestore
-from safehold.run import Progress as Told
+from safehold.report import Progress as Told
 
 
 def with_progress(records: Iterable[VolumeRestore], told: Told, *, elapsed: timedelta) -> list[VolumeRestore]:

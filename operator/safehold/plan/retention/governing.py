@@ -12,8 +12,9 @@ from safehold.errors import SpecError
 from safehold.plan.policy.facts import policy_name
 from safehold.plan.retention.rules import SHARED, rules_by_tier
 from safehold.plan.retention.runs import coming_runs
+from safehold.report import RetentionLine
 from safehold.retention.rules import RetentionRules
-from safehold.run import PolicyRules, RetentionLine
+from safehold.run import PolicyRules
 
 FORESEEN_RUNS = 16
 """How many runs ahead deletions are looked for: where retention is full, the next run makes a point superfluous."""

@@ -20,7 +20,8 @@ from safehold.plan.policy.schedule import Schedule
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.use import AnyTarget, TargetFacts
 from safehold.reasons import Reason
-from safehold.run import MaintainRun, MaintenanceReport, PolicyRules, RunReport
+from safehold.report import MaintenanceReport, RunReport
+from safehold.run import MaintainRun, PolicyRules
 
 COMPACTION_PERIOD = timedelta(days=6, hours=12)
 """Once a week, by a schedule that runs every day at the same time."""

@@ -17,7 +17,8 @@ from safehold.plan.names import job_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.use import AnyTarget, TargetFacts
 from safehold.reasons import Reason
-from safehold.run import RunReport, TargetRun
+from safehold.report import RunReport
+from safehold.run import TargetRun
 
 VALIDATION_PERIOD = timedelta(hours=1)
 BACK_OFF = (timedelta(seconds=30), timedelta(minutes=30))
