@@ -53,7 +53,7 @@ def test_a_line_about_an_object_names_it(capsys: pytest.CaptureFixture[str]) -> 
 def test_requests_of_the_stores_library_are_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
     """Below warnings they would show headers, and headers show credentials."""
     logs.configure("DEBUG")
-    for name in ("botocore.auth", "urllib3.connectionpool", "boto3.resources"):
+    for name in ("botocore.auth", "urllib3.connectionpool", "botocore.hooks"):
         logging.getLogger(name).debug("Authorization: secret")
         logging.getLogger(name).info("Authorization: secret")
     assert capsys.readouterr().err == ""

@@ -25,5 +25,5 @@ def configure(level: str, **bound: str) -> None:
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Below warnings, boto's libraries log requests with their headers.
-    for noisy in ("boto3", "botocore", "urllib3"):
+    for noisy in ("botocore", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

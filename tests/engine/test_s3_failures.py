@@ -125,7 +125,7 @@ def test_an_endpoint_where_nobody_listens(profile: Callable[[str], Path]) -> Non
 def test_a_local_endpoint_is_refused_when_the_connection_is_made(
     object_store: ObjectStore, profile: Callable[[str], Path], host: str
 ) -> None:
-    """Whatever name leads there: the address of the connection counts. Also proves that boto3 still uses our guard."""
+    """Whatever name leads there: the address of the connection counts. Also proves that botocore uses our guard."""
     port = object_store.endpoint_url.rpartition(":")[2]
     place = S3Place(
         bucket="failures",

@@ -1,9 +1,9 @@
 """What every object store of the sandbox offers: an endpoint, an administrator, buckets."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-import boto3
 from botocore.config import Config
+from botocore.session import Session
 
 from sandbox.objectstore.identities import Credentials
 
@@ -25,8 +25,8 @@ class S3Service:
             s3.create_bucket(Bucket=name)
 
     def client(self, credentials: Credentials) -> "S3Client":
-        """A boto3 client of this service."""
-        return boto3.client(
+        """A botocore client of this service."""
+        client = Session().create_client(
             "s3",
             endpoint_url=self.endpoint_url,
             region_name="us-east-1",
@@ -34,3 +34,4 @@ class S3Service:
             aws_secret_access_key=credentials.secret_key,
             config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1, "mode": "standard"}),
         )
+        return cast("S3Client", client)

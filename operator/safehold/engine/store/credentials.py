@@ -8,7 +8,7 @@ from safehold.errors import StoreDeniedError
 
 
 class Credentials(TypedDict, total=False):
-    """What boto3's session takes; nothing in it lets boto3 look for itself."""
+    """What botocore's clients take; with all of it, botocore does not look for itself."""
 
     aws_access_key_id: str
     aws_secret_access_key: str

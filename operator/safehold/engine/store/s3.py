@@ -1,4 +1,4 @@
-"""S3-compatible object stores, through boto3; the only importer of boto3.
+"""S3-compatible object stores, through botocore: boto3 has nothing more for clients, and takes 50 ms to import.
 
 Only PUT, GET with Range, LIST (v2), DELETE and multipart uploads are used, so that every implementation will do.
 """
@@ -13,7 +13,6 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-import boto3
 import stamina
 from botocore.config import Config
 from botocore.exceptions import (
@@ -34,6 +33,7 @@ from botocore.exceptions import (
     ConnectionError as BotoConnectionError,
 )
 from botocore.parsers import ResponseParserError
+from botocore.session import Session
 
 from safehold.engine.store.base import Body, ObjectEntry, UnfinishedUpload
 from safehold.engine.store.connection import AddressPolicy, guard_connections
@@ -72,7 +72,7 @@ class _Call(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Place:
-    """Where a repository is, and how it is reached. Without `credentials_file`, boto3's own chain finds credentials."""
+    """Where a repository is, and how it is reached. Without `credentials_file`, botocore looks for credentials."""
 
     bucket: str
     prefix: str = ""
@@ -369,18 +369,18 @@ def _code_of(problem: StoreError) -> str | None:
 
 
 def _sendable(body: Body) -> bytes:
-    """The body as the stubs want it. boto3 also sends a bytearray, and a copy would cost 8 MiB for every part."""
+    """The body as the stubs want it. botocore also sends a bytearray, and a copy would cost 8 MiB for every part."""
     return cast("bytes", body)
 
 
 def _client(place: S3Place) -> "S3Client":
     credentials = read_profile(place.credentials_file) if place.credentials_file else Credentials()
-    session = boto3.session.Session(region_name=place.region, **credentials)
-    return session.client(
+    session = Session()
+    client = session.create_client(
         "s3",
         endpoint_url=place.endpoint_url,
         # Signatures need some region; stores other than AWS seldom care which.
-        region_name=place.region or session.region_name or "us-east-1",
+        region_name=place.region or session.get_config_variable("region") or "us-east-1",
         verify=str(place.ca_file) if place.ca_file else None,
         config=Config(
             connect_timeout=_CONNECT_SECONDS,
@@ -397,4 +397,6 @@ def _client(place: S3Place) -> "S3Client":
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         ),
+        **credentials,
     )
+    return cast("S3Client", client)
