@@ -33,18 +33,18 @@ TARGET = TargetFacts(
     access_mode="ReadWrite",
     repository_id="repo-1",
 )
+READY = {
+    "type": "Ready",
+    "status": "True",
+    "observedGeneration": 1,
+    "lastTransitionTime": NOW,
+    "reason": "Succeeded",
+    "message": "",
+}
 
 
 def backup(name: str = "orders-1", **status: Any) -> VMBackup:
     """A finished VMBackup of VM orders with the volumes root and data."""
-    ready = {
-        "type": "Ready",
-        "status": "True",
-        "observedGeneration": 1,
-        "lastTransitionTime": NOW,
-        "reason": "Succeeded",
-        "message": "",
-    }
     volumes = [
         {
             "name": volume,
@@ -62,7 +62,7 @@ def backup(name: str = "orders-1", **status: Any) -> VMBackup:
             "metadata": {"name": name, "namespace": SHOP, "uid": f"{name}-uid", "generation": 1},
             "spec": {"vm": {"name": "orders"}, "targetRef": {"kind": "ClusterBackupTarget", "name": "primary"}},
             "status": {
-                "conditions": [ready],
+                "conditions": [READY],
                 "restorePoint": f"point-of-{name}",
                 "captureTime": NOW - timedelta(hours=1),
                 "vmUID": "vm-uid",

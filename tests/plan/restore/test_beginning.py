@@ -215,12 +215,7 @@ def test_a_volume_that_cannot_be_made_from_a_snapshot_is_fetched() -> None:
     """A claim that stays unbound is replaced by an empty one, its worker too, and the status says why."""
     world = World.with_running_vm()
     world.own_snapshots = frozenset({"root", "data"})
-    while world.job is None:
-        decision = world.decide()
-        world.save(decision.status)
-        world.carry_out(decision.step)
-        if world.job is None:
-            world.others()
+    world.start_worker()
     prime = world.restore.status.volumes[0].prime_claim
     world.claims[OPERATOR, prime] = replace(world.claims[OPERATOR, prime], phase="Pending", volume=None)
     world.now += timedelta(minutes=6)

@@ -6,14 +6,16 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.plan.restore.disturbance import run_disturbed, run_killed, survivals
 from tests.plan.restore.objects import NOW, OPERATOR, SHOP, machine_objects, restore
 from tests.plan.restore.world import World
 
-from safehold.api.vmrestore import RECORDED_ANNOTATIONS, RECORDED_BYTES, OwnerRecord
+from safehold.api.vmrestore import RECORDED_ANNOTATIONS, RECORDED_BYTES, OwnerRecord, VolumeRestore
 from safehold.plan.conditions import is_true
 from safehold.plan.names import KEPT_UNTIL, RESTORED_BY, UNDO_OF
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore import steps
+from safehold.plan.storage import Claim
 from safehold.reasons import Reason
 
 
@@ -85,26 +87,11 @@ def test_it_converges_wherever_it_is_killed_and_disturbed(data: st.DataObject) -
     Disturbances: somebody starts the VM, deletes a filling claim that was handed over, or deletes a new claim.
     """
     world = World.with_running_vm()
-    for _ in range(data.draw(st.integers(0, 60), label="looks")):
-        decision = world.decide()
-        if isinstance(decision.step, steps.Finished):
-            break
-        world.save(decision.status)
-        if data.draw(st.booleans(), label="survives the status"):
-            world.carry_out(decision.step)
-        match data.draw(st.sampled_from(["others", "nothing", "start", "drop claim"]), label="meanwhile"):
-            case "others":
-                world.others()
-            case "start" if world.vm is not None:
-                world.vm = replace(world.vm, run_strategy="Always", is_active=True)
-            case "drop claim":
-                for record in world.restore.status.volumes:
-                    claim = world.claims.get((SHOP, record.claim_name))
-                    under_way = (OPERATOR, record.prime_claim) in world.claims
-                    if claim is not None and claim.labels.get(RESTORED_BY) and under_way:
-                        world.delete_claim(claim.ref)
-            case _:
-                pass
+
+    def was_handed_over(record: VolumeRestore, claim: Claim) -> bool:
+        return RESTORED_BY in claim.labels and (OPERATOR, record.prime_claim) in world.claims
+
+    run_disturbed(world, data, 60, was_handed_over)
     world.run()
     assert_restored_in_place(world)
 
@@ -115,10 +102,7 @@ def test_a_filling_claim_that_somebody_deletes_costs_the_restore_and_not_the_vm(
     """Whenever a filling claim is deleted, the VM ends with all restored volumes or with all of its own."""
     world = World.with_running_vm()
     for _ in range(looks):
-        decision = world.decide()
-        world.save(decision.status)
-        world.carry_out(decision.step)
-        world.others()
+        world.step()
     for claim in [found for (namespace, _), found in world.claims.items() if namespace == OPERATOR]:
         world.delete_claim(claim.ref)
     ended = world.run()
@@ -129,18 +113,11 @@ def test_a_filling_claim_that_somebody_deletes_costs_the_restore_and_not_the_vm(
 
 
 @settings(max_examples=80)
-@given(looks=st.integers(0, 40), survives=st.lists(st.booleans(), min_size=40, max_size=40))
-def test_a_new_vm_converges_wherever_it_is_killed(looks: int, survives: list[bool]) -> None:
+@given(survives=survivals(40))
+def test_a_new_vm_converges_wherever_it_is_killed(survives: list[bool]) -> None:
     """Killed after any status or write, a restore to a new VM ends restored, once."""
     world = World(restore("NewVM"))
-    for look in range(looks):
-        decision = world.decide()
-        if isinstance(decision.step, steps.Finished):
-            break
-        world.save(decision.status)
-        if survives[look]:
-            world.carry_out(decision.step)
-        world.others()
+    run_killed(world, survives)
     world.run()
     assert is_true(world.restore.status.conditions, "Ready")
     assert not world.leftovers()
@@ -152,10 +129,7 @@ def test_deleting_a_restore_takes_it_back_or_finishes_the_swap(looks: int, mode:
     """A VMRestore that is deleted leaves the VM as it was, or, once a volume may be swapped, all swapped."""
     world = World.with_running_vm() if mode == "InPlace" else World(restore("NewVM"))
     for _ in range(looks):
-        decision = world.decide()
-        world.save(decision.status)
-        world.carry_out(decision.step)
-        world.others()
+        world.step()
     swapped = world.look().swap_began or is_true(world.restore.status.conditions, "Ready")
     metadata = world.restore.metadata.model_copy(update={"deletion_timestamp": NOW})
     world.restore = world.restore.model_copy(update={"metadata": metadata})
@@ -185,10 +159,7 @@ def test_a_namespace_that_ends_is_not_held_up() -> None:
     """In a namespace that ends nothing is created or started; what is outside of it goes."""
     world = World(restore("NewVM"))
     for _ in range(12):
-        decision = world.decide()
-        world.save(decision.status)
-        world.carry_out(decision.step)
-        world.others()
+        world.step()
     world.ending = True
     ended = world.run()
     assert ended.status.failure is None or ended.status.failure.reason == "Cancelled"
@@ -215,18 +186,12 @@ def test_a_foreign_claim_under_the_name_is_never_deleted() -> None:
     """A claim that somebody made in the gap of a swap is named and waited for; with it gone the swap goes on."""
     world = World.with_running_vm()
     while (SHOP, "orders-root") in world.claims:
-        decision = world.decide()
-        world.save(decision.status)
-        world.carry_out(decision.step)
-        world.others()
+        world.step()
     intruder = replace(world.claims[SHOP, "orders-data"], volume=None, phase="Pending", labels={})
     intruder = replace(intruder, ref=replace(intruder.ref, name="orders-root", uid="intruder"))
     world.claims[SHOP, "orders-root"] = intruder
     for _ in range(5):
-        decision = world.decide()
-        world.save(decision.status)
-        world.carry_out(decision.step)
-        world.others()
+        decision = world.step()
     assert isinstance(decision.step, steps.Wait)
     assert decision.step.reason is Reason.CLAIM_CONFLICT
     assert "orders-root" in decision.step.message
@@ -239,10 +204,7 @@ def swapped_in_part() -> World:
     """In place, at the moment at which the first claim is gone."""
     world = World.with_running_vm()
     while (SHOP, "orders-root") in world.claims:
-        decision = world.decide()
-        world.save(decision.status)
-        world.carry_out(decision.step)
-        world.others()
+        world.step()
     return world
 
 

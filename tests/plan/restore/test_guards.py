@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.plan.restore.objects import NOW, OPERATOR, restore
+from tests.plan.restore.objects import NOW, OPERATOR, READY, restore
 from tests.plan.restore.world import World
 
 from safehold.api import VMRestore
@@ -23,12 +23,7 @@ RUN = job_name("restore", "back", "restore-uid")
 def filling() -> World:
     """In place, at the moment at which the worker was started."""
     world = World.with_running_vm()
-    while world.job is None:
-        decision = world.decide()
-        world.save(decision.status)
-        world.carry_out(decision.step)
-        if world.job is None:
-            world.others()
+    world.start_worker()
     return world
 
 
@@ -70,14 +65,6 @@ def other(minutes_older: int, **changes: Any) -> VMRestore:
     return VMRestore.model_validate({**made.to_wire(), "metadata": metadata.to_wire(), **changes})
 
 
-ENDED = {
-    "type": "Ready",
-    "status": "True",
-    "observedGeneration": 1,
-    "lastTransitionTime": NOW,
-    "reason": "Succeeded",
-    "message": "",
-}
 MAIL = {"source": {"vm": "mail"}, "target": {"mode": "InPlace"}}
 NEW_VM = {"source": {"backup": "orders-1"}, "target": {"mode": "NewVM", "name": "x"}}
 OTHERS = [
@@ -87,7 +74,7 @@ OTHERS = [
     (other(5, status={"vm": {"name": "mail"}}), False),
     (other(5, spec=MAIL), False),
     (other(5, spec=NEW_VM), False),
-    (other(5, status={"conditions": [ENDED], "vm": {"name": "orders"}}), False),
+    (other(5, status={"conditions": [READY], "vm": {"name": "orders"}}), False),
 ]
 MEANINGS = ["older", "younger", "under way", "of another VM", "of another VM by name", "a new VM", "ended"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from tests.plan.restore.disturbance import run_killed, survivals
 from tests.plan.restore.objects import CLUSTER, NOW, POINT, SHOP, TARGET, machine_objects, point, restore
 from tests.plan.restore.world import World
 
@@ -46,11 +46,7 @@ def asking(wanted: VMRestore | None = None, **vm: str) -> World:
 def test_a_point_without_a_vmbackup_is_restored() -> None:
     """The record is made of what the bucket said, the worker is asked for that point, and both Jobs go."""
     world = asking()
-    while world.job is None:
-        decision = world.decide()
-        world.save(decision.status)
-        world.carry_out(decision.step)
-        world.others()
+    decision = world.start_worker()
     assert isinstance(decision.step, steps.StartRestoreJob)
     assert decision.step.run.restore_point == POINT
     assert decision.step.run.key_domain == "namespace/shop-uid"
@@ -62,18 +58,11 @@ def test_a_point_without_a_vmbackup_is_restored() -> None:
 
 
 @settings(max_examples=60)
-@given(looks=st.integers(0, 40), survives=st.lists(st.booleans(), min_size=40, max_size=40))
-def test_it_converges_wherever_it_is_killed(looks: int, survives: list[bool]) -> None:
+@given(survives=survivals(40))
+def test_it_converges_wherever_it_is_killed(survives: list[bool]) -> None:
     """Killed after any status or write, also while the bucket is asked, the restore ends restored, once."""
     world = asking(restore("NewVM", source=SOURCE, **PATCHED))
-    for look in range(looks):
-        decision = world.decide()
-        if isinstance(decision.step, steps.Finished):
-            break
-        world.save(decision.status)
-        if survives[look]:
-            world.carry_out(decision.step)
-        world.others()
+    run_killed(world, survives)
     world.run()
     assert is_true(world.restore.status.conditions, "Ready")
     assert not world.leftovers()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.plan.restore.disturbance import run_killed, survivals
 from tests.plan.restore.objects import SHOP, backup, machine_objects, restore
 from tests.plan.restore.test_admission import CLAIM, LIVE, VM, seen
 from tests.plan.restore.world import World
@@ -76,12 +77,8 @@ def test_the_state_of_a_new_vm_is_found_by_its_label() -> None:
 def test_the_worker_files_the_state_under_the_new_name() -> None:
     """It gets the volume's folder and the VM's new name; a disk gets neither."""
     world = World(restore("NewVM"), backups=[with_state()])
-    start = world.decide()
-    while not isinstance(start.step, steps.StartRestoreJob):
-        world.save(start.status)
-        world.carry_out(start.step)
-        world.others()
-        start = world.decide()
+    start = world.start_worker()
+    assert isinstance(start.step, steps.StartRestoreJob)
     volumes = {volume.name: volume for volume in start.step.run.volumes}
     state, root = volumes[STATE_VOLUME], volumes["root"]
     assert (state.role, state.path, state.vm) == ("State", f"/volumes/{STATE_VOLUME}", "orders-copy")
@@ -136,9 +133,7 @@ def test_data_volumes_take_over_what_was_restored() -> None:
         while (decision := world.decide()) and not isinstance(decision.step, steps.Finished):
             if isinstance(decision.step, steps.CreateObject) and decision.step.manifest["kind"] == "VirtualMachine":
                 made[str(wanted.spec.target.claim_names)] = dict(decision.step.manifest["spec"])
-            world.save(decision.status)
-            world.carry_out(decision.step)
-            world.others()
+            world.follow(decision)
         annotated = claim_of(world, "root").annotations.get(POPULATED_FOR)
         assert annotated == ("orders-root" if wanted.spec.target.claim_names else None)
     adopted, plain = made["AsBackedUp"], made["None"]
@@ -159,9 +154,7 @@ def test_a_copy_with_its_tpm_keeps_the_firmware_id() -> None:
         while (decision := world.decide()) and not isinstance(decision.step, steps.Finished):
             if isinstance(decision.step, steps.CreateObject) and decision.step.manifest["kind"] == "VirtualMachine":
                 found = decision.step.manifest["spec"]["template"]["spec"]["domain"].get("firmware")
-            world.save(decision.status)
-            world.carry_out(decision.step)
-            world.others()
+            world.follow(decision)
         assert found == firmware
 
 
@@ -190,18 +183,11 @@ def test_what_appears_after_the_secret_was_written_is_not_overwritten() -> None:
 
 
 @settings(max_examples=40)
-@given(looks=st.integers(0, 45), survives=st.lists(st.booleans(), min_size=45, max_size=45))
-def test_a_state_comes_back_wherever_the_restore_is_killed(looks: int, survives: list[bool]) -> None:
+@given(survives=survivals(45))
+def test_a_state_comes_back_wherever_the_restore_is_killed(survives: list[bool]) -> None:
     """Killed after any status or write, the VM ends with one claim of its label, which goes with it."""
     world = World(restore("NewVM"), backups=[with_state()])
-    for look in range(looks):
-        decision = world.decide()
-        if isinstance(decision.step, steps.Finished):
-            break
-        world.save(decision.status)
-        if survives[look]:
-            world.carry_out(decision.step)
-        world.others()
+    run_killed(world, survives)
     world.run()
     assert is_true(world.restore.status.conditions, "Ready"), world.restore.status
     labelled = [claim for claim in world.claims.values() if state_labels("orders-copy").items() <= claim.labels.items()]
@@ -211,18 +197,11 @@ def test_a_state_comes_back_wherever_the_restore_is_killed(looks: int, survives:
 
 
 @settings(max_examples=60)
-@given(looks=st.integers(0, 40), survives=st.lists(st.booleans(), min_size=40, max_size=40))
-def test_overwriting_survives_a_kill_anywhere(looks: int, survives: list[bool]) -> None:
+@given(survives=survivals(40))
+def test_overwriting_survives_a_kill_anywhere(survives: list[bool]) -> None:
     """Killed after any status or write, it ends with the point's content and with what was there kept."""
     world = overwriting()
-    for look in range(looks):
-        decision = world.decide()
-        if isinstance(decision.step, steps.Finished):
-            break
-        world.save(decision.status)
-        if survives[look]:
-            world.carry_out(decision.step)
-        world.others()
+    run_killed(world, survives)
     world.run()
     assert "userdata" in world.objects["Secret", "orders-init"]["data"]
     assert world.saved is not None
@@ -235,12 +214,7 @@ def test_a_restore_that_is_given_up_puts_back_what_it_replaced(looks: int) -> No
     """Deleted at any moment before its end, it leaves the old Secret, and none of its own."""
     world = overwriting()
     for _ in range(looks):
-        decision = world.decide()
-        if isinstance(decision.step, steps.Finished):
-            return
-        world.save(decision.status)
-        world.carry_out(decision.step)
-        world.others()
+        world.step()
     if is_true(world.restore.status.conditions, "Ready"):
         return
     metadata = world.restore.metadata.model_copy(update={"deletion_timestamp": world.now})
@@ -271,17 +245,13 @@ def test_new_volumes_lie_where_the_vm_can_run(selector: str, volume: str, words:
     world.vm = replace(world.vm, node_selector=zone(selector))
     decision = world.decide()
     while decision.status.phase != "Filling":
-        world.save(decision.status)
-        world.carry_out(decision.step)
-        world.others()
+        world.follow(decision)
         decision = world.decide()
     for name, found in list(world.volumes.items()):
         if not name.startswith("old"):
             world.volumes[name] = replace(found, node_affinity=zone(volume))
     while not isinstance(decision.step, steps.StartRestoreJob) and decision.status.failure is None:
-        world.save(decision.status)
-        world.carry_out(decision.step)
-        world.others()
+        world.follow(decision)
         for name, found in list(world.volumes.items()):
             if not name.startswith("old"):
                 world.volumes[name] = replace(found, node_affinity=zone(volume))

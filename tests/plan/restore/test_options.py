@@ -104,10 +104,7 @@ def test_volumes_only_are_taken_back_when_the_restore_is_deleted(looks: int) -> 
     """Deleted anywhere on its way, it leaves no claim; at its end the claims stay."""
     world = World(restore("VolumesOnly"))
     for _ in range(looks):
-        decision = world.decide()
-        world.save(decision.status)
-        world.carry_out(decision.step)
-        world.others()
+        world.step()
     done = is_true(world.restore.status.conditions, "Ready")
     metadata = world.restore.metadata.model_copy(update={"deletion_timestamp": world.now})
     world.restore = world.restore.model_copy(update={"metadata": metadata})

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.plan.restore.cluster import SERVED
 from tests.plan.restore.objects import GIB, NOW, OPERATOR, SHOP, backup, machine_objects, restore
-from tests.plan.restore.world import SERVED, World
+from tests.plan.restore.world import World
 
 from safehold.api import VMRestore
 from safehold.api.restore_plan import PlannedVolume, RestorePlan
@@ -341,7 +342,7 @@ def test_a_plan_that_would_differ_is_not_carried_out(change: str, named_change: 
     if change == "claim":
         del world.claims[SHOP, "orders-data"]
     elif change == "volume":
-        world._add_volume("elsewhere", ClaimRef(SHOP, "orders-data", data.ref.uid), "old")
+        world.add_volume("elsewhere", ClaimRef(SHOP, "orders-data", data.ref.uid), "old")
         world.claims[SHOP, "orders-data"] = replace(data, volume="elsewhere")
     else:
         assert world.vm is not None

@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.plan.restore.disturbance import run_disturbed
 from tests.plan.restore.objects import NOW, SHOP, restore
 from tests.plan.restore.world import World
 
 from safehold.api import VMRestore
+from safehold.api.vmrestore import VolumeRestore
 from safehold.plan.conditions import is_true
 from safehold.plan.names import KEPT_UNTIL, ORIGINAL_RECLAIM_POLICY, UNDO_OF
 from safehold.plan.restore import steps
 from safehold.plan.restore.keeping import is_overdue
+from safehold.plan.storage import Claim
 from safehold.reasons import Reason
 
 NAMES = ("root", "data")
@@ -69,26 +72,12 @@ def test_an_undo_converges_wherever_it_is_killed_and_disturbed(data: st.DataObje
     """Killed after any status or write, while others start the VM or delete a new claim, it ends undone."""
     world = completed()
     world.ask_undo()
-    for _ in range(data.draw(st.integers(0, 40), label="looks")):
-        decision = world.decide()
-        if isinstance(decision.step, steps.Finished):
-            break
-        world.save(decision.status)
-        if data.draw(st.booleans(), label="survives the status"):
-            world.carry_out(decision.step)
-        match data.draw(st.sampled_from(["others", "nothing", "start", "drop claim"]), label="meanwhile"):
-            case "others":
-                world.others()
-            case "start" if world.vm is not None:
-                world.vm = replace(world.vm, run_strategy="Always", is_active=True)
-            case "drop claim":
-                for record in world.restore.status.volumes:
-                    claim = world.claims.get((SHOP, record.claim_name))
-                    under_way = UNDO_OF in world.volumes[f"old-{record.name}"].labels
-                    if claim is not None and claim.volume == f"old-{record.name}" and under_way:
-                        world.delete_claim(claim.ref)
-            case _:
-                pass
+
+    def was_put_back(record: VolumeRestore, claim: Claim) -> bool:
+        old = f"old-{record.name}"
+        return claim.volume == old and UNDO_OF in world.volumes[old].labels
+
+    run_disturbed(world, data, 40, was_put_back)
     world.run()
     assert_undone(world)
 
