@@ -199,6 +199,22 @@ async def test_a_vm_behind_its_rpo_is_told_once_and_counted(operator: Operator) 
     assert _overdue(operator) is None
 
 
+async def test_a_policy_in_deletion_starts_nothing_and_is_told_no_more(operator: Operator) -> None:
+    """Somebody's finalizer may keep it for long: it has no figures, and the planner expects nothing of it."""
+    await prepare(operator)
+    created = await policy(operator, objectives={"rpo": "1h"})
+    await reconcile_policy(at(operator, timedelta(minutes=59)), (SHOP, "gold"))
+    made = await backups(operator)
+    finalizers = {"metadata": {"finalizers": ["example.org/keeps"]}}
+    await operator.cluster.merge_patch(BACKUP_POLICY, "gold", SHOP, finalizers)
+    await operator.cluster.delete(BACKUP_POLICY, "gold", SHOP)
+    assert created["metadata"]["uid"] in operator.load.expectations.appointments
+    assert await reconcile_policy(at(operator, HOUR), (SHOP, "gold")) is None
+    assert await backups(operator) == made
+    assert _overdue(operator) is None
+    assert not operator.load.expectations.appointments
+
+
 def _overdue(operator: Operator) -> float | None:
     registry = CollectorRegistry()
     registry.register(operator.figures)

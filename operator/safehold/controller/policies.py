@@ -44,6 +44,9 @@ async def reconcile_cluster_policy(operator: Operator, key: Key) -> float | None
 
 async def _reconcile(operator: Operator, policy: AnyPolicy) -> float | None:
     if policy.metadata.deletion_timestamp is not None:
+        # Somebody's finalizer may keep it for long: no run of it is to come, and nobody is alarmed about it.
+        operator.load.forget(policy.metadata.uid)
+        operator.figures.drop(policy.kind, (policy.metadata.namespace or "", policy.metadata.name))
         return None
     now = operator.now()
     facts = await observe_policy(

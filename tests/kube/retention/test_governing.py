@@ -10,7 +10,7 @@ import yaml
 from safehold.api import BackupTarget
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import BACKUP_POLICY, CUSTOM_RESOURCE_DEFINITION, NAMESPACE, VM, VM_BACKUP
-from safehold.kube.retention.governing import read_governed
+from safehold.kube.retention.governing import read_governed, show_previews
 
 NOW = datetime(2026, 11, 23, 5, tzinfo=UTC)
 TARGET = {"kind": "BackupTarget", "name": "own"}
@@ -67,3 +67,18 @@ async def test_all_that_decides_is_read(cluster: Cluster, namespace: str) -> Non
     assert set(governed.policies) == {uid, silver["metadata"]["uid"]}
     assert list(governed.held) == ["point-held"]
     assert [machine["metadata"]["uid"] in governed.machines, "another" in governed.machines] == [True, False]
+
+
+async def test_a_preview_goes_with_the_rules_that_it_was_made_by(cluster: Cluster, namespace: str) -> None:
+    """What a policy without retention any more would delete next is not told; one that has rules is told of its own."""
+
+    async def previewed(name: str) -> bool:
+        return "retentionPreview" in (await cluster.read(BACKUP_POLICY, name, namespace)).get("status", {})
+
+    for name in ("gold", "silver"):
+        await policy(cluster, namespace, name, schedule="@daily", retention={"keepLast": 2})
+    await show_previews(cluster, target(namespace), [], NOW)
+    assert [await previewed("gold"), await previewed("silver")] == [True, True]
+    await cluster.merge_patch(BACKUP_POLICY, "silver", namespace, {"spec": {"retention": None}})
+    await show_previews(cluster, target(namespace), [], NOW)
+    assert [await previewed("gold"), await previewed("silver")] == [True, False]

@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
-from tests.plan.policy.test_decision import CREATED, TWO, facts, policy
+from tests.plan.policy.test_decision import CREATED, TWO, facts, made, policy
+from tests.plan.policy.test_repeats import failed
 
 from safehold.api import BackupPolicy, ClusterBackupPolicy
 from safehold.plan.policy.decision import next_run
@@ -74,3 +75,21 @@ def test_a_vm_that_was_created_again_does_not_take_over_what_was_due() -> None:
     anew = (SelectedVM(namespace="shop", name="db", uid="uid-anew", created=TWO + 10 * SECOND),)
     assert next_run(policy(status), facts(vms=anew), TWO + 30 * SECOND).create == ()
     assert [backup.vm for backup in next_run(policy(status), facts(vms=anew), TWO + HOUR).create] == ["db"]
+
+
+def test_failures_of_an_earlier_vm_hold_nobody_back() -> None:
+    """Neither the circuit breaker nor a further try counts what ended before the VM of that name was created."""
+    old = [made("db", TWO - count * HOUR, succeeded=False) for count in (3, 2, 1)]
+    known = policy(next_run(policy(), facts(), TWO - SECOND).status)
+    earlier, anew = (
+        (SelectedVM(namespace="shop", name="db", uid="uid-db", created=at),)
+        for at in (CREATED - 9 * HOUR, TWO - SECOND)
+    )
+    assert next_run(known, facts(*old, vms=earlier), TWO).delayed
+    assert [backup.vm for backup in next_run(known, facts(*old, vms=anew), TWO).create] == ["db"]
+
+    again = policy(next_run(known, facts(), TWO).status)
+    later = TWO + HOUR / 2
+    anew = (SelectedVM(namespace="shop", name="db", uid="uid-db", created=TWO + HOUR / 4),)
+    assert [backup.vm for backup in next_run(again, facts(failed(), vms=earlier), later).create] == ["db"]
+    assert next_run(again, facts(failed(), vms=anew), later).create == ()

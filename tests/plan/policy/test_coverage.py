@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -52,6 +53,12 @@ def _object(kind: str, name: str, namespace: str | None, stalled: str, spec: dic
     }
 
 
+def in_deletion(found: BackupPolicy) -> BackupPolicy:
+    """The policy while somebody's finalizer keeps it."""
+    metadata = found.metadata.model_copy(update={"deletion_timestamp": datetime(2026, 11, 22, 14, tzinfo=UTC)})
+    return found.model_copy(update={"metadata": metadata})
+
+
 def gaps(*policies: BackupPolicy | ClusterBackupPolicy, vm: Member = DB) -> list[tuple[str, str]]:
     """Reason and sentence about the one VM."""
     return [(one.gap, one.why) for one in uncovered(policies, [vm], NAMESPACES)]
@@ -91,6 +98,7 @@ def test_what_no_selector_matches_is_covered_by_nobody(other: BackupPolicy) -> N
         (policy(suspend=True), "Suspended", "BackupPolicy gold matches it, but is suspended"),
         (policy(stalled="InvalidSchedule"), "Stalled", "starts nothing: this is why"),
         (cluster_policy(stalled="TargetNotAllowed"), "Stalled", "ClusterBackupPolicy all matches it"),
+        (in_deletion(policy()), "Stalled", "BackupPolicy gold matches it, but is being deleted"),
     ],
 )
 def test_a_policy_that_starts_nothing_covers_nothing(idle: BackupPolicy, gap: str, why: str) -> None:

@@ -62,13 +62,14 @@ async def _uids(cluster: Cluster, namespaces: Collection[str]) -> dict[str, str]
 async def show_previews(cluster: Cluster, target: AnyTarget, lines: Sequence[RetentionLine], now: datetime) -> None:
     """Write into each policy that backs up to this target what its retention will delete next."""
     for policy in await _policies(cluster, target.metadata.namespace):
-        if not (_keeps(policy) and _backs_up_to(policy, target)):
+        keeps = _keeps(policy)
+        if not _backs_up_to(policy, target) or not (keeps or policy.status.retention_preview):
             continue
         metadata = policy.metadata
-        found = preview(metadata.uid, lines, now)
         manifest = {
             "metadata": {"name": metadata.name, **({"namespace": metadata.namespace} if metadata.namespace else {})},
-            "status": {"retentionPreview": found.to_wire()},
+            # Without rules any more, what was foretold by them is taken back.
+            "status": {"retentionPreview": preview(metadata.uid, lines, now).to_wire()} if keeps else {},
         }
         with suppress(NotFoundError):  # deleted meanwhile
             await cluster.apply(OWN_KINDS[policy.kind], manifest, subresource="status", manager=_FIELD_MANAGER)

@@ -92,6 +92,8 @@ def _uncovered(vm: Located, idle: _Idle) -> Uncovered:
 
 def _idle(policy: AnyPolicy) -> _Idle | None:
     called = f"{policy.kind} {policy.metadata.name}"
+    if policy.metadata.deletion_timestamp is not None:
+        return _Idle("Stalled", f"{called} matches it, but is being deleted")
     if policy.spec.suspend:
         return _Idle("Suspended", f"{called} matches it, but is suspended")
     for condition in policy.status.conditions:

@@ -16,6 +16,7 @@ from safehold.plan.policy.delays import RETRY, recorded_delays, refused
 from safehold.plan.policy.facts import AnyPolicy, NewBackup, PolicyDecision, PolicyFacts, SelectedVM, called
 from safehold.plan.policy.run import (
     Run,
+    coming_times,
     kept_progress,
     progress_of,
     run_asked_for,
@@ -24,7 +25,7 @@ from safehold.plan.policy.run import (
     time_of_pending,
 )
 from safehold.plan.policy.starts import look
-from safehold.plan.policy.status import last_success, policy_status
+from safehold.plan.policy.status import policy_status
 from safehold.plan.policy.timetable import Timetable
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
@@ -34,7 +35,6 @@ LONGEST_PAUSE = timedelta(minutes=5)
 SHORTEST_PAUSE = timedelta(seconds=2)
 """Between two looks that start something: in a large policy, VMs come due every second."""
 TARGET_POLL = timedelta(seconds=15)
-_NOTHING_AHEAD: dict[str, Any] = {"next_schedule_time": None, "make_ups": [], "tiers": [], "retrying_machines": []}
 
 
 def due_vms(policy: AnyPolicy, vms: Sequence[SelectedVM], now: datetime) -> list[SelectedVM]:
@@ -57,11 +57,13 @@ def next_run(policy: AnyPolicy, facts: PolicyFacts, now: datetime) -> PolicyDeci
     try:
         timetable = Timetable.parse(policy.spec, now)
     except SpecError as error:
-        status = policy_status(policy, facts, now, "Stalled", "Invalid", error.reason, str(error), **_NOTHING_AHEAD)
+        ahead = _nothing_ahead(policy, now)
+        status = policy_status(policy, facts, now, "Stalled", "Invalid", error.reason, str(error), **ahead)
         return PolicyDecision(status=status)
     if policy.spec.suspend:
         message = "no run starts while spec.suspend is true"
-        status = policy_status(policy, facts, now, "Ready", "Suspended", Reason.SUSPENDED, message, **_NOTHING_AHEAD)
+        ahead = _nothing_ahead(policy, now)
+        status = policy_status(policy, facts, now, "Ready", "Suspended", Reason.SUSPENDED, message, **ahead)
         return PolicyDecision(status=status, again=LONGEST_PAUSE)
     if facts.target is not None:
         return _wait_for_target(policy, facts, facts.target, timetable, now)
@@ -93,6 +95,18 @@ def with_refusals(
     return replace(decision, status=status.model_copy(update=changes), again=RETRY)
 
 
+def _nothing_ahead(policy: AnyPolicy, now: datetime) -> dict[str, Any]:
+    """What the status of a policy that starts nothing says of the next runs; of the last ones it says what it did."""
+    status = policy.status
+    return {
+        "next_schedule_time": None,
+        "make_ups": [],
+        "tiers": [tier.model_copy(update={"next_schedule_time": None}) for tier in status.tiers],
+        "retrying_machines": [],
+        "delayed_machines": recorded_delays(status.delayed_machines, now),
+    }
+
+
 def _wait_for_target(
     policy: AnyPolicy, facts: PolicyFacts, refusal: Refusal, timetable: Timetable, now: datetime
 ) -> PolicyDecision:
@@ -107,7 +121,7 @@ def _wait_for_target(
         "Waiting" if waiting else "Stalled",
         refusal.reason,
         refusal.message + overdue,
-        next_schedule_time=_next(timetable, now),
+        **coming_times(policy, timetable, now),
         **kept_progress(progress),
     )
     return PolicyDecision(status=status, again=TARGET_POLL)
@@ -115,7 +129,7 @@ def _wait_for_target(
 
 def _select_nothing(policy: AnyPolicy, facts: PolicyFacts, timetable: Timetable, now: datetime) -> PolicyDecision:
     message = "the selectors match no VirtualMachine, so nothing is protected; correct them or label the VMs"
-    following, progress = _next(timetable, now), progress_of(policy, now)
+    coming, progress = coming_times(policy, timetable, now), progress_of(policy, now)
     status = policy_status(
         policy,
         facts,
@@ -124,11 +138,13 @@ def _select_nothing(policy: AnyPolicy, facts: PolicyFacts, timetable: Timetable,
         "Stalled",
         Reason.NO_VM_SELECTED,
         message,
-        next_schedule_time=following,
         handled_until=max(progress.handled_until, *_last_runs(timetable, now)),
         make_ups=[],
+        retrying_machines=[],
+        delayed_machines=[],
+        **coming,
     )
-    return PolicyDecision(status=status, again=_until(following, now))
+    return PolicyDecision(status=status, again=_until(coming["next_schedule_time"], now))
 
 
 def _start(policy: AnyPolicy, facts: PolicyFacts, timetable: Timetable, now: datetime) -> PolicyDecision:
@@ -147,7 +163,6 @@ def _start(policy: AnyPolicy, facts: PolicyFacts, timetable: Timetable, now: dat
         Reason.SCHEDULED,
         _message(facts, run, changes["next_schedule_time"], left_out),
         skipped_machine_names=left_out,
-        last_successful_time=last_success(policy, facts, run.look.pending),
         **({"active_backups": run.active} if run.look.due or run.create else {}),
         **changes,
     )
@@ -185,10 +200,6 @@ def _is_refused(policy: AnyPolicy, run: Run) -> bool:
 def _last_runs(timetable: Timetable, now: datetime) -> list[datetime]:
     """Run times that had no VM: one that is labelled later waits for the next."""
     return [last for tier in timetable.tiers if (last := tier.schedule.latest_until(now)) is not None]
-
-
-def _next(timetable: Timetable, now: datetime) -> datetime:
-    return min(timetable.next_run(tier, now) for tier in timetable.tiers)
 
 
 def _next_moment(run: Run) -> datetime | None:

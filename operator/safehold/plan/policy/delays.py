@@ -6,7 +6,15 @@ from datetime import datetime, timedelta
 
 from safehold.api.timing import MAX_DELAYED, DelayedMachine
 from safehold.plan.policy.breaker import delay_after
-from safehold.plan.policy.facts import AnyPolicy, NewBackup, PolicyBackup, PolicyFacts, called, final_attempts
+from safehold.plan.policy.facts import (
+    AnyPolicy,
+    NewBackup,
+    PolicyBackup,
+    PolicyFacts,
+    called,
+    final_attempts,
+    is_of,
+)
 
 RETRY = timedelta(seconds=15)
 """After what time a VMBackup that the cluster refused is tried again."""
@@ -23,7 +31,8 @@ def delays(policy: AnyPolicy, facts: PolicyFacts) -> dict[str, DelayedMachine]:
         name = called(policy, vm.namespace, vm.name)
         delayed = recorded.get(name)
         if vm.uid in facts.with_history:
-            delay = delay_after(policy.spec.circuit_breaker, vm.uid, histories[vm.namespace, vm.name])
+            own = [backup for backup in histories[vm.namespace, vm.name] if is_of(backup, vm)]
+            delay = delay_after(policy.spec.circuit_breaker, vm.uid, own)
             if delay is not None:
                 delayed = DelayedMachine(name=name, failures=delay.failures, until=delay.until)
             elif delayed is not None and delayed.failures:

@@ -126,6 +126,12 @@ def final_attempts(backups: Iterable[PolicyBackup]) -> list[PolicyBackup]:
     return list(final.values())
 
 
+def is_of(backup: PolicyBackup, vm: SelectedVM) -> bool:
+    """Whether the backup may be this VM's: one that ended before its creation is of an earlier VM of its name."""
+    same = (backup.namespace, backup.vm) == (vm.namespace, vm.name)
+    return same and (vm.created is None or backup.ended is None or backup.ended >= vm.created)
+
+
 def last_runs(status: BackupPolicyStatus) -> frozenset[str]:
     """RUN labels of the policy's last run, and of the last one of each tier."""
     times = [status.last_schedule_time, *(tier.last_schedule_time for tier in status.tiers)]

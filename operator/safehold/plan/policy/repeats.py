@@ -16,6 +16,7 @@ from safehold.plan.policy.facts import (
     PolicyFacts,
     SelectedVM,
     called,
+    is_of,
     last_runs,
     run_time,
 )
@@ -76,7 +77,7 @@ def further_tries(
     found = [
         repeat
         for backup in _latest(policy, facts.backups)
-        if (vm := idle.get((backup.namespace, backup.vm))) and vm.uid not in barred
+        if (vm := idle.get((backup.namespace, backup.vm))) and vm.uid not in barred and is_of(backup, vm)
         if (repeat := _repeat(policy, timetable, vm, backup))
     ]
     first: dict[str, Repeat] = {}

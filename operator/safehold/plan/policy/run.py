@@ -1,6 +1,6 @@
 """The starts of one look: VMBackups to create, VMs that are left out, missed or held back, and what is told of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -109,19 +109,9 @@ def run_now(policy: AnyPolicy, facts: PolicyFacts, timetable: Timetable, now: da
 def run_changes(policy: AnyPolicy, timetable: Timetable, run: Run, now: datetime) -> dict[str, Any]:
     """The fields of the status that say when runs were and will be, and what to go on from."""
     status, found = policy.status, run.look
-    tiers = [
-        TierStatus(
-            name=tier.name,
-            last_schedule_time=_last(_recorded(status, tier.name), (s for s in found.due if s.tier == tier.name)),
-            next_schedule_time=timetable.next_run(tier, now),
-        )
-        for tier in timetable.tiers
-        if tier.name
-    ]
     changes: dict[str, Any] = {
         "last_schedule_time": _last(status.last_schedule_time, found.due),
-        "next_schedule_time": min(timetable.next_run(tier, now) for tier in timetable.tiers),
-        "tiers": tiers,
+        **coming_times(policy, timetable, now, found.due),
         "run_now": run.asked,
         "delayed_machines": list(run.delays),
         "retrying_machines": recorded_repeats(policy, run.again.coming),
@@ -133,6 +123,21 @@ def run_changes(policy: AnyPolicy, timetable: Timetable, run: Run, now: datetime
         changes["last_missed_time"] = run_time
         changes["missed_machine_names"] = [*before, *run.missed][:MAX_MACHINE_NAMES]
     return changes
+
+
+def coming_times(policy: AnyPolicy, timetable: Timetable, now: datetime, due: Sequence[Start] = ()) -> dict[str, Any]:
+    """The fields of the status that say when the next runs are, of each tier too, and its last one: `due` begin now."""
+    following = {tier.name: timetable.next_run(tier, now) for tier in timetable.tiers}
+    tiers = [
+        TierStatus(
+            name=name,
+            last_schedule_time=_last(_recorded(policy.status, name), (start for start in due if start.tier == name)),
+            next_schedule_time=moment,
+        )
+        for name, moment in following.items()
+        if name
+    ]
+    return {"next_schedule_time": min(following.values()), "tiers": tiers}
 
 
 def kept_progress(progress: Progress) -> dict[str, Any]:

@@ -63,8 +63,6 @@ class Look:
     """What to go on from, once all of this is done."""
     next: datetime | None
     """When something is to be done next; None without VMs."""
-    pending: datetime | None
-    """The earliest run that has begun, but not yet for all VMs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +102,6 @@ class _Findings:
     missed: dict[str, Start] = field(default_factory=dict)
     held_back: dict[str, Start] = field(default_factory=dict)
     next: list[datetime] = field(default_factory=list)
-    pending: list[datetime] = field(default_factory=list)
     made_up: bool = True
 
 
@@ -135,7 +132,6 @@ def look(
         held_back=tuple(start for uid, start in found.held_back.items() if uid not in found.due),
         progress=Progress(now, () if found.made_up else stretches),
         next=min(found.next, default=None),
-        pending=min(found.pending, default=None),
     )
 
 
@@ -176,8 +172,6 @@ def _sort_in(
     found: _Findings,
 ) -> None:
     found.next.append(one.next[1])
-    if one.next[0] <= now:
-        found.pending.append(one.next[0])
     planned = one.moved(timetable, progress.stretches)
     if planned is None or one.last is None:
         return
@@ -189,7 +183,6 @@ def _sort_in(
     deadline = one.deadline(timetable)
     if planned > now:
         found.made_up = False
-        found.pending.append(run)
     if moment > now:
         found.next.append(moment)
         if progress.handled_until < planned <= now:
