@@ -28,7 +28,7 @@ async def test_a_restore_is_undone_and_what_is_kept_goes_in_time(tenant: Tenant)
 
     restored = await tenant.restored("back", {"backup": "first"})
     assert_ready(restored)
-    assert paths_of(restored) == {"data": "Snapshot", "files": "Full"}, restored["status"]["volumes"]
+    assert paths_of(restored) == {"data": "Snapshot", "files": "Delta"}, restored["status"]["volumes"]
     assert restored["status"]["safetySnapshot"]["phase"] == "Taken"
     await tenant.runs("orders")
     assert await tenant.digests("orders") == point

@@ -16,6 +16,7 @@ from safehold.errors import IntegrityError, VolumeError
 from safehold.reasons import Reason
 from safehold.report import RunReport, VolumeReport
 from safehold.run import RestoreRun, VolumeToRestore
+from safehold.worker.cloned_folder import leave_disk
 from safehold.worker.folder import RunFolder
 from safehold.worker.lines import ProgressLines, VolumeByVolume, write_line
 from safehold.worker.machine_state import unpack_state
@@ -86,7 +87,8 @@ def _fill(
     domain: Domain, manifest: Manifest, volume: VolumeToRestore, stop: threading.Event, progress: ReportBytes
 ) -> Restored:
     in_place, path = volume.mode == "Block", Path(volume.path)
-    if not volume.delta:
+    can_be_completed = volume.delta and (in_place or leave_disk(path))
+    if not can_be_completed:
         return fill(domain, manifest, volume.name, path, stop=stop, progress=progress, in_place=in_place)
     # Read back as well: what differed was written, and a cache that loses writes would not show in the comparison.
     return complete(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from tests.plan.restore.objects import (
@@ -64,7 +64,10 @@ class Cluster(Storage):
     """Whether KubeVirt can snapshot the VM's volumes."""
     own_snapshots: frozenset[str] = frozenset()
     """Volumes of which the point's own snapshot is kept."""
-    pairs: set[str] = field(default_factory=set)
+    pairs: dict[str, datetime] = field(default_factory=dict)
+    """By name: since when they are there."""
+    driver_answers: bool = True
+    """Whether snapshots come to be readable through our pairs."""
     others_restores: list[VMRestore] = field(default_factory=list)
     backups: list[VMBackup] = field(default_factory=lambda: [backup()])
     recalled: list[dict[str, Any]] | Refusal = field(default_factory=machine_objects)
@@ -113,9 +116,9 @@ class Cluster(Storage):
             case steps.DeleteSafetySnapshot():
                 self.safety = None
             case steps.MakePair(handle):
-                self.pairs.add(handle.pair_name)
+                self.pairs.setdefault(handle.pair_name, self.now)
             case steps.RemovePair(name):
-                self.pairs.remove(name)
+                del self.pairs[name]
 
     def _carry_out_machine(self, step: steps.Step) -> None:
         match step:

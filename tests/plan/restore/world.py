@@ -136,7 +136,8 @@ class World(Cluster):
             own=own if name in self.own_snapshots else None,
             safety=snapshot_handle(name) if taken else None,
             has_pair=pair in self.pairs,
-            pair_ready=pair in self.pairs,
+            pair_since=self.pairs.get(pair),
+            pair_ready=pair in self.pairs and self.driver_answers,
         )
 
     def _seen(self, record: Any) -> SeenVolume:

@@ -30,6 +30,11 @@ _PAGE_BYTES = 4096
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def unfinished(path: Path) -> Path:
+    """What a file is called until it is whole."""
+    return path.with_name(path.name + ".partial")
+
+
 class TargetVolume:
     """A disk that is filled. Until `finish` it cannot be taken for a whole one, whatever happens.
 
@@ -49,7 +54,7 @@ class TargetVolume:
         self.in_place = in_place or self._is_device
         if path.exists() and not self._is_device and not path.is_file():
             raise VolumeError(f"{path} is not a disk", expected="a regular file or a block device")
-        self.filling = path if self.in_place else path.with_name(path.name + ".partial")
+        self.filling = path if self.in_place else unfinished(path)
         self._around_cache: int | None = None
         try:
             self._descriptor = self._opened()

@@ -65,6 +65,7 @@ def volume_snapshot_facts(found: Manifest) -> VolumeSnapshotFacts:
         owner_uid=controllers[0] if controllers else None,
         restore_size_bytes=parse_bytes(status.get("restoreSize") or 0),
         error=_error(status),
+        created=moment(metadata["creationTimestamp"]),
     )
 
 

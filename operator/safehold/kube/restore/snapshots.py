@@ -65,10 +65,12 @@ async def observe_safety(cluster: Cluster, restore: VMRestore) -> SnapshotFacts 
 async def observe_ways(
     cluster: Cluster, restore: VMRestore, safety: SnapshotFacts | None, *, operator_namespace: str
 ) -> dict[str, Ways]:
-    """What each volume can be made from: all of it until that is chosen, then only what is used."""
+    """What each volume can be made from: all of it until that is chosen, then only what was made for it."""
     ways: dict[str, Ways] = {}
+    # Also a volume that is fetched after all may have a pair, which was made before that was decided.
+    may_have_pair = restore.status.safety_snapshot is not None
     for record in restore.status.volumes:
-        if record.path is None or record.path == "Delta":
+        if record.path != "Snapshot" and (record.path is None or may_have_pair):
             ways[record.name] = await _observe(cluster, restore, record, safety, operator_namespace)
     return ways
 
@@ -92,6 +94,7 @@ async def _observe(
     return Ways(
         safety=handle,
         has_pair=content is not None or snapshot is not None,
+        pair_since=snapshot.created if content is not None and snapshot is not None else None,
         pair_ready=snapshot is not None and snapshot.ready and not snapshot.deleting,
         pair_error=(snapshot.error if snapshot else "") or (content.error if content else ""),
     )
@@ -116,7 +119,7 @@ async def _own_snapshot(
     if labels.get(MANAGED_BY) != MANAGER or labels.get(OWNER_UID) != backup.uid or BASE_OF not in labels:
         return None
     size = max(content.restore_size_bytes, snapshot.restore_size_bytes)
-    return OwnSnapshot(name=name, driver=content.driver, restore_size_bytes=size)
+    return OwnSnapshot(name=name, driver=content.driver, restore_size_bytes=size, mode=content.source_mode)
 
 
 def _safety_handle(

@@ -101,6 +101,7 @@ class VolumeSnapshotFacts:
     """uid of its controller: the VirtualMachineSnapshotContent for one of KubeVirt's."""
     restore_size_bytes: int = 0
     error: str = ""
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

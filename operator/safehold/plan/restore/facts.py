@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from safehold.api import VMBackup, VMRestore
+from safehold.api.base import VolumeMode
 from safehold.api.restore_point import RestorePoint
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.plan.backup.facts import SnapshotFacts
@@ -82,6 +84,8 @@ class OwnSnapshot:
     """Of the VolumeSnapshot."""
     driver: str
     restore_size_bytes: int
+    mode: VolumeMode | None = None
+    """Of the volume that was snapshotted, as the content says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +98,9 @@ class Ways:
     safety: SnapshotHandle | Refusal | None = None
     """The replaced volume in the safety snapshot; refused if its objects cannot be believed."""
     has_pair: bool = False
-    """Whether our pair for that is there."""
+    """Whether our pair for that is there, or half of it."""
+    pair_since: datetime | None = None
+    """Since when the pair is whole; None while a half is missing."""
     pair_ready: bool = False
     pair_error: str = ""
 

@@ -7,6 +7,7 @@ volume with the point, chunk by chunk, and fetches what differs: so neither is t
 from collections.abc import Collection
 from datetime import timedelta
 
+from safehold.api.base import VolumeMode
 from safehold.api.restore_plan import PlannedPath
 from safehold.api.vmbackup import SnapshotHandle
 from safehold.api.vmrestore import VolumeRestore
@@ -14,7 +15,7 @@ from safehold.plan.names import pair_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.facts import Ways
 from safehold.plan.restore.look import Decision, Look
-from safehold.plan.restore.steps import DeleteClaim, DeleteJob, MakePair, Record, RemovePair
+from safehold.plan.restore.steps import DeleteClaim, DeleteJob, MakePair, Record, RemovePair, Wait
 from safehold.plan.storage import Claim
 
 PHASE = "Filling"
@@ -52,17 +53,9 @@ def foresee_way(look: Look, record: VolumeRestore, snapshot_drivers: Collection[
 
 def open_snapshots(look: Look) -> Decision | None:
     """Until the snapshots are ready to make volumes from; a volume that does not come about is fetched instead."""
-    for record in look.status.volumes:
-        if record.step is not None:
-            continue
-        prime = look.volume(record).prime
-        if prime is not None and prime.snapshot != record.source_snapshot:
-            return _drop_prime(look, prime)
-        if prime is not None and _is_stuck(look, prime):
-            return _fetch_instead(look, record, "no volume could be made from the snapshot in time")
-        if record.path == "Delta" and prime is None and (decision := _open(look, record)):
-            return decision
-    return None
+    decisions = [found for record in look.status.volumes if (found := _open_snapshot(look, record))]
+    # One that is waited for keeps none of the others waiting.
+    return min(decisions, key=lambda decision: isinstance(decision.step, Wait), default=None)
 
 
 def close_snapshots(look: Look) -> Decision | None:
@@ -74,17 +67,30 @@ def close_snapshots(look: Look) -> Decision | None:
     return None
 
 
-def _open(look: Look, record: VolumeRestore) -> Decision | None:
+def _open_snapshot(look: Look, record: VolumeRestore) -> Decision | None:
+    if record.step is not None:
+        return None
+    prime = look.volume(record).prime
+    if prime is None:
+        return _open_pair(look, record) if record.path == "Delta" else None
+    if prime.snapshot != record.source_snapshot:
+        return _drop_prime(look, prime)
+    if _is_stuck(look, prime):
+        return _fetch_instead(look, record, "no volume could be made from the snapshot in time")
+    return None
+
+
+def _open_pair(look: Look, record: VolumeRestore) -> Decision | None:
     ways = _ways(look, record)
     if ways.pair_ready:
         return None
-    if not ways.has_pair:
+    if ways.pair_since is None:
         if not isinstance(ways.safety, SnapshotHandle):
             return _fetch_instead(look, record, _missing_safety(ways))
         return look.goes_on(MakePair(ways.safety, look.labels), PHASE, "opens the safety snapshot")
-    began = look.status.start_time or look.now
-    if ways.pair_error and look.now - began > PATIENCE:
-        return _fetch_instead(look, record, f"the snapshot cannot be read: {ways.pair_error}")
+    if look.now - ways.pair_since > PATIENCE:
+        why = ways.pair_error or "the CSI driver did not answer in time"
+        return _fetch_instead(look, record, f"the snapshot cannot be read: {why}")
     return look.waits(PHASE, f"waits for the CSI driver: {ways.pair_error}".rstrip(": "))
 
 
@@ -96,8 +102,8 @@ def _with_path(look: Look, record: VolumeRestore) -> VolumeRestore:
 
 
 def _way(record: VolumeRestore, own_obstacle: str | None, delta_obstacle: str | None) -> tuple[PlannedPath, str | None]:
-    if record.mode != "Block":
-        return "Full", "only Block volumes are completed from a snapshot, and this is a Filesystem volume"
+    if record.role == "State":
+        return "Full", "TPM and EFI state is a few files, which are always written anew"
     if own_obstacle is None:
         return "Snapshot", None
     if delta_obstacle is None:
@@ -109,7 +115,7 @@ def _own_obstacle(record: VolumeRestore, ways: Ways) -> str | None:
     own = ways.own
     if own is None:
         return "the point's own snapshot is not kept in the cluster"
-    return _misfit(record, ways, own.driver, own.restore_size_bytes)
+    return _misfit(record, ways, own.driver, own.mode, own.restore_size_bytes)
 
 
 def _delta_obstacle(look: Look, record: VolumeRestore, ways: Ways) -> str | None:
@@ -118,7 +124,7 @@ def _delta_obstacle(look: Look, record: VolumeRestore, ways: Ways) -> str | None
     safety = ways.safety
     if not isinstance(safety, SnapshotHandle):
         return _missing_safety(ways)
-    return _misfit(record, ways, safety.driver, safety.restore_size_bytes)
+    return _misfit(record, ways, safety.driver, safety.source_volume_mode, safety.restore_size_bytes)
 
 
 def _missing_safety(ways: Ways) -> str:
@@ -127,9 +133,11 @@ def _missing_safety(ways: Ways) -> str:
     return _NO_SAFETY
 
 
-def _misfit(record: VolumeRestore, ways: Ways, driver: str, size_bytes: int) -> str | None:
+def _misfit(record: VolumeRestore, ways: Ways, driver: str, mode: VolumeMode | None, size_bytes: int) -> str | None:
     if ways.driver != driver:
         return f"StorageClass {record.storage_class_name} is of driver {ways.driver}, the snapshot of {driver}"
+    if mode not in (None, record.mode):
+        return f"the snapshot is of a {mode} volume, the new one is {record.mode}"
     if record.capacity_bytes < size_bytes:
         return f"the snapshot needs {size_bytes} bytes, the new volume has {record.capacity_bytes}"
     return None
