@@ -7,21 +7,20 @@ from tempfile import TemporaryDirectory
 from safehold.engine.backup.request import BackupRequest, VolumeInput
 from safehold.engine.backup.run import back_up
 from safehold.engine.points.manifest import BaseIdentity, Capture, Manifest, Owner
-from safehold.engine.repository import Repository
-from safehold.reasons import Reason
 from safehold.report import Engine, RunReport, VolumeReport
 from safehold.run import BackupRun, CsiChanges, KubeVirtChanges, VolumeToBackUp
 from safehold.worker.changes import csi_source, kubevirt_source
 from safehold.worker.folder import RunFolder
 from safehold.worker.lines import ProgressLines
 from safehold.worker.machine_state import pack_state
+from safehold.worker.report import success
 from safehold.worker.tenant_files import readable_volumes
 
 
 def back_up_run(folder: RunFolder, stop: threading.Event) -> RunReport:
     """Carry out the folder's BackupRun; a run that is repeated reports the point that it has made already."""
     run = folder.read(BackupRun)
-    repository = Repository.open(folder.store(run.repository), folder.key(), create=True)
+    repository = folder.repository(run.repository, create=True)
     domain = repository.domain(run.key_domain, create=True)
     with TemporaryDirectory() as scratch:
         request = BackupRequest(
@@ -62,12 +61,9 @@ def _input(volume: VolumeToBackUp, folder: Path, scratch: Path) -> VolumeInput:
 
 
 def _report(run: BackupRun, manifest: Manifest, repository_id: str) -> RunReport:
-    return RunReport(
-        run_id=run.run_id,
-        verb=run.verb,
-        succeeded=True,
-        reason=Reason.SUCCEEDED,
-        message=f"committed the restore point {manifest.point}",
+    return success(
+        run,
+        f"committed the restore point {manifest.point}",
         restore_point=manifest.point,
         parent=manifest.parent,
         repository_id=repository_id,

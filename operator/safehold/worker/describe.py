@@ -16,13 +16,14 @@ from safehold.report import RunReport
 from safehold.run import Owner as RunOwner
 from safehold.worker.folder import RunFolder
 from safehold.worker.lines import write_line
+from safehold.worker.report import success
 
 
 def describe_run(folder: RunFolder, _stop: threading.Event) -> RunReport:
     """Carry out the folder's DescribeRun. The answer goes into the envelope: it holds the VM's manifest."""
     run = folder.read(DescribeRun)
     envelope_key = folder.envelope_key()
-    repository = Repository.open(folder.store(run.repository), folder.key(), create=False)
+    repository = folder.repository(run.repository)
     if run.repository_id not in (None, repository.id):
         raise StoreError(
             "The place holds another repository than the one of the restore point",
@@ -34,12 +35,9 @@ def describe_run(folder: RunFolder, _stop: threading.Event) -> RunReport:
     answer = _description(repository.id, domain.name, manifest).model_dump(mode="json")
     for line in seal_machine([answer, *domain.points.read_machine(manifest)], envelope_key, run.run_id):
         write_line(line)
-    return RunReport(
-        run_id=run.run_id,
-        verb=run.verb,
-        succeeded=True,
-        reason=Reason.SUCCEEDED,
-        message=f"described the restore point {manifest.point}",
+    return success(
+        run,
+        f"described the restore point {manifest.point}",
         restore_point=manifest.point,
         repository_id=repository.id,
     )

@@ -7,6 +7,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from safehold.engine.keys.keyfile import RepositoryKey, read_key_file
+from safehold.engine.repository import Repository
 from safehold.engine.store.base import ObjectStore
 from safehold.engine.store.connection import AddressPolicy
 from safehold.engine.store.limits import LimitedStore, Rate
@@ -47,6 +48,10 @@ class RunFolder:
         if len(key) != KEY_BYTES:
             raise KeyMaterialError("The envelope key is malformed", expected=f"{KEY_BYTES} bytes", found=len(key))
         return key
+
+    def repository(self, place: RepositoryPlace, *, create: bool = False) -> Repository:
+        """The repository at this place, under the folder's key; without `create` it must be there."""
+        return Repository.open(self.store(place), self.key(), create=create)
 
     def store(self, place: RepositoryPlace) -> ObjectStore:
         """The store at this place, with the credentials and the CA of the folder, within the run's bandwidth."""

@@ -10,6 +10,7 @@ from safehold.reasons import Reason
 from safehold.report import RunReport
 from safehold.run import ForgetRun
 from safehold.worker.folder import RunFolder
+from safehold.worker.report import success
 
 
 def forget_run(folder: RunFolder, _stop: threading.Event) -> RunReport:
@@ -18,15 +19,12 @@ def forget_run(folder: RunFolder, _stop: threading.Event) -> RunReport:
     PointError (Held) where the point is held in the repository.
     """
     run = folder.read(ForgetRun)
-    repository = Repository.open(folder.store(run.repository), folder.key(), create=False)
+    repository = folder.repository(run.repository)
     forgotten = _forget(repository, run)
     message = f"forgot the restore point {forgotten}" if forgotten else "the restore point does not exist (any more)"
-    return RunReport(
-        run_id=run.run_id,
-        verb=run.verb,
-        succeeded=True,
-        reason=Reason.SUCCEEDED,
-        message=message,
+    return success(
+        run,
+        message,
         restore_point=forgotten,
         repository_id=repository.id,
     )

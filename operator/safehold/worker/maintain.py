@@ -4,20 +4,21 @@ import threading
 
 from safehold.engine.maintenance.compaction import compact
 from safehold.engine.maintenance.prune import prune
-from safehold.engine.repository import Domain, Repository
+from safehold.engine.repository import Domain
 from safehold.errors import InterruptedRunError, StoreError
 from safehold.reasons import Reason
 from safehold.report import MaintenanceReport, RunReport
 from safehold.run import MaintainRun
 from safehold.worker.folder import RunFolder
 from safehold.worker.lines import write_line
+from safehold.worker.report import success
 from safehold.worker.retention import Keeper
 
 
 def maintain_run(folder: RunFolder, stop: threading.Event) -> RunReport:
     """Carry out the folder's MaintainRun. It may be killed anywhere; what is left to do, the next one does."""
     run = folder.read(MaintainRun)
-    repository = Repository.open(folder.store(run.repository), folder.key(), create=False)
+    repository = folder.repository(run.repository)
     if repository.id != run.repository_id:
         raise StoreError(
             "The bucket holds another repository, so nothing was forgotten",
@@ -37,12 +38,9 @@ def maintain_run(folder: RunFolder, stop: threading.Event) -> RunReport:
     for line in keeper.lines():
         write_line(line)
     found = keeper.report(freed, condemned)
-    return RunReport(
-        run_id=run.run_id,
-        verb=run.verb,
-        succeeded=True,
-        reason=Reason.SUCCEEDED,
-        message=_sentence(found),
+    return success(
+        run,
+        _sentence(found),
         repository_id=repository.id,
         maintenance=found,
     )

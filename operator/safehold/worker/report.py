@@ -3,10 +3,39 @@
 from pathlib import Path
 from typing import TextIO
 
-from safehold.report import REPORT_LIMIT_BYTES, RunReport, VolumeLine
+from safehold.description import DescribeRun
+from safehold.reasons import Reason
+from safehold.report import REPORT_LIMIT_BYTES, MaintenanceReport, RunReport, VolumeLine, VolumeReport
+from safehold.run import BackupRun, ForgetRun, MaintainRun, RestoreRun, TargetRun
 from safehold.worker.lines import write_line
 
+Run = BackupRun | RestoreRun | TargetRun | ForgetRun | MaintainRun | DescribeRun
 _ELLIPSIS = "…"
+
+
+def success(
+    run: Run,
+    message: str,
+    *,
+    repository_id: str,
+    restore_point: str | None = None,
+    parent: str | None = None,
+    volumes: list[VolumeReport] | None = None,
+    maintenance: MaintenanceReport | None = None,
+) -> RunReport:
+    """The report of a run that has done all that it was asked."""
+    return RunReport(
+        run_id=run.run_id,
+        verb=run.verb,
+        succeeded=True,
+        reason=Reason.SUCCEEDED,
+        message=message,
+        restore_point=restore_point,
+        parent=parent,
+        volumes=volumes or [],
+        repository_id=repository_id,
+        maintenance=maintenance,
+    )
 
 
 def write_report(report: RunReport, path: Path, output: TextIO | None = None) -> None:

@@ -9,7 +9,7 @@ from time import monotonic
 
 from safehold.engine.disks.comparing import ReportBytes, volume_of
 from safehold.engine.points.manifest import Manifest, Owner, StoredVolume
-from safehold.engine.repository import Domain, Repository
+from safehold.engine.repository import Domain
 from safehold.engine.restore import Restored, complete, fill
 from safehold.envelope import seal_machine
 from safehold.errors import IntegrityError, VolumeError
@@ -20,13 +20,14 @@ from safehold.worker.cloned_folder import leave_disk
 from safehold.worker.folder import RunFolder
 from safehold.worker.lines import ProgressLines, VolumeByVolume, write_line
 from safehold.worker.machine_state import unpack_state
+from safehold.worker.report import success
 
 
 def restore_run(folder: RunFolder, stop: threading.Event) -> RunReport:
     """Carry out the folder's RestoreRun. Nothing is written before the point's owner and all sizes are known to fit."""
     run = folder.read(RestoreRun)
     envelope_key = folder.envelope_key()
-    repository = Repository.open(folder.store(run.repository), folder.key(), create=False)
+    repository = folder.repository(run.repository)
     domain = repository.domain(run.key_domain, create=False)
     manifest = domain.points.read_owned(run.restore_point, Owner(**run.owner.model_dump()))
     wanted = [(volume, _fitting(manifest, volume)) for volume in run.volumes]
@@ -49,12 +50,9 @@ def restore_run(folder: RunFolder, stop: threading.Event) -> RunReport:
         )
     for line in seal_machine(machine, envelope_key, run.run_id):
         write_line(line)
-    return RunReport(
-        run_id=run.run_id,
-        verb=run.verb,
-        succeeded=True,
-        reason=Reason.SUCCEEDED,
-        message=f"restored and verified {len(reports)} volumes of {manifest.point}",
+    return success(
+        run,
+        f"restored and verified {len(reports)} volumes of {manifest.point}",
         restore_point=manifest.point,
         repository_id=repository.id,
         volumes=reports,

@@ -3,10 +3,10 @@
 import threading
 
 from safehold.engine.repository import Repository, prove_access
-from safehold.reasons import Reason
 from safehold.report import RunReport
 from safehold.run import TargetRun
 from safehold.worker.folder import RunFolder
+from safehold.worker.report import success
 
 
 def target_run(folder: RunFolder, _stop: threading.Event) -> RunReport:
@@ -20,11 +20,8 @@ def target_run(folder: RunFolder, _stop: threading.Event) -> RunReport:
     writable = run.access_mode == "ReadWrite"
     repository = Repository.open(store, folder.key(), create=writable and run.repository_id is None)
     prove_access(store, writable=writable)
-    return RunReport(
-        run_id=run.run_id,
-        verb=run.verb,
-        succeeded=True,
-        reason=Reason.SUCCEEDED,
-        message=f"the repository {repository.id} can be {'written' if writable else 'read'}",
+    return success(
+        run,
+        f"the repository {repository.id} can be {'written' if writable else 'read'}",
         repository_id=repository.id,
     )
