@@ -20,6 +20,8 @@ from safehold.engine.condemned import GRACE
 from safehold.engine.maintenance.check import check
 from safehold.engine.maintenance.compaction import compact
 from safehold.engine.maintenance.prune import prune
+from safehold.engine.store.base import PartialUpload
+from safehold.engine.store.passing import PassingStore
 from safehold.errors import ExpiredRunError, StoreError
 
 if TYPE_CHECKING:
@@ -57,22 +59,19 @@ class Gate:
         self._open.set()
 
 
-class SteppingStore:
+class SteppingStore(PassingStore):
     """One actor's view of the store that all share. Objects never change, so that reading one is no step."""
 
     def __init__(self, store: MemoryStore, gate: Gate) -> None:
-        self._store = store
+        super().__init__(store)
         self._gate = gate
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._store, name)
 
     def put(self, name: str, body: Body) -> None:
         """A step, then put."""
         self._gate.step()
         self._store.put(name, body)
 
-    def start_upload(self, name: str) -> object:
+    def start_upload(self, name: str) -> PartialUpload:
         """An upload whose completion is a step."""
         upload = self._store.start_upload(name)
         complete = upload.complete
@@ -115,7 +114,7 @@ class Actor:
 
     def _run(self) -> None:
         try:
-            self.script(SteppingStore(self.store, self.gate), self.gate)  # type: ignore[arg-type] # by duck typing
+            self.script(SteppingStore(self.store, self.gate), self.gate)
         except (ExpiredRunError, StoreError):
             pass  # it was too old, or found its upload ended because it was too old: that is the protocol
         except Exception as problem:  # noqa: BLE001 - told by the test

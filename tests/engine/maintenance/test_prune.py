@@ -10,6 +10,9 @@ import pytest
 
 from safehold.engine.condemned import GRACE, MAX_RUN_TIME, read_condemned
 from safehold.engine.maintenance.prune import Pruned, prune
+from safehold.engine.points.manifest import Manifest
+from safehold.engine.store.base import Body, PartialUpload
+from safehold.engine.store.passing import PassingStore
 from safehold.errors import ExpiredRunError, IntegrityError
 
 if TYPE_CHECKING:
@@ -29,10 +32,10 @@ def pruned(laboratory: Laboratory, *, dry_run: bool = False) -> Pruned:
     return prune(laboratory.domain(create=False), dry_run=dry_run)
 
 
-def forget(laboratory: Laboratory, *manifests: object) -> None:
+def forget(laboratory: Laboratory, *manifests: Manifest) -> None:
     """Forget points."""
     for manifest in manifests:
-        laboratory.domain().points.forget(manifest)  # type: ignore[arg-type] # a Manifest
+        laboratory.domain().points.forget(manifest)
 
 
 def test_what_no_point_needs_goes_in_two_phases(laboratory: Laboratory, noise: Noise) -> None:
@@ -98,23 +101,20 @@ def test_a_reused_condemned_chunk_is_uploaded_again(laboratory: Laboratory, nois
     assert laboratory.restored(manifest) == content
 
 
-class MomentStore:
+class MomentStore(PassingStore):
     """A store that calls back once, right before an object below `folder` is written."""
 
     def __init__(self, laboratory: Laboratory, folder: str, then: Callable[[], object]) -> None:
-        self._store = laboratory.store
+        super().__init__(laboratory.store)
         self._folder = folder
         self._then: Callable[[], object] | None = then
 
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._store, name)
-
-    def put(self, name: str, body: bytes) -> None:
+    def put(self, name: str, body: Body) -> None:
         """Call back, then put."""
         self._come_to(name)
         self._store.put(name, body)
 
-    def start_upload(self, name: str) -> object:
+    def start_upload(self, name: str) -> PartialUpload:
         """Call back, then begin."""
         self._come_to(name)
         return self._store.start_upload(name)
@@ -133,7 +133,7 @@ def test_a_list_that_comes_during_a_run_is_heeded_before_the_commit(laboratory: 
     # The first thing that this run writes is the pack of its changed chunk, long after it looked for the others.
     changed = noise(CHUNK) + content[CHUNK:]
     store = MomentStore(laboratory, "packs/", lambda: pruned(laboratory))
-    manifest = laboratory.back_up(laboratory.disk(changed), vm="late", store=store)  # type: ignore[arg-type]
+    manifest = laboratory.back_up(laboratory.disk(changed), vm="late", store=store)
     assert len(manifest.heeded) == 1
     pass_time(laboratory)
     assert pruned(laboratory).swept_packs > 5
@@ -147,7 +147,7 @@ def test_what_a_point_needs_that_came_too_late_for_the_list_is_not_swept(laborat
     forget(laboratory, laboratory.back_up(laboratory.disk(content)))
     pass_time(laboratory)
     store = MomentStore(laboratory, "points/", lambda: pruned(laboratory))
-    late = laboratory.back_up(laboratory.disk(content), vm="late", store=store)  # type: ignore[arg-type]
+    late = laboratory.back_up(laboratory.disk(content), vm="late", store=store)
     assert (late.heeded, len(laboratory.objects("condemned/"))) == ([], 1)
     for _ in range(3):
         pass_time(laboratory)
@@ -168,7 +168,7 @@ def test_a_run_older_than_the_collectors_patience_does_not_commit(laboratory: La
     """It writes neither a point nor an index segment, and its retry reuses nothing that may be gone."""
     store = MomentStore(laboratory, "packs/", lambda: pass_time(laboratory, MAX_RUN_TIME))
     with pytest.raises(ExpiredRunError, match="less than 48 hours"):
-        laboratory.back_up(laboratory.disk(content := noise(60 * CHUNK)), run_id="slow", store=store)  # type: ignore[arg-type]
+        laboratory.back_up(laboratory.disk(content := noise(60 * CHUNK)), run_id="slow", store=store)
     assert laboratory.objects("points/") == laboratory.objects("index/") == []
     assert laboratory.restored(laboratory.back_up(laboratory.disk(content), run_id="slow")) == content
 
@@ -195,7 +195,7 @@ def test_packs_of_a_run_that_is_under_way_are_not_condemned(laboratory: Laborato
     content = noise(300 * CHUNK)
     reports: list[Pruned] = []
     store = MomentStore(laboratory, "points/", lambda: reports.append(pruned(laboratory)))
-    manifest = laboratory.back_up(laboratory.disk(content), store=store)  # type: ignore[arg-type]
+    manifest = laboratory.back_up(laboratory.disk(content), store=store)
     assert [report.condemned_packs for report in reports] == [0]
     assert laboratory.restored(manifest) == content
 
@@ -225,7 +225,7 @@ def test_a_collector_that_took_too_long_writes_nothing(laboratory: Laboratory, n
     before = set(laboratory.store.objects)
     store = MomentStore(laboratory, "index/", lambda: pass_time(laboratory, MAX_RUN_TIME))
     with pytest.raises(ExpiredRunError):
-        prune(laboratory.domain(store, create=False))  # type: ignore[arg-type]
+        prune(laboratory.domain(store, create=False))
     assert set(laboratory.store.objects) == before
 
 

@@ -3,9 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 
-from safehold.engine.store.base import Body, ObjectEntry, ObjectStore, PartialUpload, UnfinishedUpload
+from safehold.engine.store.base import Body, ObjectStore, PartialUpload
+from safehold.engine.store.passing import PassingStore
 
 
 class Rate:
@@ -34,11 +34,11 @@ class Rate:
             self._sleep(begin - now)
 
 
-class LimitedStore:
+class LimitedStore(PassingStore):
     """An ObjectStore whose bodies keep to rates; None is no limit. Calls without a body are not held back."""
 
     def __init__(self, store: ObjectStore, *, upload: Rate | None = None, download: Rate | None = None) -> None:
-        self._store = store
+        super().__init__(store)
         self._upload = upload
         self._download = download
 
@@ -63,34 +63,6 @@ class LimitedStore:
         """Each piece waits."""
         for piece in self._store.stream_range(name, offset, sizes):
             yield self._down(piece)
-
-    def list(self, prefix: str, *, limit: int | None = None) -> Iterator[ObjectEntry]:
-        """As it comes."""
-        return self._store.list(prefix, limit=limit)
-
-    def delete(self, name: str) -> None:
-        """At once."""
-        self._store.delete(name)
-
-    def unfinished_uploads(self, prefix: str) -> Iterator[UnfinishedUpload]:
-        """As they come."""
-        return self._store.unfinished_uploads(prefix)
-
-    def abort_upload(self, upload: UnfinishedUpload) -> None:
-        """At once."""
-        self._store.abort_upload(upload)
-
-    def time(self) -> datetime:
-        """The clock behind."""
-        return self._store.time()
-
-    def bytes_sent(self) -> int:
-        """What the store behind has sent."""
-        return self._store.bytes_sent()
-
-    def bytes_received(self) -> int:
-        """What the store behind has received."""
-        return self._store.bytes_received()
 
     def _up(self, body: Body) -> None:
         if self._upload:
