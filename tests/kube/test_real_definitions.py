@@ -7,7 +7,7 @@ import pytest
 import yaml
 from tests.kube.backup.test_pairs import LABELS, POD, until
 
-from safehold.api.vmbackup import SnapshotHandle
+from safehold.api.capture import SnapshotHandle
 from safehold.errors import SafeholdError
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.group.kinds import VERSIONS, kinds_of

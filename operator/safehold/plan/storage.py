@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from safehold.api.base import AccessMode, ReclaimPolicy, VolumeMode
-from safehold.api.vmrestore import OwnerRecord
+from safehold.api.restored_volumes import OwnerRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,14 @@ from tests.kube.backup.test_pairs import OPERATOR, TENANT, Bench, bench, until
 
 from gen_crds import CRDS
 from safehold.api import VMBackup
+from safehold.api.capture import SnapshotHandle
 from safehold.api.fallback import FallbackCapture, FallbackVolume
-from safehold.api.vmbackup import SnapshotHandle
 from safehold.kube.backup.fallback import observe_fallback, observe_own_capture
 from safehold.kube.backup.leftovers import observe_leftovers
 from safehold.kube.kinds import STORAGE_PROFILE, VM_BACKUP, VOLUME_SNAPSHOT
+from safehold.plan.backup.capture_facts import CaptureFacts, SnapshotFacts
 from safehold.plan.backup.cleanup import cleanup
-from safehold.plan.backup.facts import CaptureFacts, DiskFacts, MachineFacts, SnapshotFacts
+from safehold.plan.backup.facts import DiskFacts, MachineFacts
 from safehold.plan.backup.steps import NewVolumeSnapshot, TakeVolumeSnapshots
 from safehold.plan.backup.trust import refuse_swapped, trusted_handle
 from safehold.plan.names import OWNER_UID, own_snapshot_name, owner_labels

@@ -8,8 +8,8 @@ from tests.kube.backup.test_fallback import MACHINE, created
 from tests.kube.backup.test_pairs import OPERATOR, TENANT, Bench, bench, until
 
 from safehold.api import VMBackup
+from safehold.api.capture import SnapshotHandle
 from safehold.api.fallback import FallbackCapture, FallbackGroup, FallbackVolume
-from safehold.api.vmbackup import SnapshotHandle
 from safehold.kube.backup.claims import observe_claim
 from safehold.kube.backup.fallback import observe_fallback
 from safehold.kube.backup.group.kinds import kinds_of
@@ -18,8 +18,8 @@ from safehold.kube.backup.leftovers import observe_leftovers, owners_of_leftover
 from safehold.kube.backup.removal import remove_leftovers
 from safehold.kube.client import Manifest
 from safehold.kube.kinds import CLAIM, VOLUME_SNAPSHOT
+from safehold.plan.backup.capture_facts import CaptureFacts, ClaimFacts, SnapshotFacts
 from safehold.plan.backup.cleanup import cleanup
-from safehold.plan.backup.facts import CaptureFacts, ClaimFacts, SnapshotFacts
 from safehold.plan.backup.group.choice import choose_group
 from safehold.plan.backup.group.facts import GroupFacts
 from safehold.plan.backup.group.steps import CutGroup, HoldGroup, SelectedClaim, UnmarkClaim

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pytest
 
-from safehold.api.vmbackup import SnapshotHandle
+from safehold.api.capture import SnapshotHandle
 from safehold.kube.backup.claims import observe_claim, observe_clone
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.hands import BackupHands
@@ -18,8 +18,9 @@ from safehold.kube.backup.snapshots import read_content, read_volume_snapshot
 from safehold.kube.client import Cluster
 from safehold.kube.jobs import WorkerPod
 from safehold.kube.kinds import CLAIM, NAMESPACE, VOLUME, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
+from safehold.plan.backup.capture_facts import ContentFacts
 from safehold.plan.backup.cleanup import cleanup
-from safehold.plan.backup.facts import ContentFacts, HoldFacts, Leftovers
+from safehold.plan.backup.facts import HoldFacts, Leftovers
 from safehold.plan.backup.steps import CreateClone, CreatePair, HoldContent, RebindPair, SetPolicy
 from safehold.plan.names import ORIGINAL_CONTENT, ORIGINAL_POLICY, owner_labels
 from sandbox.apiserver import running_api_server

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from safehold.api.vmrestore import ClaimRecord, VolumeRestore
+from safehold.api.restored_volumes import ClaimRecord, VolumeRestore
 from safehold.errors import ConflictError
 from safehold.kube.client import Cluster
 from safehold.kube.jobs import WorkerPod

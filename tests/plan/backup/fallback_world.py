@@ -11,15 +11,8 @@ from tests.plan.backup.world import World
 from safehold.api import VMBackup
 from safehold.api.consistency import Consistency
 from safehold.plan.backup import steps
-from safehold.plan.backup.facts import (
-    BackupFacts,
-    CapturedVolume,
-    FallbackFacts,
-    Leftovers,
-    SnapshotClassFacts,
-    SnapshotFacts,
-    VolumeSnapshotFacts,
-)
+from safehold.plan.backup.capture_facts import CapturedVolume, SnapshotFacts, VolumeSnapshotFacts
+from safehold.plan.backup.facts import BackupFacts, FallbackFacts, Leftovers, SnapshotClassFacts
 from safehold.plan.backup.memory_facts import TenantObject
 from safehold.plan.backup.stages import stage_of
 

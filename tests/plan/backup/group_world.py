@@ -9,7 +9,8 @@ from tests.plan.backup.holdings import Volume
 from tests.plan.backup.objects import START
 
 from safehold.plan.backup import steps
-from safehold.plan.backup.facts import BackupFacts, Leftovers, SnapshotFacts, VolumeSnapshotFacts
+from safehold.plan.backup.capture_facts import SnapshotFacts, VolumeSnapshotFacts
+from safehold.plan.backup.facts import BackupFacts, Leftovers
 from safehold.plan.backup.group import steps as group_steps
 from safehold.plan.backup.group.facts import (
     GroupClassFacts,

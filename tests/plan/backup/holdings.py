@@ -8,14 +8,18 @@ from tests.plan.backup.objects import START, target
 
 from safehold.api import VMBackup
 from safehold.api.hooks import HookPhase
-from safehold.plan.backup.changes_facts import BaseFacts, ChangesFacts, MetadataService
-from safehold.plan.backup.facts import (
-    BackupFacts,
+from safehold.plan.backup.capture_facts import (
     CapturedVolume,
     CaptureFacts,
     ClaimFacts,
-    CloneFacts,
     ContentFacts,
+    SnapshotFacts,
+    VolumeSnapshotFacts,
+)
+from safehold.plan.backup.changes_facts import BaseFacts, ChangesFacts, MetadataService
+from safehold.plan.backup.facts import (
+    BackupFacts,
+    CloneFacts,
     DiskFacts,
     HoldFacts,
     HookFacts,
@@ -23,9 +27,7 @@ from safehold.plan.backup.facts import (
     Leftovers,
     MachineFacts,
     OriginalFacts,
-    SnapshotFacts,
     VMSnapshotRef,
-    VolumeSnapshotFacts,
 )
 from safehold.plan.backup.stages import stage_of
 from safehold.plan.job import JobFacts

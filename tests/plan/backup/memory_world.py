@@ -6,7 +6,8 @@ from tests.plan.backup.holdings import Volume
 from tests.plan.backup.world import World
 
 from safehold.plan.backup import steps
-from safehold.plan.backup.facts import BackupFacts, Leftovers, MachineFacts, SnapshotFacts
+from safehold.plan.backup.capture_facts import SnapshotFacts
+from safehold.plan.backup.facts import BackupFacts, Leftovers, MachineFacts
 from safehold.plan.backup.memory_facts import (
     MEMORY_VOLUME,
     CreateDumpClaim,

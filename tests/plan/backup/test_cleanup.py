@@ -3,17 +3,9 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from safehold.plan.backup.capture_facts import ContentFacts, ContentPolicy, VolumeSnapshotFacts
 from safehold.plan.backup.cleanup import cleanup
-from safehold.plan.backup.facts import (
-    CloneFacts,
-    ContentFacts,
-    ContentPolicy,
-    Leftovers,
-    OriginalFacts,
-    RetainedVolume,
-    VMSnapshotRef,
-    VolumeSnapshotFacts,
-)
+from safehold.plan.backup.facts import CloneFacts, Leftovers, OriginalFacts, RetainedVolume, VMSnapshotRef
 from safehold.plan.backup.memory_facts import MemoryDumpRef, TenantObject
 from safehold.plan.backup.steps import Delete, SetPolicy
 from safehold.plan.job import PodFacts

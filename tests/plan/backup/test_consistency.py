@@ -7,8 +7,9 @@ import pytest
 from tests.plan.backup.objects import START, new_backup
 from tests.plan.backup.world import World
 
+from safehold.plan.backup.capture_facts import SnapshotFacts
 from safehold.plan.backup.consistency import reached, suffices
-from safehold.plan.backup.facts import FreezeFacts, SnapshotFacts
+from safehold.plan.backup.facts import FreezeFacts
 
 
 def snapshot(*indications: str) -> SnapshotFacts:

@@ -9,10 +9,10 @@ from tests.plan.backup.objects import RULES, START, new_backup
 from tests.plan.backup.world import World
 
 from safehold.api import VMBackup
-from safehold.api.vmbackup import PullCapture, SnapshotHandle
+from safehold.api.capture import PullCapture, SnapshotHandle
+from safehold.plan.backup.capture_facts import ClaimFacts
 from safehold.plan.backup.changes_facts import BaseFacts, ChangesFacts, Verification
 from safehold.plan.backup.engines import EngineChoice, base_of, choose_engine, is_verification_due
-from safehold.plan.backup.facts import ClaimFacts
 from safehold.plan.backup.run import Run
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason

@@ -10,8 +10,9 @@ from tests.plan.backup.world import World
 
 from safehold.api import VMBackup
 from safehold.api.volumes import ExcludedVolume
+from safehold.plan.backup.capture_facts import SnapshotFacts
 from safehold.plan.backup.exclusion import with_exclusions, without_volumes
-from safehold.plan.backup.facts import DiskFacts, MachineFacts, SnapshotFacts
+from safehold.plan.backup.facts import DiskFacts, MachineFacts
 from safehold.reasons import Reason
 
 SCRATCH_ONLY = {"claimSelector": {"matchLabels": {"kind": "scratch"}}}

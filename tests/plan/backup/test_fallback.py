@@ -14,7 +14,8 @@ from tests.plan.backup.world import World
 
 from safehold.api.vmbackup import VMBackupStatus
 from safehold.plan.backup import steps
-from safehold.plan.backup.facts import SnapshotClassFacts, SnapshotFacts
+from safehold.plan.backup.capture_facts import SnapshotFacts
+from safehold.plan.backup.facts import SnapshotClassFacts
 from safehold.plan.conditions import CONSISTENT, READY, is_true
 from safehold.reasons import Reason
 

@@ -16,7 +16,7 @@ from tests.plan.backup.world import World
 
 from safehold.api.fallback import FallbackGroup
 from safehold.api.vmbackup import VMBackupStatus
-from safehold.plan.backup.facts import ClaimFacts
+from safehold.plan.backup.capture_facts import ClaimFacts
 from safehold.plan.backup.group.choice import choose_group
 from safehold.plan.backup.group.facts import GroupOffer
 from safehold.plan.backup.group.steps import CutGroup, HoldGroup, RemoveGroup, UnmarkClaim

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.plan.backup.objects import RULES, START, new_backup
 from tests.plan.backup.world import World
 
-from safehold.api.vmbackup import MemoryDump
-from safehold.plan.backup.facts import CaptureFacts
+from safehold.api.capture import MemoryDump
+from safehold.plan.backup.capture_facts import CaptureFacts
 from safehold.plan.backup.memory import OVERHEAD_BYTES, PATIENCE, claim_bytes, dump_memory, give_up
 from safehold.plan.backup.memory_facts import (
     MEMORY_VOLUME,

@@ -10,7 +10,8 @@ from tests.plan.backup.world import World
 
 from safehold.api import VMBackup
 from safehold.plan.backup import steps
-from safehold.plan.backup.facts import BackupFacts, DiskFacts, SnapshotFacts
+from safehold.plan.backup.capture_facts import SnapshotFacts
+from safehold.plan.backup.facts import BackupFacts, DiskFacts
 from safehold.plan.backup.reconcile import next_step
 from safehold.plan.backup.run import Decision
 from safehold.plan.conditions import READY, STALLED, is_true

@@ -7,8 +7,9 @@ import pytest
 from tests.plan.backup.objects import new_backup
 from tests.plan.backup.world import World
 
-from safehold.api.vmbackup import SnapshotHandle
-from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, DiskFacts
+from safehold.api.capture import SnapshotHandle
+from safehold.plan.backup.capture_facts import CapturedVolume, CaptureFacts
+from safehold.plan.backup.facts import DiskFacts
 from safehold.plan.backup.trust import refuse_capture, trusted_handle
 from safehold.plan.machine_state import STATE_VOLUME
 from safehold.plan.refusal import Refusal

@@ -20,7 +20,7 @@ from tests.plan.restore.objects import (
 from tests.plan.restore.storage import Storage
 
 from safehold.api import VMBackup, VMRestore
-from safehold.plan.backup.facts import CaptureFacts, SnapshotFacts
+from safehold.plan.backup.capture_facts import CaptureFacts, SnapshotFacts
 from safehold.plan.job import JobFacts
 from safehold.plan.names import UNDO_OF
 from safehold.plan.refusal import Refusal

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.plan.restore.objects import SHOP
 from tests.plan.restore.world import World
 
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.restore import steps
 from safehold.plan.storage import Claim
 

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from safehold.api import VMBackup, VMRestore
+from safehold.api.capture import SnapshotHandle
 from safehold.api.references import RepositoryKeyRef
 from safehold.api.restore_point import RestorePoint
-from safehold.api.vmbackup import SnapshotHandle
-from safehold.plan.backup.facts import CapturedVolume, SnapshotFacts
+from safehold.plan.backup.capture_facts import CapturedVolume, SnapshotFacts
 from safehold.plan.names import pair_name
 from safehold.plan.restore.point import point_of
 from safehold.plan.storage import ClaimShape

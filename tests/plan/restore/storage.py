@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.plan.restore.objects import NOW, SHAPE, SHOP
 
-from safehold.api.vmrestore import OwnerRecord
+from safehold.api.restored_volumes import OwnerRecord
 from safehold.plan.restore import steps
 from safehold.plan.restore.handover import POKED
 from safehold.plan.storage import Claim, ClaimRef, ClaimShape, NewClaim, Volume

@@ -10,7 +10,7 @@ from tests.plan.restore.disturbance import run_disturbed, run_killed, survivals
 from tests.plan.restore.objects import NOW, OPERATOR, SHOP, machine_objects, restore
 from tests.plan.restore.world import World
 
-from safehold.api.vmrestore import RECORDED_ANNOTATIONS, RECORDED_BYTES, OwnerRecord, VolumeRestore
+from safehold.api.restored_volumes import RECORDED_ANNOTATIONS, RECORDED_BYTES, OwnerRecord, VolumeRestore
 from safehold.plan.conditions import is_true
 from safehold.plan.names import KEPT_UNTIL, RESTORED_BY, UNDO_OF
 from safehold.plan.refusal import Refusal

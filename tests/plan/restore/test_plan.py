@@ -14,7 +14,7 @@ from tests.plan.restore.world import World
 
 from safehold.api import VMRestore
 from safehold.api.restore_plan import PlannedVolume, RestorePlan
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.conditions import is_true
 from safehold.plan.restore import steps
 from safehold.plan.restore.plan.surroundings import AddressHolder, PastRestore, Quota, Surroundings

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from safehold.api.base import Progress
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.restore.progress import with_progress
 from safehold.report import Progress as Told
 from safehold.report import VolumeProgress

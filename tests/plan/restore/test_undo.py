@@ -12,7 +12,7 @@ from tests.plan.restore.objects import NOW, SHOP, restore
 from tests.plan.restore.world import World
 
 from safehold.api import VMRestore
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.conditions import is_true
 from safehold.plan.names import KEPT_UNTIL, ORIGINAL_RECLAIM_POLICY, UNDO_OF
 from safehold.plan.restore import steps

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from safehold.api import VMRestore
 from safehold.api.base import Progress
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.conditions import READY
 from safehold.plan.summary import readable_bytes, readable_duration
 

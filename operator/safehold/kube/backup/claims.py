@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import CLAIM, EVENT, VOLUME
-from safehold.plan.backup.facts import ClaimFacts, CloneFacts, MachineFacts
+from safehold.plan.backup.capture_facts import ClaimFacts
+from safehold.plan.backup.facts import CloneFacts, MachineFacts
 from safehold.plan.names import GROUP_MARK
 from safehold.plan.quantities import parse_bytes
 

@@ -11,14 +11,8 @@ from safehold.kube.backup.snapshots import read_content, read_volume_snapshot
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import VM_BACKUP, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CLASS
 from safehold.kube.storage_profiles import preferred_snapshot_classes
-from safehold.plan.backup.facts import (
-    CapturedVolume,
-    CaptureFacts,
-    FallbackFacts,
-    MachineFacts,
-    SnapshotClassFacts,
-    SnapshotFacts,
-)
+from safehold.plan.backup.capture_facts import CapturedVolume, CaptureFacts, SnapshotFacts
+from safehold.plan.backup.facts import FallbackFacts, MachineFacts, SnapshotClassFacts
 from safehold.plan.backup.steps import NewVolumeSnapshot, TakeVolumeSnapshots
 from safehold.plan.names import own_snapshot_name
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from safehold.api.capture import SnapshotHandle
 from safehold.api.fallback import FallbackGroup
-from safehold.api.vmbackup import SnapshotHandle
 from safehold.kube.backup.changed_blocks import list_bases
 from safehold.kube.backup.claims import clone_facts
 from safehold.kube.backup.group.leftovers import GroupLeftovers, observe_group_leftovers, owners_of_groups
@@ -25,16 +25,9 @@ from safehold.kube.kinds import (
     VOLUME_SNAPSHOT_CONTENT,
     Kind,
 )
+from safehold.plan.backup.capture_facts import ContentFacts, ContentPolicy, VolumeSnapshotFacts
 from safehold.plan.backup.changes_facts import BaseFacts
-from safehold.plan.backup.facts import (
-    ContentFacts,
-    ContentPolicy,
-    Leftovers,
-    OriginalFacts,
-    RetainedVolume,
-    VMSnapshotRef,
-    VolumeSnapshotFacts,
-)
+from safehold.plan.backup.facts import Leftovers, OriginalFacts, RetainedVolume, VMSnapshotRef
 from safehold.plan.backup.memory_facts import TenantObject
 from safehold.plan.names import BASE_OF, MANAGED_BY, MANAGER, ORIGINAL_POLICY, OWNER_KIND, OWNER_UID, children_of
 from safehold.plan.populate.facts import CLAIM_KIND

@@ -13,7 +13,7 @@ from safehold.kube.backup.claims import observe_claim
 from safehold.kube.backup.snapshots import read_content, read_volume_snapshot
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import CLAIM, VM, VM_SUBRESOURCES, VMI, VOLUME_SNAPSHOT
-from safehold.plan.backup.facts import CapturedVolume, SnapshotFacts
+from safehold.plan.backup.capture_facts import CapturedVolume, SnapshotFacts
 from safehold.plan.backup.memory_facts import (
     MEMORY_VOLUME,
     CreateDumpClaim,

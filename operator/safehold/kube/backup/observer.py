@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from safehold.api.vmbackup import SnapshotHandle, VMBackup
+from safehold.api.capture import SnapshotHandle
+from safehold.api.vmbackup import VMBackup
 from safehold.kube.backup.changed_blocks import observe_changes
 from safehold.kube.backup.claims import observe_clone, with_claim_labels, with_storage_classes
 from safehold.kube.backup.fallback import observe_fallback, observe_own_capture
@@ -20,9 +21,10 @@ from safehold.kube.job_facts import observe_job
 from safehold.kube.kinds import NAMESPACE
 from safehold.kube.target.resolution import read_secrets, resolve_target
 from safehold.kube.virtualmachines import observe_machine
+from safehold.plan.backup.capture_facts import SnapshotFacts
 from safehold.plan.backup.ending import wants_forgetting
 from safehold.plan.backup.exclusion import asks_claims, with_exclusions, without_volumes
-from safehold.plan.backup.facts import BackupFacts, FallbackFacts, HoldFacts, MachineFacts, SnapshotFacts
+from safehold.plan.backup.facts import BackupFacts, FallbackFacts, HoldFacts, MachineFacts
 from safehold.plan.backup.group.facts import GroupFacts
 from safehold.plan.backup.pull.choice import pulls, wants_pull
 from safehold.plan.backup.stages import stage_of

@@ -8,7 +8,13 @@ from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import VM_SNAPSHOT, VM_SNAPSHOT_CONTENT, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 from safehold.kube.machine_state import own_state_of
 from safehold.kube.virtualmachines import claims_of, memory_dumps_of
-from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, ContentFacts, SnapshotFacts, VolumeSnapshotFacts
+from safehold.plan.backup.capture_facts import (
+    CapturedVolume,
+    CaptureFacts,
+    ContentFacts,
+    SnapshotFacts,
+    VolumeSnapshotFacts,
+)
 from safehold.plan.machine_state import STATE_VOLUME, captured_name
 from safehold.plan.quantities import parse_bytes
 

@@ -3,14 +3,14 @@
 from typing import assert_never
 
 from safehold.api import VMRestore
-from safehold.api.vmbackup import SnapshotHandle
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.capture import SnapshotHandle
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.errors import NotServedError
 from safehold.kube.backup.pairs import create_pair
 from safehold.kube.backup.snapshots import observe_snapshot, read_content, read_volume_snapshot
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import STORAGE_CLASS, VM, VM_SNAPSHOT, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
-from safehold.plan.backup.facts import SnapshotFacts
+from safehold.plan.backup.capture_facts import SnapshotFacts
 from safehold.plan.backup.steps import CreatePair
 from safehold.plan.backup.trust import trusted_handle
 from safehold.plan.names import BASE_OF, MANAGED_BY, MANAGER, OWNER_UID, pair_name

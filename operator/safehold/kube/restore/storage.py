@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from safehold.api.vmrestore import OwnerRecord, VolumeRestore
+from safehold.api.restored_volumes import OwnerRecord, VolumeRestore
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import CLAIM, VOLUME, VOLUME_SNAPSHOT
 from safehold.plan.quantities import parse_bytes

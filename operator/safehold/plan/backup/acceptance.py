@@ -5,8 +5,9 @@ from typing import Any
 
 from safehold.api.base import Condition
 from safehold.api.vmbackup import ReachedConsistency
+from safehold.plan.backup.capture_facts import CaptureFacts
 from safehold.plan.backup.consistency import judge_demand
-from safehold.plan.backup.facts import CaptureFacts, MachineFacts
+from safehold.plan.backup.facts import MachineFacts
 from safehold.plan.backup.run import Decision, Run
 from safehold.plan.backup.steps import CaptureMachine, LabelBackup
 from safehold.plan.backup.trust import refuse_capture

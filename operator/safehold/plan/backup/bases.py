@@ -8,8 +8,9 @@ one content deletes the handle, and nobody in the VM's namespace can reach it.
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from safehold.plan.backup.capture_facts import ContentFacts
 from safehold.plan.backup.changes_facts import BaseFacts
-from safehold.plan.backup.facts import ContentFacts, Leftovers, OriginalFacts
+from safehold.plan.backup.facts import Leftovers, OriginalFacts
 from safehold.plan.backup.run import Run
 from safehold.plan.backup.steps import Delete, KeepBase, SetPolicy, Step
 from safehold.plan.names import BASE_OF, ORIGINAL_CONTENT, POLICY_UID, VM_UID

@@ -3,8 +3,9 @@
 from datetime import timedelta
 
 from safehold.plan.backup.acceptance import accept, keep_machine, label_backup
+from safehold.plan.backup.capture_facts import SnapshotFacts
 from safehold.plan.backup.consistency import reached
-from safehold.plan.backup.facts import MachineFacts, SnapshotFacts
+from safehold.plan.backup.facts import MachineFacts
 from safehold.plan.backup.fallback import begin_fallback, follow_fallback
 from safehold.plan.backup.freezing import obstacle
 from safehold.plan.backup.hooks import after_cut, before_cut, hooks_succeeded

@@ -6,7 +6,8 @@ snapshot stays behind. At any moment at most one content may delete a handle.
 
 from collections.abc import Collection, Iterable
 
-from safehold.plan.backup.facts import ContentFacts, Leftovers, OriginalFacts
+from safehold.plan.backup.capture_facts import ContentFacts
+from safehold.plan.backup.facts import Leftovers, OriginalFacts
 from safehold.plan.backup.group.holding import let_groups_go, take_marks_away
 from safehold.plan.backup.group.steps import GroupStep
 from safehold.plan.backup.memory_facts import RemoveMemoryDump

@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 
 from safehold.api.consistency import Consistency, ConsistencyLevel
 from safehold.api.vmbackup import ReachedConsistency, ReachedLevel
-from safehold.plan.backup.facts import CaptureFacts, FreezeFacts, SnapshotFacts
+from safehold.plan.backup.capture_facts import CaptureFacts, SnapshotFacts
+from safehold.plan.backup.facts import FreezeFacts
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
 

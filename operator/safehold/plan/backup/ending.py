@@ -7,8 +7,9 @@ from safehold.api.base import Condition
 from safehold.api.vmbackup import VMBackup
 from safehold.plan.backup.bases import drop_old, is_being_kept, keep_steps, kept_pairs
 from safehold.plan.backup.capture import THAW_LIMIT
+from safehold.plan.backup.capture_facts import ContentFacts
 from safehold.plan.backup.cleanup import cleanup
-from safehold.plan.backup.facts import ContentFacts, Leftovers
+from safehold.plan.backup.facts import Leftovers
 from safehold.plan.backup.hooks import HookTurn, take_turn
 from safehold.plan.backup.pull.ending import commit_checkpoint
 from safehold.plan.backup.run import Decision, Run

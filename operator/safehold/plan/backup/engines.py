@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from safehold.api.capture import SnapshotHandle
 from safehold.api.changed_blocks import ChangedBlocks
-from safehold.api.vmbackup import SnapshotHandle
+from safehold.plan.backup.capture_facts import CapturedVolume, ClaimFacts
 from safehold.plan.backup.changes_facts import BaseFacts, Verification
-from safehold.plan.backup.facts import CapturedVolume, ClaimFacts
 from safehold.plan.backup.group.holding import is_member
 from safehold.plan.backup.pull.choice import pulls
 from safehold.plan.backup.run import Run

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from safehold.api.vmbackup import VMBackup
 from safehold.api.volumes import ExcludedVolume, Volumes
-from safehold.plan.backup.facts import DiskFacts, MachineFacts, SnapshotFacts
+from safehold.plan.backup.capture_facts import SnapshotFacts
+from safehold.plan.backup.facts import DiskFacts, MachineFacts
 from safehold.plan.selection import matches
 
 EXCLUDE_VOLUMES = "safehold.dev/exclude-volumes"

@@ -7,8 +7,9 @@ the run's labels and belong to the VMBackup, and are checked, held, paired and r
 
 from safehold.api.fallback import FallbackCapture, FallbackGroup, FallbackVolume
 from safehold.plan.backup.acceptance import accept, keep_machine
+from safehold.plan.backup.capture_facts import CaptureFacts, SnapshotFacts
 from safehold.plan.backup.consistency import reached_unfrozen
-from safehold.plan.backup.facts import CaptureFacts, FallbackFacts, MachineFacts, SnapshotFacts
+from safehold.plan.backup.facts import FallbackFacts, MachineFacts
 from safehold.plan.backup.group.capture import abandoned, follow_group
 from safehold.plan.backup.group.choice import choose_group
 from safehold.plan.backup.hooks import after_cut

@@ -4,8 +4,10 @@ The order survives being killed anywhere: handles are recorded before the first 
 before anything is made from them, and everything carries the run's labels.
 """
 
-from safehold.api.vmbackup import SnapshotHandle, VolumeBackup
-from safehold.plan.backup.facts import CaptureFacts, ClaimFacts, ContentFacts, HoldFacts
+from safehold.api.capture import SnapshotHandle
+from safehold.api.vmbackup import VolumeBackup
+from safehold.plan.backup.capture_facts import CaptureFacts, ClaimFacts, ContentFacts
+from safehold.plan.backup.facts import HoldFacts
 from safehold.plan.backup.group.holding import hold_group, is_member, refuse_group
 from safehold.plan.backup.memory import dump_memory, give_up
 from safehold.plan.backup.memory_facts import MEMORY_VOLUME

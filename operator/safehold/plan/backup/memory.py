@@ -7,8 +7,8 @@ seconds. Whatever goes wrong with it is told in `status.memoryDump` and does not
 import re
 from datetime import timedelta
 
-from safehold.api.vmbackup import MemoryDump, MemoryDumpPhase
-from safehold.plan.backup.facts import CapturedVolume, CaptureFacts
+from safehold.api.capture import MemoryDump, MemoryDumpPhase
+from safehold.plan.backup.capture_facts import CapturedVolume, CaptureFacts
 from safehold.plan.backup.memory_facts import (
     MEMORY_VOLUME,
     CreateDumpClaim,

@@ -1,6 +1,7 @@
 """With which VolumeSnapshotClass a volume is cut where KubeVirt does not cut it: the one that KubeVirt would take."""
 
-from safehold.plan.backup.facts import ClaimFacts, FallbackFacts, SnapshotClassFacts
+from safehold.plan.backup.capture_facts import ClaimFacts
+from safehold.plan.backup.facts import FallbackFacts, SnapshotClassFacts
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason
 

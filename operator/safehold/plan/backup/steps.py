@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from safehold.api.capture import SnapshotHandle
 from safehold.api.hooks import Hook, HookPhase
-from safehold.api.vmbackup import SnapshotHandle
-from safehold.plan.backup.facts import ContentPolicy, VolumeMode
+from safehold.plan.backup.capture_facts import ContentPolicy, VolumeMode
 from safehold.plan.backup.group.steps import GroupStep
 from safehold.plan.backup.memory_facts import MemoryStep
 from safehold.plan.backup.pull.steps import PullStep

@@ -7,15 +7,15 @@ must be the one that the VM's own claim is bound to.
 
 import re
 
-from safehold.api.vmbackup import SnapshotHandle
-from safehold.plan.backup.facts import (
+from safehold.api.capture import SnapshotHandle
+from safehold.plan.backup.capture_facts import (
     CapturedVolume,
     CaptureFacts,
     ClaimFacts,
     ContentFacts,
-    MachineFacts,
     VolumeSnapshotFacts,
 )
+from safehold.plan.backup.facts import MachineFacts
 from safehold.plan.names import pair_name, source_claim_name
 from safehold.plan.refusal import Refusal
 from safehold.reasons import Reason

@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from safehold.api.base import Progress
-from safehold.api.vmbackup import MemoryDump, VolumeBackup
+from safehold.api.capture import MemoryDump
+from safehold.api.vmbackup import VolumeBackup
+from safehold.plan.backup.capture_facts import CapturedVolume, CaptureFacts, ClaimFacts
 from safehold.plan.backup.engines import EngineChoice, choose_engine, keeps_base
-from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, ClaimFacts
 from safehold.plan.backup.group.holding import is_member
 from safehold.plan.backup.memory_facts import MEMORY_VOLUME
 from safehold.plan.backup.run import Decision, Run

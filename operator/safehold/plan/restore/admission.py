@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from safehold.api import VMRestore
 from safehold.api.restore_point import PointVolume, RestorePoint
-from safehold.api.vmrestore import RestoredVM, VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
+from safehold.api.vmrestore import RestoredVM
 from safehold.plan.conditions import is_finished
 from safehold.plan.names import prime_claim_name, restored_claim_name, restored_state_name
 from safehold.plan.refusal import Refusal

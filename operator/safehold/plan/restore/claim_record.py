@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from safehold.api.vmrestore import RECORDED_ANNOTATIONS, RECORDED_BYTES, ClaimRecord, VolumeRestore
+from safehold.api.restored_volumes import RECORDED_ANNOTATIONS, RECORDED_BYTES, ClaimRecord, VolumeRestore
 from safehold.plan.storage import Claim
 
 _BINDING_PREFIXES = (

@@ -7,9 +7,9 @@ from typing import Any
 
 from safehold.api import VMBackup, VMRestore
 from safehold.api.base import VolumeMode
+from safehold.api.capture import SnapshotHandle
 from safehold.api.restore_point import RestorePoint
-from safehold.api.vmbackup import SnapshotHandle
-from safehold.plan.backup.facts import SnapshotFacts
+from safehold.plan.backup.capture_facts import SnapshotFacts
 from safehold.plan.job import JobFacts
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.handover import SeenVolume

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from safehold.api.base import Progress
 from safehold.api.restore_point import RestorePoint
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.names import job_name
 from safehold.plan.placement import common_nodes

@@ -9,7 +9,7 @@ claimRef is only ever replaced. What is replaced in place is kept: its volume ge
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.machine_state import state_labels
 from safehold.plan.names import RESTORED_BY, UNDO_OF
 from safehold.plan.refusal import Refusal

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from safehold.api import VMRestore
 from safehold.api.base import ReclaimPolicy
 from safehold.api.durations import parse_duration
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.names import KEPT_UNTIL, ORIGINAL_RECLAIM_POLICY, UNDO_OF
 from safehold.plan.restore.look import Decision, Look, Mark
 from safehold.plan.restore.steps import (

@@ -8,7 +8,8 @@ from typing import Any
 
 from safehold.api import Failure, VMRestore
 from safehold.api.restore_point import RestorePoint
-from safehold.api.vmrestore import VMRestoreStatus, VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
+from safehold.api.vmrestore import VMRestoreStatus
 from safehold.plan.conditions import State, conditions_for, is_finished
 from safehold.plan.names import owner_labels
 from safehold.plan.refusal import Refusal

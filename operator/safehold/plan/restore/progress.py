@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from safehold.api.base import Progress
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.report import Progress as Told
 
 

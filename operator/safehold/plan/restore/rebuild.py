@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from safehold.api.vmrestore import RestoredVM, VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
+from safehold.api.vmrestore import RestoredVM
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.facts import Answer, VMFacts
 from safehold.plan.restore.look import Decision, Look

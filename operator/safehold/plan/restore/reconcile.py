@@ -8,7 +8,7 @@ swapped in place, a failure takes everything back; after it a restore only goes 
 from collections.abc import Callable
 
 from safehold.api import Failure
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.beginning import begin
 from safehold.plan.restore.choice import choose_point

@@ -3,7 +3,7 @@
 It is the same order with the same guards (`handover`), told with the volumes in each other's places.
 """
 
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.names import UNDO_OF
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.handover import Place, SeenVolume, hand_over

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from safehold.api.undoing import SafetySnapshot
 from safehold.api.vmrestore import VMRestoreStatus
-from safehold.plan.backup.facts import SnapshotFacts
+from safehold.plan.backup.capture_facts import SnapshotFacts
 from safehold.plan.names import KEPT_UNTIL, UNDO_OF, safety_snapshot_name
 from safehold.plan.restore.keeping import undo_end
 from safehold.plan.restore.look import Decision, Look

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from safehold.api.base import ReclaimPolicy
-from safehold.api.vmbackup import SnapshotHandle
+from safehold.api.capture import SnapshotHandle
 from safehold.description import DescribeRun
 from safehold.plan.storage import ClaimRef, NewClaim
 from safehold.plan.target.use import TargetFacts

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from safehold.api import VMRestore
 from safehold.api.base import Failure
-from safehold.api.vmrestore import RestoredVM, VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
+from safehold.api.vmrestore import RestoredVM
 from safehold.plan.conditions import State, is_finished
 from safehold.plan.names import UNDO_OF
 from safehold.plan.refusal import Refusal

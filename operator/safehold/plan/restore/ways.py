@@ -8,9 +8,9 @@ from collections.abc import Collection
 from datetime import timedelta
 
 from safehold.api.base import VolumeMode
+from safehold.api.capture import SnapshotHandle
 from safehold.api.restore_plan import PlannedPath
-from safehold.api.vmbackup import SnapshotHandle
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.names import pair_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.facts import Ways

@@ -4,7 +4,7 @@ Volumes that were swapped already are swapped back first.
 """
 
 from safehold.api.base import Failure
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.names import RESTORED_BY, UNDO_OF, job_name, pair_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.claim_record import without_owners

@@ -7,7 +7,8 @@ from typing import Any
 from tests.plan.backup.objects import RULES, START, new_backup, target
 
 from safehold.api import VMBackup
-from safehold.plan.backup.facts import BackupFacts, ClaimFacts, DiskFacts, MachineFacts
+from safehold.plan.backup.capture_facts import ClaimFacts
+from safehold.plan.backup.facts import BackupFacts, DiskFacts, MachineFacts
 from safehold.plan.backup.pull.facts import InstanceFacts, PullBackupFacts, PullFacts, ServedDisk, TrackerFacts
 from safehold.plan.backup.reconcile import next_step
 from safehold.plan.backup.run import Decision

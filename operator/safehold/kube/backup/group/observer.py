@@ -10,7 +10,7 @@ from safehold.kube.backup.group.kinds import list_classes, served_kinds
 from safehold.kube.backup.snapshots import moment, read_content, volume_snapshot_facts
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import CLAIM, VOLUME_SNAPSHOT
-from safehold.plan.backup.facts import (
+from safehold.plan.backup.capture_facts import (
     CapturedVolume,
     CaptureFacts,
     ContentFacts,

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 
-from safehold.api.vmbackup import PullCapture, VMBackup
+from safehold.api.capture import PullCapture
+from safehold.api.vmbackup import VMBackup
 from safehold.errors import NotServedError
 from safehold.kube.backup.claims import observe_claim
 from safehold.kube.backup.pull.wording import backup_facts, instance_facts, rivals, tracker_facts
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import VM_EXPORT, VM_PULL_BACKUP, VM_TRACKER, VMI
-from safehold.plan.backup.facts import ClaimFacts, MachineFacts
+from safehold.plan.backup.capture_facts import ClaimFacts
+from safehold.plan.backup.facts import MachineFacts
 from safehold.plan.backup.pull.facts import PullFacts, TrackerFacts
 
 

@@ -7,8 +7,9 @@ can write; a group that took other volumes than the VM's is given up, and the vo
 from safehold.api.fallback import FallbackCapture, FallbackGroup
 from safehold.api.vmbackup import VMBackupStatus
 from safehold.plan.backup.acceptance import accept, keep_machine
+from safehold.plan.backup.capture_facts import CaptureFacts, SnapshotFacts
 from safehold.plan.backup.consistency import reached_unfrozen
-from safehold.plan.backup.facts import CaptureFacts, MachineFacts, SnapshotFacts
+from safehold.plan.backup.facts import MachineFacts
 from safehold.plan.backup.group.facts import GroupContentFacts, GroupFacts, GroupSnapshotFacts
 from safehold.plan.backup.group.steps import CutGroup, GroupStep, RemoveGroup, SelectedClaim, UnmarkClaim
 from safehold.plan.backup.hooks import after_cut

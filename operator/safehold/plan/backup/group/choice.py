@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from safehold.api.fallback import FallbackGroup
-from safehold.plan.backup.facts import ClaimFacts
+from safehold.plan.backup.capture_facts import ClaimFacts
 from safehold.plan.backup.group.facts import GroupClassFacts, GroupOffer
 from safehold.plan.names import own_group_name
 

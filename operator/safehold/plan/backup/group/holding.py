@@ -4,7 +4,8 @@ The group's content is the one object that deletes them: csi-snapshotter deletes
 Held by Retain it outlives a tenant who deletes the group; the members' contents, which name the handles, are held too.
 """
 
-from safehold.plan.backup.facts import ContentPolicy, Leftovers
+from safehold.plan.backup.capture_facts import ContentPolicy
+from safehold.plan.backup.facts import Leftovers
 from safehold.plan.backup.group.facts import GroupContentFacts
 from safehold.plan.backup.group.steps import (
     GroupStep,

@@ -5,7 +5,8 @@ Whatever goes wrong before a byte is moved, a snapshot takes its place, with the
 
 from datetime import timedelta
 
-from safehold.api.vmbackup import PullCapture, ReachedConsistency, ReachedLevel
+from safehold.api.capture import PullCapture
+from safehold.api.vmbackup import ReachedConsistency, ReachedLevel
 from safehold.plan.backup.acceptance import accept, keep_machine, label_backup
 from safehold.plan.backup.consistency import application_level
 from safehold.plan.backup.facts import FreezeFacts, MachineFacts

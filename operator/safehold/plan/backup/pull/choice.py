@@ -1,6 +1,7 @@
 """Whether a VM's disks can be pulled from KubeVirt's own backup, and what takes its place where they cannot."""
 
-from safehold.api.vmbackup import PullCapture, VMBackup, VMBackupSpec, VMBackupStatus
+from safehold.api.capture import PullCapture
+from safehold.api.vmbackup import VMBackup, VMBackupSpec, VMBackupStatus
 from safehold.plan.backup.facts import BackupFacts
 from safehold.plan.backup.pull.facts import PullFacts
 from safehold.plan.names import pull_name, tracker_name

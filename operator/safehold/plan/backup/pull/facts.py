@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from safehold.plan.backup.facts import ClaimFacts  # which has a field of these facts
+    from safehold.plan.backup.capture_facts import ClaimFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

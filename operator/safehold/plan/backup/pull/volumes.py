@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from safehold.plan.backup.facts import CapturedVolume, CaptureFacts, MachineFacts
+from safehold.plan.backup.capture_facts import CapturedVolume, CaptureFacts
+from safehold.plan.backup.facts import MachineFacts
 from safehold.plan.backup.pull.facts import PullBackupFacts, PullFacts
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from safehold.api.vmbackup import PullCapture
+from safehold.api.capture import PullCapture
 from safehold.plan.backup.pull.facts import PullBackupFacts
 from safehold.plan.backup.pull.volumes import served_capture
 from safehold.plan.backup.run import Decision, Run

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from safehold.api.restore_plan import PlannedChange, PlannedVolume
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.names import Verb, job_name, pair_name, replaced_objects_name, safety_snapshot_name
 from safehold.plan.restore.facts import ObjectKey
 from safehold.plan.restore.inquiry import wants_manifest

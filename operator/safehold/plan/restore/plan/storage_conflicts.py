@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from safehold.api.restore_plan import PlanConflict, Severity
-from safehold.api.vmrestore import VolumeRestore
+from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.look import Look
 from safehold.plan.restore.manifest import Machine, key
