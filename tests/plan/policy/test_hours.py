@@ -11,7 +11,8 @@ from safehold.api.timing import Timing
 from safehold.errors import SpecError
 from safehold.plan.policy.hours import AllowedHours, OpenTime
 
-BERLIN, LORD_HOWE, NEW_YORK = "Europe/Berlin", "Australia/Lord_Howe", "America/New_York"
+BERLIN, LORD_HOWE = "Europe/Berlin", "Australia/Lord_Howe"
+NEW_YORK, SANTIAGO = "America/New_York", "America/Santiago"
 NIGHTS = {"from": "22:00", "to": "06:00"}
 WEEKENDS = {"days": ["Sat", "Sun"], "from": "00:00", "to": "24:00"}
 OFFICE = {"days": ["Mon", "Tue", "Wed", "Thu", "Fri"], "from": "08:00", "to": "18:00"}
@@ -60,7 +61,11 @@ def test_first_open_moment(spec: dict[str, Any], moment: str, opens: str) -> Non
     ("zone", "window", "moment", "opens"),
     [
         # 2026-03-29 in Berlin: 02:00 to 03:00 is left out.
-        (BERLIN, {"from": "02:30", "to": "05:00"}, "2026-03-28 23:00", "2026-03-29 01:30"),
+        (BERLIN, {"from": "02:30", "to": "05:00"}, "2026-03-28 23:00", "2026-03-29 01:00"),
+        (BERLIN, {"from": "00:00", "to": "02:30"}, "2026-03-29 00:59", "2026-03-29 00:59"),
+        (BERLIN, {"from": "00:00", "to": "02:30"}, "2026-03-29 01:00", "2026-03-29 22:00"),
+        (BERLIN, {"days": ["Sat"], "from": "22:00", "to": "02:30"}, "2026-03-29 00:59", "2026-03-29 00:59"),
+        (BERLIN, {"days": ["Sat"], "from": "22:00", "to": "02:30"}, "2026-03-29 01:00", "2026-04-04 20:00"),
         (BERLIN, {"from": "02:00", "to": "03:00"}, "2026-03-28 23:00", "2026-03-30 00:00"),
         # 2026-10-25 in Berlin: 02:00 to 03:00 comes twice, and both belong to a window that has it.
         (BERLIN, {"from": "02:00", "to": "03:00"}, "2026-10-25 01:30", "2026-10-25 01:30"),
@@ -68,11 +73,31 @@ def test_first_open_moment(spec: dict[str, Any], moment: str, opens: str) -> Non
         (NEW_YORK, {"from": "22:00", "to": "06:00"}, "2026-07-01 12:00", "2026-07-02 02:00"),
         # 2026-10-04 on Lord Howe: 02:00 to 02:30 is left out.
         (LORD_HOWE, {"from": "01:30", "to": "03:00"}, "2026-10-03 15:29", "2026-10-03 15:29"),
+        (LORD_HOWE, {"from": "02:10", "to": "03:00"}, "2026-10-03 12:00", "2026-10-03 15:30"),
+        # 2026-04-05 on Lord Howe: 01:30 to 02:00 comes twice.
+        (LORD_HOWE, {"from": "01:30", "to": "01:45"}, "2026-04-04 15:14", "2026-04-04 15:14"),
+        (LORD_HOWE, {"from": "01:30", "to": "01:45"}, "2026-04-04 15:15", "2026-04-05 15:00"),
+        # 2026-09-06 in Santiago: the day begins at 01:00.
+        (SANTIAGO, {"days": ["Sun"], "from": "00:00", "to": "02:00"}, "2026-09-05 12:00", "2026-09-06 04:00"),
     ],
 )
 def test_clock_changes(zone: str, window: dict[str, str], moment: str, opens: str) -> None:
     """Windows are in the policy's zone, also on the days on which its clock is changed."""
     assert calendar(moment, zone, windows=[window]).after(utc(moment)) == utc(opens)
+
+
+@pytest.mark.parametrize(
+    ("blackout", "moment", "opens"),
+    [
+        ({"from": "00:00", "to": "02:30"}, "2026-03-29 00:45", "2026-03-29 01:00"),
+        ({"from": "02:30", "to": "05:00"}, "2026-03-29 01:15", "2026-03-29 03:00"),
+        ({"from": "02:00", "to": "02:30"}, "2026-03-29 01:15", "2026-03-29 01:15"),
+        ({"from": "01:00", "to": "02:30"}, "2026-10-25 01:15", "2026-10-25 01:30"),
+    ],
+)
+def test_blackouts_hold_while_the_clock_is_changed(blackout: dict[str, str], moment: str, opens: str) -> None:
+    """In Berlin, up to the change or from it on where an end is left out, and in both hours that have one name."""
+    assert calendar(moment, BERLIN, blackouts=[blackout]).after(utc(moment)) == utc(opens)
 
 
 def test_waiting_stops_in_closed_hours() -> None:

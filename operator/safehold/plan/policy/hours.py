@@ -1,9 +1,10 @@
 """The hours in which runs may start: weekly windows, less weekly and single blackouts, in a time zone.
 
-Where the clock is changed, an hour that comes twice is in a window, or in a blackout, both times.
+Where the clock is changed, an hour that comes twice is in a window, or in a blackout, both times; hours that begin or
+end at a time that is left out begin or end when the clock is put forward.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -169,8 +170,22 @@ def _minutes(clock: str) -> int:
 
 def _moment(day: date, minutes: int, zone: ZoneInfo, *, fold: int) -> datetime:
     days, rest = divmod(minutes, 24 * 60)
-    clock = time(rest // 60, rest % 60, tzinfo=zone, fold=fold)
-    return datetime.combine(day + timedelta(days=days), clock).astimezone(UTC)
+    clock = datetime.combine(day + timedelta(days=days), time(rest // 60, rest % 60), zone)
+    moment = clock.replace(fold=fold).astimezone(UTC)
+    return moment if moment.astimezone(zone).time() == clock.time() else _put_forward(clock, zone)
+
+
+def _put_forward(clock: datetime, zone: ZoneInfo) -> datetime:
+    """When the clock is put forward over this time of the day, to the second."""
+    # By the offset that is to come it would be before the change, by the old one after it (PEP 495).
+    before, after = (clock.replace(fold=fold).astimezone(UTC) for fold in (1, 0))
+    offset = before.astimezone(zone).utcoffset()
+
+    def is_changed(seconds: int) -> bool:
+        return (before + timedelta(seconds=seconds)).astimezone(zone).utcoffset() != offset
+
+    within = range(int((after - before).total_seconds()) + 1)
+    return before + timedelta(seconds=bisect_left(within, True, key=is_changed))
 
 
 def _weekly(hours: Window | Blackout) -> WeeklyHours:
