@@ -6,7 +6,7 @@ from pydantic import Field
 
 from safehold.api.base import ApiModel, Bytes, Count, Sentence, Time, Word
 
-LineOrder = Literal["Arrival", "Deadline", "LatestStart"]
+LineOrder = Literal["Arrival", "Deadline", "LatestStart", "MostInTime"]
 Miss = Literal["Deadline", "Window"]
 MAX_LATE = 10
 

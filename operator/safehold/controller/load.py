@@ -97,12 +97,12 @@ class Load:
         self._begun = {key: self._begun.get(key) or claim.begun or now for key, claim in queue.active.items()}
         self.expectations.experience.forget_old(now)
         lineup = self.expectations.lineup(queue, self._begun, now)
-        # Beside the loop: thousands of runs, played three times, take a second.
+        # Beside the loop: thousands of runs, played four times, take a second.
         outlook = await asyncio.to_thread(choose_order, lineup)
         if self._outlook is None or outlook.order != self._outlook.order:
             logger.info("backups that wait are sorted by %s from now on", outlook.order)
         self._outlook, self._foreseen = outlook, foreseen_runs(lineup, outlook)
-        queue.reorder(self.expectations.rank(outlook.order, now))
+        queue.reorder(self.expectations.rank(outlook.sorting, now))
         # Another may be the next one now, and nobody has called it.
         turns.call_next()
         return news

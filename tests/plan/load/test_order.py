@@ -2,13 +2,14 @@
 
 from collections import Counter
 from dataclasses import replace
+from itertools import accumulate, permutations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.plan.load.objects import MONDAY, expected, lineup, minutes
 
-from safehold.plan.load.order import choose_order, missed
+from safehold.plan.load.order import Sorting, choose_order, missed
 from safehold.plan.load.projection import ExpectedRun, Lineup, Slot, project
 
 
@@ -38,6 +39,25 @@ def test_a_long_run_begins_early_enough() -> None:
     long = expected("long", 40, 42)
     outlook = choose_order(lineup(2, *short, long))
     assert (outlook.order, outlook.missed) == ("LatestStart", {})
+
+
+def test_where_not_all_can_be_in_time_one_is_put_back_for_many() -> None:
+    """The long run came first, has to begin first, and would make five others late; alone it is late after them."""
+    long = expected("long", 50, 60, since=-9)
+    short = [expected(f"short-{number}", 10, 60) for number in range(5)]
+    outlook = choose_order(lineup(1, long, *short))
+    assert (outlook.order, outlook.missed) == ("MostInTime", {long.key: "Deadline"})
+    assert outlook.slots[long.key].begins == MONDAY + minutes(50)
+
+
+def test_what_was_put_back_long_enough_goes_before_what_is_due_later() -> None:
+    """Three intervals after it was due: so long an hourly run that takes an hour makes room for shorter ones."""
+    takes_all = expected("takes-all", 60, -119, since=-179)
+    fresh = [expected(f"fresh-{number}", 30, 60) for number in range(3)]
+    put_back = Sorting("MostInTime", frozenset({takes_all.key}))
+    assert put_back.place(takes_all) > put_back.place(fresh[0])
+    longer = expected("takes-all", 60, -120.5, since=-180.5)
+    assert put_back.place(longer) < put_back.place(fresh[0])
 
 
 def test_a_window_that_closes_is_a_deadline_for_the_start() -> None:
@@ -131,6 +151,19 @@ def test_the_plan_keeps_all_limits_and_loses_nobody(
         assert len(beside) <= limit
         used = Counter(pool for other in beside for pool in other.claim.pools)
         assert all(used[pool] <= places for pool, places in limits.items())
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(st.integers(1, 90), st.integers(1, 240)), min_size=1, max_size=6))
+def test_with_one_place_as_few_as_possible_are_late(found: list[tuple[int, int]]) -> None:
+    """Of all orders of what waits, none has fewer late runs than the plan."""
+    waiting = [expected(f"vm-{number}", takes, due, since=-999) for number, (takes, due) in enumerate(found)]
+    assert len(choose_order(lineup(1, *waiting)).missed) == min(map(_late, permutations(found)))
+
+
+def _late(found: tuple[tuple[int, int], ...]) -> int:
+    ends = accumulate(takes for takes, _ in found)
+    return sum(end > due for end, (_, due) in zip(ends, found, strict=True))
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import nsmallest
 
-from safehold.api.forecast import LineOrder
 from safehold.plan.fair_queue import Claim, FairQueue, Key
 from safehold.plan.load.appointments import Appointment, PolicyAppointments
 from safehold.plan.load.experience import Experience
-from safehold.plan.load.order import place
+from safehold.plan.load.order import Sorting
 from safehold.plan.load.projection import ExpectedRun, Lineup
 
 MOST_COMING = 10_000
@@ -37,9 +36,9 @@ class Expectations:
             appointment=appointment,
         )
 
-    def rank(self, order: LineOrder, now: datetime) -> "Ranking":
+    def rank(self, sorting: Sorting, now: datetime) -> "Ranking":
         """The order for the lines of the queue, also for runs that come later."""
-        return Ranking(self, order, now)
+        return Ranking(self, sorting, now)
 
     def lineup(self, queue: FairQueue, begun: Mapping[Key, datetime], now: datetime) -> Lineup:
         """All runs. `begun` is when active ones became so; the longest ago that is known."""
@@ -100,9 +99,9 @@ class Ranking:
     """A rank by one order, of runs as they are expected to be."""
 
     expectations: Expectations
-    order: LineOrder
+    sorting: Sorting
     now: datetime
 
     def __call__(self, key: Key, claim: Claim) -> datetime:
         """By which time the run is sorted."""
-        return place(self.expectations.of(key, claim, self.now), self.order)
+        return self.sorting.place(self.expectations.of(key, claim, self.now))

@@ -8,7 +8,7 @@ from typing import Literal
 
 from safehold.api.forecast import MAX_LATE, Forecast, LateMachine, Miss
 from safehold.plan.fair_queue import Key
-from safehold.plan.load.order import Outlook, place
+from safehold.plan.load.order import Outlook
 from safehold.plan.load.projection import ExpectedRun, Lineup, Slot
 from safehold.plan.summary import readable_duration
 
@@ -59,11 +59,11 @@ def forecast_of(runs: Sequence[Foreseen], outlook: Outlook, now: datetime, *, na
 
 def _ahead(one: Foreseen, runs: Iterable[Foreseen], outlook: Outlook) -> int:
     """How many waiting runs of its namespace go before it."""
-    mine = place(one.run, outlook.order)
+    mine = outlook.sorting.place(one.run)
     return sum(
         other.state == "Waiting"
         and other.run.claim.namespace == one.run.claim.namespace
-        and place(other.run, outlook.order) < mine
+        and outlook.sorting.place(other.run) < mine
         for other in runs
     )
 

@@ -2,8 +2,9 @@
 
 Each order is played ahead with what is expected of every run. The first of those that miss the fewest deadlines is
 taken, and the order of arrival is tried first: nothing is reordered without need. None of them lets a run wait for
-ever, because whatever comes later has, sooner or later, a later arrival, deadline and latest start. Turns between
-namespaces stay as they are: no deadline of one tenant takes another's share.
+ever, because whatever comes later has, sooner or later, a later arrival, deadline and latest start, and what is put
+back is so for a bounded time. Turns between namespaces stay as they are: no deadline of one tenant takes another's
+share.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,31 +14,49 @@ from datetime import datetime, timedelta
 from safehold.api.forecast import LineOrder, Miss
 from safehold.plan.fair_queue import Key
 from safehold.plan.load.projection import ExpectedRun, Lineup, Slot, project
+from safehold.plan.load.surplus import patience, surplus
+
+
+@dataclass(frozen=True, slots=True)
+class Sorting:
+    """How every namespace's line is sorted."""
+
+    order: LineOrder = "Arrival"
+    put_back: frozenset[Key] = frozenset()
+    """With `MostInTime`, the runs that go later than they are due, so that more of the others are in time."""
+
+    def place(self, run: ExpectedRun) -> datetime:
+        """By which time the run is sorted: the earlier, the sooner."""
+        place = _PLACES[self.order](run)
+        return place + patience(run) if run.key in self.put_back else place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """The order that was chosen, and what will come of it."""
 
-    order: LineOrder
+    sorting: Sorting
     slots: Mapping[Key, Slot]
     missed: Mapping[Key, Miss]
 
-
-def place(run: ExpectedRun, order: LineOrder) -> datetime:
-    """By which time the run is sorted: the earlier, the sooner."""
-    return _PLACES[order](run)
+    @property
+    def order(self) -> LineOrder:
+        """As statuses call it."""
+        return self.sorting.order
 
 
 def choose_order(lineup: Lineup) -> Outlook:
     """The order to go by from now on."""
-    best = _play(lineup, "Arrival")
-    for order in ("Deadline", "LatestStart"):
-        if not best.missed:
-            break
-        found = _play(lineup, order)
-        if len(found.missed) < len(best.missed):
-            best = found
+    best = _play(lineup, Sorting("Arrival"))
+    if not best.missed:
+        return best
+    by_deadline = _play(lineup, Sorting("Deadline"))
+    best = _fewer(best, by_deadline)
+    if best.missed:
+        best = _fewer(best, _play(lineup, Sorting("LatestStart")))
+    if best.missed:
+        put_back = surplus(lineup, by_deadline.slots)
+        best = _fewer(best, _play(lineup, Sorting("MostInTime", put_back)))
     return best
 
 
@@ -50,11 +69,15 @@ def missed(run: ExpectedRun, slot: Slot) -> Miss | None:
     return "Deadline" if run.due is not None and end > run.due else None
 
 
-def _play(lineup: Lineup, order: LineOrder) -> Outlook:
+def _fewer(best: Outlook, found: Outlook) -> Outlook:
+    return found if len(found.missed) < len(best.missed) else best
+
+
+def _play(lineup: Lineup, sorting: Sorting) -> Outlook:
     runs = {run.key: run for run in (*lineup.active, *lineup.waiting, *lineup.coming)}
-    places = {key: place(run, order) for key, run in runs.items()}
+    places = {key: sorting.place(run) for key, run in runs.items()}
     slots = project(lineup, lambda key, _: places[key])
-    return Outlook(order=order, slots=slots, missed=dict(_misses(runs.values(), slots)))
+    return Outlook(sorting=sorting, slots=slots, missed=dict(_misses(runs.values(), slots)))
 
 
 def _misses(runs: Iterable[ExpectedRun], slots: Mapping[Key, Slot]) -> Iterable[tuple[Key, Miss]]:
@@ -83,4 +106,5 @@ _PLACES: Mapping[LineOrder, Callable[[ExpectedRun], datetime]] = {
     "Arrival": _by_arrival,
     "Deadline": _by_deadline,
     "LatestStart": _by_latest_start,
+    "MostInTime": _by_deadline,
 }

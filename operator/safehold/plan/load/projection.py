@@ -31,6 +31,11 @@ class ExpectedRun:
             return self.due
         return min(self.due, closes + timedelta(seconds=self.estimate.careful_seconds))
 
+    @property
+    def seconds(self) -> float:
+        """For how long it holds its place, as a rule: a second at the least."""
+        return max(1.0, self.estimate.seconds)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineup:
@@ -81,7 +86,7 @@ def project(lineup: Lineup, rank: Rank) -> dict[Key, Slot]:
             run = arrivals.pop()
             queue.wait(run.key, run.claim)
         for key in queue.next_up():
-            occupy(runs[key], now, now + timedelta(seconds=max(1.0, runs[key].estimate.seconds)))
+            occupy(runs[key], now, now + timedelta(seconds=runs[key].seconds))
         moments = [*([ends[0][0]] if ends else ()), *([arrivals[-1].ready] if arrivals else ())]
         if not moments:
             return slots

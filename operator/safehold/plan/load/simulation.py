@@ -14,7 +14,7 @@ from safehold.plan.load.arrivals import Arrival, PlayedPolicy, arrivals
 from safehold.plan.load.experience import Experience
 from safehold.plan.load.fleets import Cost, Fleet
 from safehold.plan.load.history import PastRun, VMKey
-from safehold.plan.load.order import choose_order, place
+from safehold.plan.load.order import choose_order
 from safehold.plan.load.projection import ExpectedRun, Lineup
 
 REPLAN = timedelta(minutes=5)
@@ -131,8 +131,8 @@ class _Stage:
             active=tuple(self._expected(key, claim, run.begins) for key, claim, run in self._active_runs()),
             waiting=tuple(self._expected(key, claim, now) for key, claim in self.queue.waiting.items()),
         )
-        order = choose_order(lineup).order
-        self.queue.reorder(lambda key, claim: place(self._expected(key, claim, now), order))
+        sorting = choose_order(lineup).sorting
+        self.queue.reorder(lambda key, claim: sorting.place(self._expected(key, claim, now)))
 
     def begin_runs(self, now: datetime) -> None:
         for key in self.queue.next_up():
