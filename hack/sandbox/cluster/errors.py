@@ -40,11 +40,6 @@ class AlreadyExistsError(ConflictError):
 class ForbiddenError(ApiError):
     """Not allowed: RBAC, quota, or the namespace is ending."""
 
-    @property
-    def namespace_terminating(self) -> bool:
-        """True if nothing can be created because the namespace is being deleted."""
-        return any(cause.get("reason") == "NamespaceTerminating" for cause in self.details.get("causes") or [])
-
 
 class InvalidError(ApiError):
     """The object fails validation."""

@@ -76,11 +76,6 @@ def open_domain(
     return Repository.open(store, find_key(key_file), create=create).domain(key_domain, create=create)
 
 
-def open_repository(repository: str, endpoint_url: str | None, key_file: Path | None, *, create: bool) -> Repository:
-    """The repository that the options name; with `create` it is laid out where there is none."""
-    return Repository.open(open_store(repository, endpoint_url), find_key(key_file), create=create)
-
-
 def open_store(repository: str, endpoint_url: str | None, credentials_file: Path | None = None) -> S3Store:
     """The place that the options name. Credentials are found the AWS way, unless a file is given."""
     return S3Store(replace(_place(repository, endpoint_url), credentials_file=credentials_file))

@@ -48,11 +48,6 @@ class FieldType:
             return None
         return str(self.schema.get("x-kubernetes-patch-merge-key", ""))
 
-    @property
-    def retains_keys(self) -> bool:
-        """Strategic merge patches of this field may say $retainKeys."""
-        return "retainKeys" in self.schema.get("x-kubernetes-patch-strategy", "").split(",")
-
     def names(self, key: str) -> bool:
         """The schema names this key as a field, in contrast to a key of a map."""
         return key in self._children or (self._is_root and key == "metadata")

@@ -2,21 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 MEMORY_VOLUME = "safehold-memory-dump"
 """The dump's name among a restore point's volumes: always the same, so that a point is compared with the one before."""
 
-RequestPhase = Literal["Associating", "InProgress", "Unmounting", "Completed", "Dissociating", "Failed"]
-"""KubeVirt's `VirtualMachine.status.memoryDumpRequest.phase`."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DumpRequest:
-    """KubeVirt's record of one memory dump, in the VM's status."""
+    """KubeVirt's record of one memory dump: `status.memoryDumpRequest` of the VM."""
 
     claim: str
     phase: str
+    """Associating, InProgress, Unmounting, Completed, Dissociating or Failed."""
     file_name: str = ""
     message: str = ""
 
