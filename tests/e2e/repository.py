@@ -6,7 +6,8 @@ from tests.e2e.world import BUCKET, SHARED, World
 
 from safehold.engine.names import PointName
 from safehold.engine.repository import Domain, Repository
-from safehold.engine.store.s3 import S3Place, S3Store
+from safehold.engine.store.client import S3Place
+from safehold.engine.store.s3 import S3Store
 from safehold.errors import PointError
 from sandbox.cluster.client import Object
 

@@ -14,7 +14,8 @@ import pytest
 from bench.generated_index import GeneratedIndex
 from safehold.engine.geometry import FORMAT_1, MIB
 from safehold.engine.keys.keyfile import write_key_file
-from safehold.engine.store.s3 import S3Place, S3Store
+from safehold.engine.store.client import S3Place
+from safehold.engine.store.s3 import S3Store
 
 if TYPE_CHECKING:
     from tests.engine.conftest import FaultyStore, Laboratory

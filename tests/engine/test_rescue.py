@@ -20,7 +20,8 @@ from safehold.engine import names
 from safehold.engine.keys.keyfile import RepositoryKey, write_key_file
 from safehold.engine.keys.rings import wrap
 from safehold.engine.plaintext.objects import plain_texts
-from safehold.engine.store.s3 import S3Place, S3Store
+from safehold.engine.store.client import S3Place
+from safehold.engine.store.s3 import S3Store
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Laboratory

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from safehold.engine.repository import prove_access
+from safehold.engine.store.client import S3Place
 from safehold.engine.store.connection import AddressPolicy
 from safehold.engine.store.failures import error_of
-from safehold.engine.store.s3 import S3Place, S3Store
+from safehold.engine.store.s3 import S3Store
 from safehold.errors import (
     BucketMissingError,
     ObjectMissingError,

@@ -23,8 +23,9 @@ from safehold.engine.points.manifest import Owner
 from safehold.engine.repository import Repository, prove_access, wait_for_others
 from safehold.engine.restore import fill
 from safehold.engine.store.base import ObjectStore
+from safehold.engine.store.client import S3Place
 from safehold.engine.store.memory import MemoryStore
-from safehold.engine.store.s3 import S3Place, S3Store
+from safehold.engine.store.s3 import S3Store
 from safehold.errors import ObjectMissingError, StoreError
 from sandbox.objectstore.radosgw import running_radosgw
 from sandbox.objectstore.server import ObjectStore as SandboxStore

@@ -15,7 +15,8 @@ from safehold.engine.backup.run import back_up
 from safehold.engine.keys.keyfile import RepositoryKey, write_key_file
 from safehold.engine.points.manifest import Manifest
 from safehold.engine.repository import Domain, Repository
-from safehold.engine.store.s3 import S3Place, S3Store
+from safehold.engine.store.client import S3Place
+from safehold.engine.store.s3 import S3Store
 from safehold.files.session import PointFiles
 from sandbox.objectstore.server import ObjectStore
 

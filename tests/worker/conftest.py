@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from safehold.engine.keys.keyfile import RepositoryKey
 from safehold.engine.repository import Repository
-from safehold.engine.store.s3 import S3Place, S3Store
+from safehold.engine.store.client import S3Place
+from safehold.engine.store.s3 import S3Store
 from safehold.envelope import new_key
 from safehold.report import REPORT_LIMIT_BYTES, RunReport
 from safehold.run import (

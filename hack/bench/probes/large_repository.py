@@ -7,7 +7,8 @@ from bench.generated_index import GeneratedIndex
 from safehold.engine.geometry import FORMAT_1
 from safehold.engine.keys.keyfile import read_key_file
 from safehold.engine.repository import Repository
-from safehold.engine.store.s3 import S3Place, S3Store
+from safehold.engine.store.client import S3Place
+from safehold.engine.store.s3 import S3Store
 
 _FOLDED = 48_000_000
 _RUNS = 31

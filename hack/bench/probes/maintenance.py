@@ -8,7 +8,8 @@ from safehold.engine.keys.keyfile import read_key_file
 from safehold.engine.maintenance.compaction import compact
 from safehold.engine.maintenance.prune import prune
 from safehold.engine.repository import Repository
-from safehold.engine.store.s3 import S3Place, S3Store
+from safehold.engine.store.client import S3Place
+from safehold.engine.store.s3 import S3Store
 
 _AT_ONCE = timedelta(0)
 

@@ -13,8 +13,9 @@ import click
 from safehold.engine.geometry import MIB
 from safehold.engine.keys.keyfile import RepositoryKey, read_key_file
 from safehold.engine.repository import Domain, Repository
+from safehold.engine.store.client import S3Place
 from safehold.engine.store.limits import LimitedStore, Rate
-from safehold.engine.store.s3 import S3Place, S3Store
+from safehold.engine.store.s3 import S3Store
 from safehold.errors import UsageError
 
 Command = TypeVar("Command", bound=Callable[..., Any])

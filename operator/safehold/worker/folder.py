@@ -9,9 +9,10 @@ from pydantic import BaseModel, ValidationError
 from safehold.engine.keys.keyfile import RepositoryKey, read_key_file
 from safehold.engine.repository import Repository
 from safehold.engine.store.base import ObjectStore
+from safehold.engine.store.client import S3Place
 from safehold.engine.store.connection import AddressPolicy
 from safehold.engine.store.limits import LimitedStore, Rate
-from safehold.engine.store.s3 import S3Place, S3Store
+from safehold.engine.store.s3 import S3Store
 from safehold.envelope import KEY_BYTES
 from safehold.errors import KeyMaterialError, UsageError
 from safehold.run import CA_FILE, CREDENTIALS_FILE, ENVELOPE_FILE, KEY_FILE, RUN_FILE, RepositoryPlace

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from safehold.engine.store.s3 import S3Place, S3Store
+from safehold.engine.store.client import S3Place
+from safehold.engine.store.s3 import S3Store
 from sandbox.objectstore.server import ObjectStore
 
 _BUCKET = "faults"
