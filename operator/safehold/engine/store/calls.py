@@ -34,7 +34,7 @@ class Calls:
     endpoint_url: str | None
 
     def make(self, what: str, call: Callable[[], T]) -> T:
-        """The call's answer, or a StoreError that says what was being done. A guarded connection's own stays as it is."""
+        """The call's answer, or a StoreError that says what was being done; a guarded connection raises its own."""
         try:
             return call()
         except ClientError as problem:

@@ -44,31 +44,33 @@ def client_of(place: S3Place) -> "S3Client":
     """A client that repeats by itself what may be repeated, and whose connections are guarded."""
     credentials = read_profile(place.credentials_file) if place.credentials_file else Credentials()
     session = Session()
-    client = cast(
-        "S3Client",
-        session.create_client(
-            "s3",
-            endpoint_url=place.endpoint_url,
-            # Signatures need some region; stores other than AWS seldom care which.
-            region_name=place.region or session.get_config_variable("region") or "us-east-1",
-            verify=str(place.ca_file) if place.ca_file else None,
-            config=Config(
-                connect_timeout=_CONNECT_SECONDS,
-                read_timeout=READ_SECONDS,
-                max_pool_connections=_CONNECTIONS,
-                retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-                s3={
-                    "addressing_style": "path" if place.force_path_style else "auto",
-                    # SHA-256 of bodies would cost 1 s of CPU time per GiB. TLS covers them on the way, and their own tags
-                    # for ever; without TLS whoever can change a body can as well swallow the request and answer for us.
-                    "payload_signing_enabled": False,
-                },
-                # botocore's own checksums come as trailers, which many stores refuse; every sealed object has its tag.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-            **credentials,
-        ),
+    client = session.create_client(
+        "s3",
+        endpoint_url=place.endpoint_url,
+        # Signatures need some region; stores other than AWS seldom care which.
+        region_name=place.region or session.get_config_variable("region") or "us-east-1",
+        verify=str(place.ca_file) if place.ca_file else None,
+        config=_config(place),
+        **credentials,
     )
-    guard_connections(client, place.addresses)
-    return client
+    guarded = cast("S3Client", client)
+    guard_connections(guarded, place.addresses)
+    return guarded
+
+
+def _config(place: S3Place) -> Config:
+    return Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        max_pool_connections=_CONNECTIONS,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        s3={
+            "addressing_style": "path" if place.force_path_style else "auto",
+            # SHA-256 of bodies would cost 1 s of CPU time per GiB. TLS covers them on the way, and their own tags
+            # for ever; without TLS whoever can change a body can as well swallow the request and answer for us.
+            "payload_signing_enabled": False,
+        },
+        # botocore's own checksums come as trailers, which many stores refuse; every sealed object has its tag.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )

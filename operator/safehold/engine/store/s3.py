@@ -23,7 +23,6 @@ from botocore.exceptions import (
 from safehold.engine.store.base import Body, ObjectEntry, UnfinishedUpload
 from safehold.engine.store.calls import Calls, code_of
 from safehold.engine.store.client import READ_SECONDS, S3Place, client_of
-from safehold.engine.store.connection import guard_connections
 from safehold.errors import ObjectMissingError, StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -57,7 +56,6 @@ class S3Store:
         self._clock: tuple[datetime, float] | None = None
         self._calls = Calls(place.bucket, place.endpoint_url)
         self._client = self._calls.make("Connecting to the store", lambda: client_of(place))
-        guard_connections(self._client, place.addresses)
         self._client.meta.events.register("before-send.s3", self._count)
         self._client.meta.events.register("after-call.s3", self._read_clock)
 
