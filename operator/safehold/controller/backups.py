@@ -15,7 +15,7 @@ from safehold.controller.turns import Turns
 from safehold.errors import SafeholdError
 from safehold.kube.backup.hands import BackupHands
 from safehold.kube.backup.observer import BackupObserver
-from safehold.kube.events import emit
+from safehold.kube.events import emit, tell_phase
 from safehold.kube.finalizers import remove_finalizer
 from safehold.kube.kinds import VM_BACKUP
 from safehold.kube.status import apply_status
@@ -139,15 +139,7 @@ class BackupReconciler:
         await self._tell_lies(backup, status)
         if status.phase == backup.status.phase:
             return
-        ready = next(condition for condition in status.conditions if condition.type == "Ready")
-        await emit(
-            self.operator.cluster,
-            backup,
-            reason=status.phase or "",
-            message=ready.message,
-            warning=status.failure is not None,
-            now=self.operator.now(),
-        )
+        await tell_phase(self.operator.cluster, backup, status, self.operator.now())
 
     async def _tell_lies(self, backup: VMBackup, status: VMBackupStatus) -> None:
         """Once per run, when its report comes in."""

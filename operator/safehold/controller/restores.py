@@ -11,7 +11,7 @@ from safehold.controller.complaints import under_complaint
 from safehold.controller.memo import Operator
 from safehold.controller.queue import Key, Reconcile
 from safehold.errors import ForbiddenError, NamespaceEndingError, NotServedError, SafeholdError
-from safehold.kube.events import emit
+from safehold.kube.events import tell_phase
 from safehold.kube.finalizers import remove_finalizer
 from safehold.kube.kinds import VM_RESTORE
 from safehold.kube.restore.hands import RestoreHands
@@ -134,15 +134,7 @@ class RestoreReconciler:
         changed = await apply_status(self.operator.cluster, restore, restore.status, status)
         if not changed or status.phase == restore.status.phase:
             return
-        ready = next(condition for condition in status.conditions if condition.type == "Ready")
-        await emit(
-            self.operator.cluster,
-            restore,
-            reason=status.phase or "",
-            message=ready.message,
-            warning=status.failure is not None,
-            now=self.operator.now(),
-        )
+        await tell_phase(self.operator.cluster, restore, status, self.operator.now())
 
 
 def _is_final(error: SafeholdError) -> bool:

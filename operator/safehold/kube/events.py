@@ -6,6 +6,8 @@ from contextlib import suppress
 from datetime import datetime
 
 from safehold.api.base import API_VERSION, Resource
+from safehold.api.vmbackup import VMBackup, VMBackupStatus
+from safehold.api.vmrestore import VMRestore, VMRestoreStatus
 from safehold.errors import ConflictError, ForbiddenError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import EVENT
@@ -29,6 +31,15 @@ async def emit(cluster: Cluster, about: Resource, *, reason: str, message: str, 
         **({"namespace": metadata.namespace} if metadata.namespace else {}),
     }
     await emit_about(cluster, involved, reason=reason, message=message, warning=warning, now=now)
+
+
+async def tell_phase(
+    cluster: Cluster, about: VMBackup | VMRestore, status: VMBackupStatus | VMRestoreStatus, now: datetime
+) -> None:
+    """Tell people which phase a run has come to, in the words of its condition Ready."""
+    ready = next(condition for condition in status.conditions if condition.type == "Ready")
+    warning = status.failure is not None
+    await emit(cluster, about, reason=status.phase or "", message=ready.message, warning=warning, now=now)
 
 
 async def emit_about(

@@ -11,6 +11,7 @@ from safehold.kube.target.resolution import read_secrets, read_target
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.endpoint import EndpointRules
 from safehold.plan.target.use import describe, refuse_repository
+from safehold.plan.tenancy import owner_of
 from safehold.reasons import Reason
 from safehold.run import Owner, RepositoryPlace
 
@@ -51,13 +52,7 @@ async def find_access(cluster: Cluster, name: str, namespace: str, *, operator_n
         raise _error(secrets.refusal)
     return PointAccess(
         restore_point=status.restore_point,
-        owner=Owner(
-            cluster=status.cluster_id or "",
-            namespace_uid=status.namespace_uid or "",
-            vm_uid=status.vm_uid or "",
-            namespace=namespace,
-            vm=backup.spec.vm.name,
-        ),
+        owner=owner_of(backup),
         place=facts.place,
         key_domain=facts.key_domain(status.namespace_uid or ""),
         files=secrets.files,

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from safehold.api.references import AllowedNamespaces
+from safehold.api.vmbackup import VMBackup
 from safehold.plan.refusal import Refusal
 from safehold.plan.selection import matches
 from safehold.reasons import Reason
+from safehold.run import Owner
 
 ALLOW_RESTORE_TO = "safehold.dev/allow-restore-to"
 """On the source Namespace: the namespaces that may restore its points, separated by commas, or `*`."""
@@ -55,6 +57,18 @@ class PointOwner:
     cluster_id: str
     namespace: str
     namespace_uid: str
+
+
+def owner_of(backup: VMBackup) -> Owner:
+    """Who owns the point of a VMBackup, as a worker compares it with the point's manifest."""
+    status = backup.status
+    return Owner(
+        cluster=status.cluster_id or "",
+        namespace_uid=status.namespace_uid or "",
+        vm_uid=status.vm_uid or "",
+        namespace=backup.metadata.namespace or "",
+        vm=backup.spec.vm.name,
+    )
 
 
 def allowed(namespaces: AllowedNamespaces | None, namespace: NamespaceFacts) -> bool:

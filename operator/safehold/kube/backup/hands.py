@@ -9,10 +9,11 @@ from safehold.kube.backup.changed_blocks import keep_base
 from safehold.kube.backup.fallback import take_volume_snapshots
 from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.group.hands import carry_out_group_step
+from safehold.kube.backup.holds import hold_content
 from safehold.kube.backup.hooks import HookRuns
 from safehold.kube.backup.machines import keep_machine, kept_machine
 from safehold.kube.backup.memory import carry_out_memory_step
-from safehold.kube.backup.pairs import create_clone, create_pair, hold_content, rebind_pair
+from safehold.kube.backup.pairs import create_clone, create_pair, rebind_pair
 from safehold.kube.backup.pull.hands import commit_checkpoint, read_token, start_pull
 from safehold.kube.backup.removal import take_away
 from safehold.kube.client import Cluster, Manifest

@@ -6,31 +6,7 @@ only where `sourceVolumeMode` is set, so it is copied; a content without a snaps
 
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import CLAIM, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
-from safehold.plan.backup.steps import CreateClone, CreatePair, HoldContent, RebindPair, SetPolicy
-from safehold.plan.names import MANAGED_BY, ORIGINAL_POLICY, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, OWNER_UID, VM
-
-
-async def hold_content(cluster: Cluster, step: HoldContent) -> None:
-    """Retain KubeVirt's content, and write on it whose hold it is and what to set back, in one guarded write."""
-    patch: Manifest = {
-        "metadata": {
-            "resourceVersion": step.resource_version,
-            "labels": dict(step.labels),
-            "annotations": {ORIGINAL_POLICY: step.policy},
-        },
-        "spec": {"deletionPolicy": "Retain"},
-    }
-    await cluster.merge_patch(VOLUME_SNAPSHOT_CONTENT, step.content, None, patch)
-
-
-async def set_policy(cluster: Cluster, step: SetPolicy) -> None:
-    """Give a content its policy; with `release` it forgets that it was held."""
-    patch: Manifest = {"metadata": {"uid": step.uid}, "spec": {"deletionPolicy": step.policy}}
-    if step.release:
-        marks = (MANAGED_BY, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, OWNER_UID, VM)
-        patch["metadata"]["labels"] = dict.fromkeys(marks)
-        patch["metadata"]["annotations"] = {ORIGINAL_POLICY: None}
-    await cluster.merge_patch(VOLUME_SNAPSHOT_CONTENT, step.content, None, patch)
+from safehold.plan.backup.steps import CreateClone, CreatePair, RebindPair
 
 
 async def create_pair(cluster: Cluster, step: CreatePair, *, namespace: str) -> None:

@@ -3,9 +3,9 @@
 import asyncio
 
 from safehold.kube.backup.group.hands import carry_out_group_step
+from safehold.kube.backup.holds import set_policy
 from safehold.kube.backup.leftovers import observe_leftovers
 from safehold.kube.backup.memory import carry_out_memory_step
-from safehold.kube.backup.pairs import set_policy
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import (
     CLAIM,

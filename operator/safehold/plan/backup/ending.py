@@ -19,8 +19,9 @@ from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.names import job_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.target.use import refuse_repository, refuse_writing
+from safehold.plan.tenancy import owner_of
 from safehold.reasons import Reason
-from safehold.run import ForgetRun, Owner
+from safehold.run import ForgetRun
 
 CLEANUP_POLL_SECONDS = 1.0
 SNAPSHOT_PATIENCE = timedelta(minutes=10)
@@ -109,13 +110,7 @@ def _start_forget(run: Run) -> Decision:
         repository=target.place,
         key_domain=target.key_domain(status.namespace_uid or ""),
         restore_point=status.restore_point,
-        owner=Owner(
-            cluster=status.cluster_id or "",
-            namespace_uid=status.namespace_uid or "",
-            vm_uid=status.vm_uid or "",
-            namespace=run.namespace,
-            vm=run.backup.spec.vm.name,
-        ),
+        owner=owner_of(run.backup),
     )
     name = job_name("forget", run.backup.metadata.name, run.uid)
     start = StartForget(job=name, run=forget, target=target, labels=run.labels)

@@ -23,9 +23,10 @@ from safehold.plan.policy.facts import TIER, policy_name_of, policy_of
 from safehold.plan.refusal import Refusal
 from safehold.plan.summary import measure_progress, total_counts
 from safehold.plan.target.use import TargetFacts, refuse_repository, refuse_writing
+from safehold.plan.tenancy import owner_of
 from safehold.reasons import Reason
 from safehold.report import Engine, RunReport, VolumeReport
-from safehold.run import BackupRun, Capture, Owner, VolumeSource, VolumeToBackUp, disk_path, file_path, folder_path
+from safehold.run import BackupRun, Capture, VolumeSource, VolumeToBackUp, disk_path, file_path, folder_path
 
 _MEMBER_IS_NO_BASE = "its snapshot is a member of a group, which cannot be kept as a base"
 PROGRESS_SECONDS = 5.0
@@ -128,13 +129,7 @@ def _worker_run(
         policy=policy_of(run.backup),
         policy_name=policy_name_of(run.backup),
         tier=run.backup.metadata.labels.get(TIER, ""),
-        owner=Owner(
-            cluster=status.cluster_id or "",
-            namespace_uid=status.namespace_uid or "",
-            vm_uid=status.vm_uid or "",
-            namespace=run.namespace,
-            vm=run.backup.spec.vm.name,
-        ),
+        owner=owner_of(run.backup),
         repository=target.place,
         key_domain=target.key_domain(status.namespace_uid or ""),
         capture=Capture(

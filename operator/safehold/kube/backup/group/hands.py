@@ -2,6 +2,7 @@
 
 from safehold.api import API_VERSION
 from safehold.kube.backup.group.kinds import required_kinds
+from safehold.kube.backup.holds import hold_content, set_policy
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import CLAIM, VM_BACKUP
 from safehold.plan.backup.group.steps import (
@@ -15,13 +16,6 @@ from safehold.plan.backup.group.steps import (
 )
 from safehold.plan.names import (
     GROUP_MARK,
-    MANAGED_BY,
-    ORIGINAL_POLICY,
-    OWNER_KIND,
-    OWNER_NAME,
-    OWNER_NAMESPACE,
-    OWNER_UID,
-    VM,
 )
 
 
@@ -33,9 +27,11 @@ async def carry_out_group_step(cluster: Cluster, step: GroupStep) -> None:
         case UnmarkClaim():
             await _unmark(cluster, step)
         case HoldGroup():
-            await _hold(cluster, step)
+            kinds = await required_kinds(cluster)
+            await hold_content(cluster, step, kind=kinds.content)
         case SetGroupPolicy():
-            await _set_policy(cluster, step)
+            kinds = await required_kinds(cluster)
+            await set_policy(cluster, step, kind=kinds.content)
         case RemoveGroup():
             await _remove(cluster, step)
         case RemoveGroupContent():
@@ -82,26 +78,3 @@ async def _remove(cluster: Cluster, step: RemoveGroup) -> None:
     if bound and not found["metadata"].get("finalizers"):
         return  # the next look finds it again
     await cluster.delete(kinds.snapshot, step.name, step.namespace, uid=step.uid)
-
-
-async def _hold(cluster: Cluster, step: HoldGroup) -> None:
-    kinds = await required_kinds(cluster)
-    patch: Manifest = {
-        "metadata": {
-            "resourceVersion": step.resource_version,
-            "labels": dict(step.labels),
-            "annotations": {ORIGINAL_POLICY: step.policy},
-        },
-        "spec": {"deletionPolicy": "Retain"},
-    }
-    await cluster.merge_patch(kinds.content, step.content, None, patch)
-
-
-async def _set_policy(cluster: Cluster, step: SetGroupPolicy) -> None:
-    kinds = await required_kinds(cluster)
-    patch: Manifest = {"metadata": {"uid": step.uid}, "spec": {"deletionPolicy": step.policy}}
-    if step.release:
-        marks = (MANAGED_BY, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, OWNER_UID, VM)
-        patch["metadata"]["labels"] = dict.fromkeys(marks)
-        patch["metadata"]["annotations"] = {ORIGINAL_POLICY: None}
-    await cluster.merge_patch(kinds.content, step.content, None, patch)
