@@ -127,7 +127,7 @@ def test_in_lasting_overload_fewer_are_lost_than_by_cron(namespaces: int) -> Non
 
 
 def test_in_lasting_overload_a_long_run_still_gets_its_turn() -> None:
-    """The others alone take more than there is, and it would make eight of them late: it is put back, but not for ever."""
+    """The others alone take more than there is, and it would make eight of them late: it is put back, not for ever."""
     quick = [past(300, vm=("shop", f"a-{number:02d}")) for number in range(14)]
     fleet = RecordedFleet.of((*quick, past(2400, vm=("shop", "long"))), seed=1)
     policies = policies_of(fleet, schedule="@hourly")
