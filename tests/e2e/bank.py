@@ -63,7 +63,7 @@ def acknowledged(guests: Guests, bank: Bank) -> dict[str, int]:
 async def goes_on(guests: Guests, bank: Bank, transfers: int) -> None:
     """Wait until this many more transfers are committed in every lane."""
     goal = {lane: counter + transfers for lane, counter in acknowledged(guests, bank).items()}
-    await guests.acknowledges(bank.vm, goal, seconds=60)
+    await guests.acknowledges(bank.vm, goal)
 
 
 async def books(guests: Guests, bank: Bank, vm: str) -> Books:
@@ -79,8 +79,7 @@ async def assert_backup_restores(guests: Guests, bank: Bank, number: int) -> Obj
     """
     vm = bank.vm
     before = acknowledged(guests, bank)
-    # The guest's own hook takes its time on a machine that is busy.
-    backup = await guests.backed_up(f"{vm}-{number}", vm, freezeTimeout="2m")
+    backup = await guests.backed_up(f"{vm}-{number}", vm)
     assert backup["status"].get("restorePoint"), backup["status"]
     frozen = guests.counters_at(backup)
     copy, restore = f"{vm}-copy-{number}", f"{vm}-back-{number}"

@@ -6,15 +6,16 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.e2e.kinds import VM_BACKUP, VM_RESTORE
 from tests.e2e.namespace import Tenant
+from tests.e2e.patience import PATIENCE_SECONDS, until_none
 from tests.e2e.restored_disks import Disks
-from tests.e2e.world import World
+from tests.e2e.world import OPERATOR, World
 
 from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import VIRTUAL_MACHINE_INSTANCE, Kind
@@ -24,9 +25,10 @@ from sandbox.guest.inside import guest_check, guest_counters
 from sandbox.kubevirt.names import FAULT
 
 NAMESPACE = "guests"
-DEADLINE_SECONDS = 15
-"""After which KubeVirt gives up a snapshot: short, because tests wait for it."""
-_BOOT_SECONDS = 90.0
+DEADLINE = "15s"
+"""The freezeTimeout of tests that wait until KubeVirt gives up a snapshot."""
+_PATIENT = "2m"
+"""That of all others, which is over on no machine before the volumes are cut."""
 _DISK = "2Gi"
 
 
@@ -97,7 +99,6 @@ class Guests:
             vm,
             NAMESPACE,
             lambda found: (condition(found, "AgentConnected").get("status") == "True") is connected,
-            _BOOT_SECONDS,
         )
 
     async def frozen(self, vm: str, *, holds: bool = True) -> None:
@@ -116,7 +117,7 @@ class Guests:
         async def silent() -> list[str]:
             return sorted(disks - guest_counters(self.state, NAMESPACE, vm).keys())
 
-        await _until_none(silent, f"disks of {vm} that were never written", seconds=60)
+        await until_none(silent, f"disks of {vm} that were never written")
 
     async def writes(self, vm: str) -> None:
         """Wait until every disk's counter has gone on: nothing keeps the guest from writing."""
@@ -124,14 +125,14 @@ class Guests:
         before = guest_counters(self.state, NAMESPACE, vm)
         await self.acknowledges(vm, {disk: before[disk] + 1 for disk in await self._disks(vm)})
 
-    async def acknowledges(self, vm: str, counters: Mapping[str, int], seconds: float = 20) -> None:
+    async def acknowledges(self, vm: str, counters: Mapping[str, int]) -> None:
         """Wait until the guest has acknowledged at least these counters."""
 
         async def lower() -> list[str]:
             now = guest_counters(self.state, NAMESPACE, vm)
             return [name for name, counter in counters.items() if now.get(name, 0) < counter]
 
-        await _until_none(lower, f"counters of {vm} that do not go on", seconds)
+        await until_none(lower, f"counters of {vm} that do not go on")
 
     async def _disks(self, vm: str) -> set[str]:
         instance = await self.world.cluster.get(VIRTUAL_MACHINE_INSTANCE, vm, NAMESPACE)
@@ -140,31 +141,40 @@ class Guests:
 
     async def reach(self, kind: Kind, name: str, reached: Callable[[Object], bool]) -> Object:
         """Wait for a state of one of the namespace's objects."""
-        return await self.world.until(kind, name, NAMESPACE, reached, 90)
+        return await self.world.until(kind, name, NAMESPACE, reached)
 
     async def one(self, kind: Kind, namespace: str, reached: Callable[[Object], bool]) -> Object:
         """Wait until one of the objects of a namespace is in a state, and return it."""
         return await self.world.one(kind, namespace, reached)
 
+    async def made_for(self, backup: str, kind: Kind, reached: Callable[[Object], bool] = bool) -> Object:
+        """Wait until one of the objects that this VMBackup's run has made for its worker is in a state."""
+
+        def ours(found: Object) -> bool:
+            return (found["metadata"].get("labels") or {}).get("safehold.dev/owner-name") == backup and reached(found)
+
+        return await self.world.one(kind, OPERATOR, ours)
+
     @asynccontextmanager
     async def fault(self, vm: str, fault: str) -> AsyncIterator[None]:
         """While the guest's agent has this fault (see sandbox.kubevirt.names.FAULT)."""
-        log = self.world.sandbox.log_of("kubevirt")
-        told = f"faults of {NAMESPACE}/{vm} are now: {fault}"
-        before = log.read_text().count(told)
-        await self._annotate(vm, fault)
-
-        async def pending() -> list[str]:
-            return [] if log.read_text().count(told) > before else [fault]
-
-        await _until_none(pending, "faults that the guest does not have yet")
+        await self._has_fault(vm, fault)
         yield
-        await self._annotate(vm, None)
+        await self._has_fault(vm, None)
         await self.agent(vm)
 
-    async def _annotate(self, vm: str, fault: str | None) -> None:
+    async def _has_fault(self, vm: str, fault: str | None) -> None:
+        """Ask for a fault, or for none, and wait until the guest has been told."""
+        log = self.world.sandbox.log_of("kubevirt")
+        told = f"faults of {NAMESPACE}/{vm} are now: {fault or 'none'}"
+        before = log.read_text().count(told)
         body = {"metadata": {"annotations": {FAULT: fault}}}
         await self.world.cluster.patch(VIRTUAL_MACHINE_INSTANCE, vm, body, NAMESPACE)
+
+        async def pending() -> list[str]:
+            return [] if log.read_text().count(told) > before else [told]
+
+        await until_none(pending, "not told to the guest")
 
     @contextmanager
     def stopped(self, part: str) -> Iterator[None]:
@@ -178,7 +188,7 @@ class Guests:
 
     async def container(self, *command: str) -> int:
         """Wait until a container runs this Safehold command, and return its process id."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 try:
                     return self._container(*command)
@@ -197,8 +207,8 @@ class Guests:
         raise LookupError(f"no container runs safehold {' '.join(command)}")
 
     async def kill_controller(self) -> None:
-        """Kill the controller now, and keep Kubernetes from starting it again."""
-        self.kill_container("controller")
+        """Stop the controller where it is, and kill it; killed alone, Kubernetes would start it again at once."""
+        os.kill(self._container("controller"), signal.SIGSTOP)
         await self.world.scale_controller(0, grace_seconds=0)
 
     async def start_controller(self) -> None:
@@ -209,7 +219,7 @@ class Guests:
         self, name: str, vm: str, *, target: str = "shared", level: str = "Filesystem", **consistency: str
     ) -> None:
         """Create a VMBackup that demands a level of consistency."""
-        demand = {"level": level, "freezeTimeout": f"{DEADLINE_SECONDS}s", **consistency}
+        demand = {"level": level, "freezeTimeout": _PATIENT, **consistency}
         await self.tenant.apply(self.tenant.backup(name, vm, target, consistency=demand))
 
     async def backed_up(self, name: str, vm: str, *, level: str = "Filesystem", **consistency: str) -> Object:
@@ -219,11 +229,11 @@ class Guests:
 
     async def ended(self, name: str) -> Object:
         """The VMBackup once it is Ready or Stalled."""
-        return await self.world.ended(VM_BACKUP, name, NAMESPACE, 120)
+        return await self.world.ended(VM_BACKUP, name, NAMESPACE)
 
     async def restored(self, name: str) -> Object:
         """The VMRestore once it is Ready or Stalled."""
-        return await self.world.ended(VM_RESTORE, name, NAMESPACE, 120)
+        return await self.world.ended(VM_RESTORE, name, NAMESPACE)
 
     async def assert_whole(self, backup: Object) -> None:
         """Every disk of the point is clean, and stands where it stood at the freeze."""
@@ -261,7 +271,7 @@ class Guests:
         if cut_too_late:
             self.abandoned.update(self._cuts())
         # KubeVirt and the CSI driver delete what a run let go a moment later.
-        await _until_none(self._leftovers, "left behind")
+        await until_none(self._leftovers, "left behind")
         await self.frozen(vm, holds=False)
         await self.writes(vm)
 
@@ -273,13 +283,6 @@ class Guests:
 
     def _cuts(self) -> set[str]:
         return {entry.name for entry in (self.world.sandbox.state / "csi" / "snapshots").iterdir()}
-
-
-async def _until_none(look: Callable[[], Awaitable[list[str]]], what: str, seconds: float = 20) -> None:
-    end = asyncio.get_running_loop().time() + seconds
-    while found := await look():
-        assert asyncio.get_running_loop().time() < end, f"{what}: {', '.join(found)}"
-        await asyncio.sleep(0.1)
 
 
 def _ancestors(pid: int) -> Iterator[int]:

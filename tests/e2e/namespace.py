@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.kinds import GROUP, VERSION, VM_BACKUP, VM_RESTORE
+from tests.e2e.patience import until_none
 
 from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import (
@@ -198,22 +198,19 @@ class Tenant:
         volumes = claim_names(found["spec"]["template"]["spec"]["volumes"])
         return volumes[volume]
 
-    async def left_nothing(self, seconds: float = 30) -> None:
+    async def left_nothing(self) -> None:
         """Wait until nothing of a run is left: what was deleted goes when its finalizers and pods are gone."""
-        try:
-            async with asyncio.timeout(seconds):
-                while await self.leftovers():  # noqa: ASYNC110 (many kinds, which no one watch covers)
-                    await asyncio.sleep(0.2)
-        except TimeoutError:
-            raise AssertionError(f"left in the cluster: {await self.leftovers()}") from None
+        await until_none(self.leftovers, "left in the cluster")
 
     async def bases(self) -> dict[str, Object]:
-        """The snapshots that are kept to ask what changed since, by the uid of the claim; one for each at most."""
+        """The snapshots that are kept to ask what changed since, by the uid of the claim.
+
+        The newest of each: one that it has replaced is still there for the moment that its deletion takes.
+        """
         labels = f"safehold.dev/owner-namespace={self.name},safehold.dev/base-of"
         found = await self.world.cluster.list(VOLUME_SNAPSHOT_CONTENT, labels=labels)
-        bases = {item["metadata"]["labels"]["safehold.dev/base-of"]: item for item in found}
-        assert len(bases) == len(found)
-        return bases
+        found.sort(key=lambda item: str(item["metadata"]["creationTimestamp"]))
+        return {item["metadata"]["labels"]["safehold.dev/base-of"]: item for item in found}
 
     async def safety_contents(self) -> list[Object]:
         """The contents of the snapshots that restores in place took first, and keep for their time."""

@@ -5,10 +5,13 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from tests.e2e.kinds import VM_BACKUP, VM_RESTORE
 from tests.e2e.namespace import Tenant
+from tests.e2e.patience import until_none
 from tests.e2e.verdicts import assert_ready
 from tests.e2e.world import OPERATOR, World
 
@@ -68,12 +71,24 @@ async def _abandon(tenant: Tenant, kind: Kind, name: str) -> None:
     await tenant.world.until_gone(kind, name, tenant.name)
 
 
-async def _appears(tenant: Tenant, kind: Kind, namespace: str, seconds: float = 60) -> None:
-    """Wait for the first object of a kind that a run of the tenant makes."""
-    async with asyncio.timeout(seconds):
-        labels = f"app.kubernetes.io/managed-by=safehold,safehold.dev/owner-namespace={tenant.name}"
-        while not await tenant.world.cluster.list(kind, namespace, labels=labels):  # noqa: ASYNC110 (the first of many lists)
-            await asyncio.sleep(0.05)
+@asynccontextmanager
+async def _killed_when_there_is(tenant: Tenant, kind: Kind, namespace: str, run: Object) -> AsyncIterator[None]:
+    """While the controller is away, which died when the run had just made its first object of a kind."""
+    world = tenant.world
+    async with AsyncExitStack() as away:
+        # However long it takes until the controller is gone, the run does not end before: its worker gets nowhere.
+        with world.stopped("objectstore"):
+            await tenant.apply(run)
+            await world.one(kind, namespace, lambda found: _is_of(found, tenant))
+            await away.enter_async_context(world.controller_stopped(grace_seconds=0))
+        yield
+
+
+def _is_of(found: Object, tenant: Tenant) -> bool:
+    """Whether a run of the tenant has made it."""
+    labels = found["metadata"].get("labels") or {}
+    ours = labels.get("app.kubernetes.io/managed-by") == "safehold"
+    return ours and labels.get("safehold.dev/owner-namespace") == tenant.name
 
 
 async def _retaining_class(world: World) -> None:
@@ -92,12 +107,7 @@ async def _same_as(world: World, before: set[tuple[str, str, str]], *, beside: t
     async def difference() -> set[tuple[str, str, str]]:
         return {found for found in await _inventory(world) - before if found[0] not in aside}
 
-    try:
-        async with asyncio.timeout(60):
-            while await difference():  # noqa: ASYNC110 (many kinds, which no one watch covers)
-                await asyncio.sleep(0.2)
-    except TimeoutError:
-        raise AssertionError(f"the cluster is not what it was: {await difference()}") from None
+    await until_none(difference, "the cluster is not what it was")
 
 
 @pytest.mark.parametrize(
@@ -111,9 +121,8 @@ async def test_what_an_abandoned_backup_left_is_found_and_removed(world: World, 
     async with world.tenant(f"abandoned-{kind.plural}") as tenant:
         await tenant.machine("orders", storage_class=RETAINING)
         before = await _inventory(world)
-        await tenant.apply(tenant.backup("lost", "orders"))
-        await _appears(tenant, kind, OPERATOR if in_operator else tenant.name)
-        async with world.controller_stopped(grace_seconds=0):
+        lost = tenant.backup("lost", "orders")
+        async with _killed_when_there_is(tenant, kind, OPERATOR if in_operator else tenant.name, lost):
             await _abandon(tenant, VM_BACKUP, "lost")
             orphans = (await _doctor(world))["orphans"]
             assert {orphan["madeBy"] for orphan in orphans} == {f"VMBackup {tenant.name}/lost"}
@@ -136,9 +145,7 @@ async def test_what_an_abandoned_restore_left_is_found_and_removed(tenant: Tenan
     assert_ready(await tenant.backed_up("point", "orders"))
     await tenant.left_nothing()
     before = await _inventory(world)
-    await tenant.apply(tenant.restore("lost", {"backup": "point"}, "copy"))
-    await _appears(tenant, JOB, OPERATOR)
-    async with world.controller_stopped(grace_seconds=0):
+    async with _killed_when_there_is(tenant, JOB, OPERATOR, tenant.restore("lost", {"backup": "point"}, "copy")):
         await _abandon(tenant, VM_RESTORE, "lost")
         orphans = (await _doctor(world))["orphans"]
         assert {orphan["madeBy"] for orphan in orphans} == {f"VMRestore {tenant.name}/lost"}

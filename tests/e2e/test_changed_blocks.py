@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.e2e.kinds import VM_BACKUP
 from tests.e2e.namespace import Tenant
+from tests.e2e.patience import until_none
 from tests.e2e.verdicts import assert_ready, assert_refused
 
 from sandbox.cluster.client import Object
@@ -60,7 +61,7 @@ async def test_one_base_is_kept_out_of_reach(tenant: Tenant) -> None:
     await tenant.backed_up("first", "orders")
     (base,) = (await tenant.bases()).values()
     assert base["spec"]["deletionPolicy"] == "Delete"
-    assert await world.cluster.list(VOLUME_SNAPSHOT, tenant.name) == []
+    await until_none(lambda: world.cluster.list(VOLUME_SNAPSHOT, tenant.name), "in the tenant's reach")
     await tenant.backed_up("second", "orders")
     (after,) = (await tenant.bases()).values()
     handles = base["spec"]["source"]["snapshotHandle"], after["spec"]["source"]["snapshotHandle"]
@@ -142,7 +143,7 @@ async def test_the_base_goes_with_its_vm(tenant: Tenant) -> None:
     async with tenant.world.controller_stopped():  # which sweeps at its start, not only every few minutes
         await tenant.world.cluster.delete(VIRTUAL_MACHINE, "orders", tenant.name)
         await tenant.world.until_gone(VIRTUAL_MACHINE, "orders", tenant.name)
-    await tenant.world.until_gone(VOLUME_SNAPSHOT_CONTENT, base["metadata"]["name"], seconds=90)
+    await tenant.world.until_gone(VOLUME_SNAPSHOT_CONTENT, base["metadata"]["name"])
 
 
 async def test_a_lie_is_found_repaired_and_told(tenant: Tenant) -> None:
@@ -165,8 +166,7 @@ async def test_a_lie_is_found_repaired_and_told(tenant: Tenant) -> None:
     assert (volume_of(second)["mismatchedBytes"], volume_of(second)["distrusted"]) == (CHUNK, True)
     trusted = condition(second, "ChangedBlocksTrusted")
     assert (trusted["status"], trusted["reason"]) == ("False", "ChangedBlocksLied")
-    events = [event["reason"] for event in await world.cluster.list(EVENT, tenant.name)]
-    assert "ChangedBlocksLied" in events
+    await world.one(EVENT, tenant.name, lambda event: event["reason"] == "ChangedBlocksLied")
 
     third = await tenant.backed_up("third", "orders")
     assert condition(third, "ChangedBlocksTrusted")["status"] == "True"

@@ -33,7 +33,7 @@ async def test_a_run_that_is_deleted_cleans_up(tenant: Tenant) -> None:
     """Deleted while its volumes are being prepared, a VMBackup goes, and with it all that it made."""
     await tenant.machine("orders")
     await tenant.apply(tenant.backup("now", "orders"))
-    await tenant.world.until(VM_BACKUP, "now", tenant.name, _is_in("Preparing", "Transferring"))
+    await tenant.world.until(VM_BACKUP, "now", tenant.name, _is_in("Preparing", "Transferring", "CleaningUp"))
     await tenant.kubectl.run("delete", "vmbackups.safehold.dev", "now", "--namespace", tenant.name)
     await tenant.left_nothing()
     assert_ready(await tenant.backed_up("again", "orders"))
@@ -43,7 +43,7 @@ async def test_a_run_that_is_deleted_while_it_uploads_leaves_no_point(tenant: Te
     """Whether its worker was stopped before or after the commit: with Delete the next backup finds no parent."""
     await tenant.machine("orders")
     await tenant.apply(tenant.backup("now", "orders", deletionPolicy="Delete"))
-    await tenant.world.until(VM_BACKUP, "now", tenant.name, _is_in("Transferring"))
+    await tenant.world.until(VM_BACKUP, "now", tenant.name, _is_in("Transferring", "CleaningUp", "Completed"))
     await tenant.kubectl.run("delete", "vmbackups.safehold.dev", "now", "--namespace", tenant.name)
     await tenant.left_nothing()
     again = await tenant.backed_up("again", "orders")
@@ -58,9 +58,11 @@ async def test_a_restore_that_is_deleted_leaves_the_vm_as_it_was(tenant: Tenant)
     assert_ready(await tenant.backed_up("first", "orders"))
     await tenant.write("orders", "data", b"newer")
     before = await tenant.digests("orders")
-    await tenant.apply(tenant.restore("back", {"vm": "orders"}))
-    await world.until(VM_RESTORE, "back", tenant.name, _is_in("Stopping", "Filling"))
-    await tenant.kubectl.run("delete", "vmrestores.safehold.dev", "back", "--namespace", tenant.name)
+    with world.stopped("objectstore"):  # so that nothing is filled before the restore is deleted
+        await tenant.apply(tenant.restore("back", {"vm": "orders"}))
+        await world.until(VM_RESTORE, "back", tenant.name, _is_in("Stopping", "Filling"))
+        await world.cluster.delete(VM_RESTORE, "back", tenant.name)
+    await world.until_gone(VM_RESTORE, "back", tenant.name)
     await tenant.left_nothing()
     vm = await world.cluster.get(VIRTUAL_MACHINE, "orders", tenant.name)
     assert vm is not None

@@ -7,7 +7,6 @@ from datetime import datetime
 from tests.e2e.guests import NAMESPACE, Guests
 from tests.e2e.kinds import CLUSTER_BACKUP_TARGET, VM_BACKUP
 from tests.e2e.verdicts import assert_ready
-from tests.e2e.world import OPERATOR
 
 from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import JOB, VIRTUAL_MACHINE_INSTANCE
@@ -23,7 +22,7 @@ async def test_guests_of_a_limited_target_freeze_one_after_another(guests: Guest
     await world.apply(world.target(LIMITED, s3={"prefix": LIMITED}, maxFrozenVMs=1))
     assert_ready(await world.ended(CLUSTER_BACKUP_TARGET, LIMITED))
     with guests.stopped("csi"):
-        await guests.begin_backup("turn-1", "orders", target=LIMITED, freezeTimeout="2m")
+        await guests.begin_backup("turn-1", "orders", target=LIMITED)
         await guests.frozen("orders")
         await guests.kill_controller()
         await guests.begin_backup("turn-2", "web", target=LIMITED)
@@ -42,7 +41,7 @@ async def test_guests_of_a_limited_target_freeze_one_after_another(guests: Guest
 async def test_restart_of_the_vm_while_its_disks_are_read_does_no_harm(guests: Guests) -> None:
     """The worker reads what was cut, so the point is the one of the freeze, and the guest boots beside it."""
     await guests.begin_backup("restarted", "web")
-    await guests.one(JOB, OPERATOR, bool)
+    await guests.made_for("restarted", JOB)
     with guests.stopped("objectstore"):
         await guests.container("worker", "backup")
         before = await guests.reach(VIRTUAL_MACHINE_INSTANCE, "web", bool)

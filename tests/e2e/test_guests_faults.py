@@ -5,13 +5,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from tests.e2e.guests import NAMESPACE, Guests
+from tests.e2e.guests import DEADLINE, NAMESPACE, Guests
 from tests.e2e.verdicts import assert_ready, assert_refused
 
+from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import VIRTUAL_MACHINE, VIRTUAL_MACHINE_INSTANCE, VM_SNAPSHOT, VOLUME_SNAPSHOT
 from sandbox.demo.kubectl import condition
 
 VM = "web"
+_LONG_SECONDS = 8.0
+"""A freeze whose length shows in the status, also where the controller sees its begin and end a second late."""
 _INSTANCE = f"/apis/subresources.kubevirt.io/v1/namespaces/{NAMESPACE}/virtualmachineinstances/{VM}"
 
 
@@ -94,7 +97,7 @@ async def test_a_stopped_guest_satisfies_filesystem_as_offline(guests: Guests) -
 async def test_guest_that_cannot_be_frozen_is_left_unharmed(guests: Guests, fault: str) -> None:
     """At KubeVirt's deadline the backup fails with its words; the guest was never held up, and the next one works."""
     async with guests.fault(VM, fault):
-        failed = await guests.backed_up(fault, VM)
+        failed = await guests.backed_up(fault, VM, freezeTimeout=DEADLINE)
         await guests.writes(VM)
     assert_refused(failed, "SnapshotFailed", "deadline")
     assert "restorePoint" not in failed["status"]
@@ -106,7 +109,7 @@ async def test_guest_that_cannot_be_frozen_is_left_unharmed(guests: Guests, faul
 async def test_guest_that_cannot_be_frozen_is_cut_without_it(guests: Guests, fault: str) -> None:
     """With Fallback the volumes are cut all the same: a good point of level Crash, which says why it is no more."""
     async with guests.fault(VM, fault):
-        found = await guests.backed_up(f"fallback-{fault}", VM, onFailure="Fallback")
+        found = await guests.backed_up(f"fallback-{fault}", VM, onFailure="Fallback", freezeTimeout=DEADLINE)
         await guests.writes(VM)
     assert_ready(found)
     consistency = found["status"]["consistency"]
@@ -122,11 +125,11 @@ async def test_guest_that_cannot_be_frozen_is_cut_without_it(guests: Guests, fau
 async def test_volumes_that_are_cut_one_by_one_say_how_far_apart(guests: Guests) -> None:
     """Two disks without a freeze: both are whole, and the skew between them is in the status."""
     async with guests.fault("orders", "freeze-fails"):
-        found = await guests.backed_up("fallback-two-disks", "orders", level="Crash")
+        found = await guests.backed_up("fallback-two-disks", "orders", level="Crash", freezeTimeout=DEADLINE)
     assert_ready(found)
     consistency = found["status"]["consistency"]
     assert consistency["reached"] == "Crash"
-    assert 0 <= consistency["skewMillis"] < 15_000
+    assert 0 <= consistency["skewMillis"] < 120_000
     assert condition(found, "ConsistencyReached")["status"] == "True"
     await guests.assert_left_alone("orders")
     for proof in await guests.proofs(found):
@@ -136,7 +139,7 @@ async def test_volumes_that_are_cut_one_by_one_say_how_far_apart(guests: Guests)
 async def test_guest_frozen_by_storage_that_hangs_is_thawed_at_the_deadline(guests: Guests) -> None:
     """Nobody cuts the volumes and no controller is there: the guest writes again, and the next controller says why."""
     with guests.stopped("csi"):
-        await guests.begin_backup("hanging", VM)
+        await guests.begin_backup("hanging", VM, freezeTimeout=DEADLINE)
         await guests.frozen(VM)
         await guests.kill_controller()
         await guests.frozen(VM, holds=False)
@@ -153,9 +156,15 @@ async def test_freeze_is_measured_where_it_was_watched(guests: Guests) -> None:
     with guests.stopped("csi"):
         await guests.begin_backup("slow", VM)
         await guests.frozen(VM)
-        await guests.one(VOLUME_SNAPSHOT, NAMESPACE, bool)
+        await guests.one(VOLUME_SNAPSHOT, NAMESPACE, _is_uncut)
+        # Much more than what the observer may be late.
+        await asyncio.sleep(_LONG_SECONDS)
     backup = await guests.ended("slow")
     assert_ready(backup)
     consistency = backup["status"]["consistency"]
     assert consistency["frozenObservation"] == "Observed"
-    assert abs(consistency["frozenMillis"] - guests.last_freeze_millis(VM)) < 1000
+    assert abs(consistency["frozenMillis"] - guests.last_freeze_millis(VM)) < _LONG_SECONDS * 1000 / 2
+
+
+def _is_uncut(snapshot: Object) -> bool:
+    return not (snapshot.get("status") or {}).get("readyToUse")

@@ -1,11 +1,11 @@
 """Disks of a real guest whose agent does not answer, cut as a group where the CSI driver has a class for it."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.e2e.guests import NAMESPACE, Guests
+from tests.e2e.guests import DEADLINE, NAMESPACE, Guests
 from tests.e2e.kinds import VM_BACKUP
+from tests.e2e.patience import until_none
 from tests.e2e.verdicts import assert_ready
 
 from sandbox.cluster.client import Object
@@ -39,7 +39,7 @@ async def _cut_together(guests: Guests) -> AsyncIterator[None]:
 async def test_disks_that_are_cut_as_a_group_show_one_instant(guests: Guests) -> None:
     """The ledgers of both disks stand where they stood at one moment, and nothing of the group is left."""
     async with _cut_together(guests):
-        found = await guests.backed_up("together", VM, level="Crash")
+        found = await guests.backed_up("together", VM, level="Crash", freezeTimeout=DEADLINE)
         await guests.writes(VM)
     assert_ready(found)
     consistency, group = found["status"]["consistency"], found["status"]["fallback"]["group"]
@@ -56,7 +56,7 @@ async def test_disks_that_are_cut_as_a_group_show_one_instant(guests: Guests) ->
 async def test_a_group_that_somebody_widened_is_given_up(guests: Guests) -> None:
     """One more claim carries the mark: each disk is cut for itself, the status says why, and all marks go."""
     async with _cut_together(guests):
-        await guests.begin_backup("widened", VM, level="Crash")
+        await guests.begin_backup("widened", VM, level="Crash", freezeTimeout=DEADLINE)
         backup = await guests.reach(VM_BACKUP, "widened", lambda item: bool((item.get("status") or {}).get("vmUID")))
         labels = {"metadata": {"labels": {MARK: backup["metadata"]["uid"]}}}
         await guests.world.cluster.patch(PERSISTENT_VOLUME_CLAIM, "web-disk0", labels, NAMESPACE)
@@ -72,7 +72,7 @@ async def test_a_group_that_somebody_widened_is_given_up(guests: Guests) -> None
 async def test_a_controller_that_dies_around_the_cut_goes_on_with_the_group(guests: Guests) -> None:
     """Killed when the group is there: the next controller finds it by its record, and the run has its point."""
     async with _cut_together(guests):
-        await guests.begin_backup("killed-group", VM, level="Crash")
+        await guests.begin_backup("killed-group", VM, level="Crash", freezeTimeout=DEADLINE)
         await guests.one(VOLUME_GROUP_SNAPSHOT, NAMESPACE, bool)
         await guests.kill_controller()
         await guests.one(VOLUME_GROUP_SNAPSHOT, NAMESPACE, lambda item: bool(_status(item).get("readyToUse")))
@@ -87,15 +87,13 @@ async def _assert_nothing_is_left(guests: Guests) -> None:
     await guests.assert_left_alone(VM)
     cluster = guests.world.cluster
     assert await cluster.list(PERSISTENT_VOLUME_CLAIM, NAMESPACE, labels=MARK) == []
-    async with asyncio.timeout(20):
-        # The driver's side deletes them a moment after the run has let them go.
-        while await _groups(guests):  # noqa: ASYNC110 (two kinds, which no one watch covers)
-            await asyncio.sleep(0.1)
 
+    async def groups() -> list[str]:
+        kinds = (VOLUME_GROUP_SNAPSHOT, VOLUME_GROUP_SNAPSHOT_CONTENT)
+        return [item["metadata"]["name"] for kind in kinds for item in await cluster.list(kind)]
 
-async def _groups(guests: Guests) -> list[Object]:
-    kinds = (VOLUME_GROUP_SNAPSHOT, VOLUME_GROUP_SNAPSHOT_CONTENT)
-    return [item for kind in kinds for item in await guests.world.cluster.list(kind)]
+    # The driver's side deletes them a moment after the run has let them go.
+    await until_none(groups, "groups that are left")
 
 
 def _assert_one_instant(acknowledged: list[tuple[str, int]], proofs: list[Proof]) -> None:

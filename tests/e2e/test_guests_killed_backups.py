@@ -1,6 +1,7 @@
 """The controller, or its worker, is killed in the middle of a backup of a running guest."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 
 import pytest
 from tests.e2e.guests import NAMESPACE, Guests
@@ -23,15 +24,15 @@ async def _while_the_guest_is_frozen(guests: Guests, name: str) -> None:
 
 async def _while_snapshots_are_paired(guests: Guests, name: str) -> None:
     await guests.begin_backup(name, VM)
-    await guests.one(VM_SNAPSHOT, NAMESPACE, lambda found: bool((found.get("status") or {}).get("readyToUse")))
+    await guests.one(VM_SNAPSHOT, NAMESPACE, lambda found: _owner(found) == name and _is_ready(found))
     with guests.stopped("csi"):
-        await guests.one(VOLUME_SNAPSHOT, OPERATOR, bool)
+        await guests.made_for(name, VOLUME_SNAPSHOT)
         await guests.kill_controller()
 
 
 async def _while_volumes_are_made(guests: Guests, name: str) -> None:
     await guests.begin_backup(name, VM)
-    await guests.one(PERSISTENT_VOLUME_CLAIM, OPERATOR, bool)
+    await guests.made_for(name, PERSISTENT_VOLUME_CLAIM)
     await guests.kill_controller()
 
 
@@ -41,14 +42,20 @@ async def _while_the_worker_runs(guests: Guests, name: str) -> None:
 
 async def _while_it_cleans_up(guests: Guests, name: str) -> None:
     await guests.begin_backup(name, VM)
-    await guests.reach(VM_BACKUP, name, lambda found: "restorePoint" in (found.get("status") or {}))
-    await guests.kill_controller()
+    await guests.made_for(name, JOB)
+    with ExitStack() as deletions:
+        with guests.stopped("objectstore"):
+            await guests.container("worker", "backup")
+            # What the run made does not go, and so the run does not end, before the controller dies.
+            deletions.enter_context(guests.stopped("csi"))
+        await guests.reach(VM_BACKUP, name, lambda found: "restorePoint" in (found.get("status") or {}))
+        await guests.kill_controller()
 
 
 async def _begin_and_hold_worker(guests: Guests, name: str, kill: Callable[[], Awaitable[None]]) -> None:
     """Kill something while the worker gets nowhere, as its object store does not answer."""
     await guests.begin_backup(name, VM)
-    await guests.one(JOB, OPERATOR, bool)
+    await guests.made_for(name, JOB)
     with guests.stopped("objectstore"):
         await guests.container("worker", "backup")
         await kill()
@@ -86,7 +93,7 @@ async def test_point_that_the_killed_controller_never_heard_of_is_its_own(guests
     """The worker ends while there is no controller; the next one finds the one point that there is, and no second."""
     name = "unheard"
     await _while_the_worker_runs(guests, name)
-    job = await guests.one(JOB, OPERATOR, lambda found: bool((found.get("status") or {}).get("succeeded")))
+    job = await guests.made_for(name, JOB, lambda found: bool((found.get("status") or {}).get("succeeded")))
     await guests.start_controller()
     backup = await guests.ended(name)
     assert_ready(backup)
@@ -111,6 +118,14 @@ async def test_backup_completes_after_its_worker_was_lost(guests: Guests, how: s
     assert_ready(backup)
     await guests.assert_left_alone(VM)
     await guests.assert_whole(backup)
+
+
+def _owner(found: Object) -> str | None:
+    return (found["metadata"].get("labels") or {}).get("safehold.dev/owner-name")
+
+
+def _is_ready(found: Object) -> bool:
+    return bool((found.get("status") or {}).get("readyToUse"))
 
 
 async def _pods_of_jobs(guests: Guests) -> list[Object]:

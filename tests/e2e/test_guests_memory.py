@@ -28,7 +28,7 @@ async def test_what_a_process_keeps_in_memory_is_in_the_dump_of_the_point(guests
         guests.state, NAMESPACE, VM, "A=kept-in-; export M=${A}memory-only-4711; sleep 3600 >/dev/null 2>&1 &"
     )
     await guests.tenant.apply(guests.tenant.backup("memory", VM, consistency={"level": "Filesystem"}, memoryDump=True))
-    backup = await guests.world.ended(VM_BACKUP, "memory", NAMESPACE, 180)
+    backup = await guests.world.ended(VM_BACKUP, "memory", NAMESPACE)
     assert_ready(backup)
     status = backup["status"]
     assert status["memoryDump"]["phase"] == "Stored", status["memoryDump"]

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from tests.e2e.guests import NAMESPACE, Guests
 from tests.e2e.kinds import VM_BACKUP
 from tests.e2e.verdicts import assert_ready
-from tests.e2e.world import OPERATOR
 
 from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import JOB, POD, VIRTUAL_MACHINE_INSTANCE, VM_MIGRATION, VM_SNAPSHOT
@@ -64,7 +63,7 @@ async def test_a_backup_waits_for_a_migration_and_says_so(guests: Guests) -> Non
 async def test_a_migration_while_the_disks_are_read_does_no_harm(guests: Guests) -> None:
     """The worker reads what was cut, wherever the guest is."""
     await guests.begin_backup("migrated", VM)
-    await guests.one(JOB, OPERATOR, bool)
+    await guests.made_for("migrated", JOB)
     with guests.stopped("objectstore"):
         await guests.container("worker", "backup")
         async with _under_way(guests, "meanwhile"):

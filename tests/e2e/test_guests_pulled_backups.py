@@ -7,7 +7,6 @@ import pytest
 from tests.e2e.guests import NAMESPACE, Guests
 from tests.e2e.kinds import VM_BACKUP
 from tests.e2e.verdicts import assert_ready, assert_refused
-from tests.e2e.world import OPERATOR
 
 from sandbox.cluster.client import Object
 from sandbox.cluster.kinds import JOB, VIRTUAL_MACHINE_INSTANCE
@@ -37,7 +36,7 @@ async def test_run_that_ends_early_makes_the_next_a_full_one(guests: Guests) -> 
     """KubeVirt counts the backup that nobody has read as complete; nothing is built on it."""
     await _backed_up(guests, "before")
     await _begin(guests, "given-up")
-    await guests.one(JOB, OPERATOR, bool)
+    await guests.made_for("given-up", JOB)
     with guests.stopped("objectstore"):
         await guests.container("worker", "backup")
         await guests.world.cluster.delete(VM_BACKUP, "given-up", NAMESPACE)
@@ -74,7 +73,7 @@ async def _while_it_is_asked_for(guests: Guests, name: str) -> None:
 
 async def _while_the_worker_pulls(guests: Guests, name: str) -> None:
     await _begin(guests, name)
-    await guests.one(JOB, OPERATOR, bool)
+    await guests.made_for(name, JOB)
     with guests.stopped("objectstore"):
         await guests.container("worker", "backup")
         await guests.kill_controller()

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
-from tests.e2e.guests import NAMESPACE, Guests
+from tests.e2e.guests import DEADLINE, NAMESPACE, Guests
 from tests.e2e.kinds import VM_BACKUP
 from tests.e2e.verdicts import assert_ready, assert_refused
 
@@ -13,15 +13,13 @@ from sandbox.demo.kubectl import condition
 
 VM = "web"
 _SUBRESOURCES = f"/apis/subresources.kubevirt.io/v1/namespaces/{NAMESPACE}"
-_PATIENT = "1m"
-"""A freezeTimeout that no test comes to the end of."""
 
 
 async def _begin_and_freeze(guests: Guests, name: str, **consistency: str) -> None:
     """The guest is frozen for the backup, and all that is missing is the storage's cut."""
     await guests.begin_backup(name, VM, **consistency)
     await guests.frozen(VM)
-    await guests.one(VOLUME_SNAPSHOT, NAMESPACE, bool)
+    await guests.one(VOLUME_SNAPSHOT, NAMESPACE, lambda found: not (found.get("status") or {}).get("readyToUse"))
 
 
 @pytest.mark.parametrize("on_failure", ["Fallback", "Fail"])
@@ -30,7 +28,7 @@ async def test_a_guest_that_lets_go_by_itself_is_captured_as_by_a_crash(guests: 
     name = f"vss-{on_failure.lower()}"
     async with guests.fault(VM, "vss-limit=2"):
         with guests.stopped("csi"):
-            await _begin_and_freeze(guests, name, onFailure=on_failure, freezeTimeout=_PATIENT)
+            await _begin_and_freeze(guests, name, onFailure=on_failure)
             await guests.writes(VM)
         found = await guests.ended(name)
     consistency = found["status"]["consistency"]
@@ -71,7 +69,7 @@ async def test_a_guest_that_was_thawed_before_its_cut_is_captured_as_by_a_crash(
     """KubeVirt indicates GuestAgent and nothing more; the backup has seen the thaw, and does not repeat the claim."""
     name = f"spoiled{happen.__name__.replace('_', '-')}"
     with guests.stopped("csi"):
-        await _begin_and_freeze(guests, name, onFailure="Fallback", freezeTimeout="2m")
+        await _begin_and_freeze(guests, name, onFailure="Fallback")
         await happen(guests)
     found = await guests.ended(name)
     assert_ready(found)
@@ -86,10 +84,10 @@ async def test_a_guest_that_was_thawed_before_its_cut_is_captured_as_by_a_crash(
 async def test_a_snapshot_that_kubevirt_gives_up_is_taken_without_it(guests: Guests) -> None:
     """Storage hangs past the deadline: KubeVirt thaws and gives up; when storage is back, the volumes are cut."""
     with guests.stopped("csi"):
-        await _begin_and_freeze(guests, "late", onFailure="Fallback")
+        await _begin_and_freeze(guests, "late", onFailure="Fallback", freezeTimeout=DEADLINE)
         await guests.frozen(VM, holds=False)
         await guests.one(VM_SNAPSHOT, NAMESPACE, lambda found: (found.get("status") or {}).get("phase") == "Failed")
-        await guests.reach(VM_BACKUP, "late", lambda found: "fallback" in found["status"])
+        await guests.reach(VM_BACKUP, "late", lambda found: "fallback" in (found.get("status") or {}))
     found = await guests.ended("late")
     assert_ready(found)
     consistency = found["status"]["consistency"]

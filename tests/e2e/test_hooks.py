@@ -35,8 +35,9 @@ def hook(name: str, script: str = "", **more: object) -> Object:
 
 
 async def story(tenant: Tenant) -> list[str]:
-    """The hooks that ran, in their order."""
-    return (await tenant.kubectl.run("exec", "app", "--namespace", tenant.name, "--", "cat", "/tmp/story")).split()  # noqa: S108  # the container's own
+    """The hooks that ran, in their order; waits for the first one."""
+    told = "until test -e /tmp/story; do sleep 0.1; done; cat /tmp/story"  # the container's own
+    return (await tenant.kubectl.run("exec", "app", "--namespace", tenant.name, "--", "sh", "-c", told)).split()
 
 
 async def test_hooks_need_a_right_that_the_tenant_gives(tenant: Tenant) -> None:
@@ -61,9 +62,10 @@ async def test_what_a_hook_holds_is_released_after_a_restart(tenant: Tenant) -> 
     await application(tenant)
     await allow_hooks(tenant)
     await tenant.machine("vm")
-    slow = hook("hold", "test -e /tmp/go || sleep 60", timeout="2m")
+    slow = hook("hold", "until test -e /tmp/go; do sleep 0.1; done", timeout="10m")
     await tenant.apply(tenant.backup("b", "vm", hooks={"pre": [slow], "post": [hook("resume")]}))
     await tenant.world.until(VM_BACKUP, "b", tenant.name, lambda found: _begun(found) == ["hold"])
+    assert await story(tenant) == ["hold"]
     async with tenant.world.controller_stopped():
         await tenant.kubectl.run("exec", "app", "--namespace", tenant.name, "--", "touch", "/tmp/go")  # noqa: S108  # as above
     assert_ready(await tenant.world.ended(VM_BACKUP, "b", tenant.name))
@@ -71,6 +73,7 @@ async def test_what_a_hook_holds_is_released_after_a_restart(tenant: Tenant) -> 
     await tenant.kubectl.run("exec", "app", "--namespace", tenant.name, "--", "rm", "/tmp/go", "/tmp/story")  # noqa: S108  # as above
     await tenant.apply(tenant.backup("c", "vm", hooks={"pre": [slow], "post": [hook("resume")]}))
     await tenant.world.until(VM_BACKUP, "c", tenant.name, lambda found: _begun(found) == ["hold"])
+    assert await story(tenant) == ["hold"]
     await tenant.kubectl.run("delete", "vmbackups.safehold.dev", "c", "--namespace", tenant.name)
     assert await story(tenant) == ["hold", "resume"]
     await tenant.left_nothing()

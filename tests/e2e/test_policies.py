@@ -17,6 +17,7 @@ from tests.e2e.namespace import Tenant
 from tests.e2e.verdicts import assert_ready
 from tests.e2e.world import SHARED, World
 
+from safehold.plan.policy.facts import RUN
 from sandbox.cluster.client import Object
 from sandbox.demo.kubectl import condition, is_ready
 
@@ -39,15 +40,14 @@ async def test_policies_make_backups_where_they_apply(world: World) -> None:
         }
         await other.apply(other.policy("suspended", schedule=_EVERY_MINUTE, suspend=True))
         await world.apply(_cluster_policy("gold", spec))
-        found = await world.until(CLUSTER_BACKUP_POLICY, "gold", None, _has_run, seconds=90)
+        found = await world.until(CLUSTER_BACKUP_POLICY, "gold", None, _has_run)
         assert found["status"]["matchedMachines"] == 2
         await world.cluster.patch(CLUSTER_BACKUP_POLICY, "gold", {"spec": {"suspend": True}})
         for tenant in (first, second):
-            (backup,) = await world.cluster.list(VM_BACKUP, tenant.name)
-            assert backup["spec"]["vm"]["name"] == "orders"
-            assert "ownerReferences" not in backup["metadata"]
-            assert_ready(await world.ended(VM_BACKUP, backup["metadata"]["name"], tenant.name))
-        covered = await world.until(CLUSTER_BACKUP_POLICY, "gold", None, _protects_two, seconds=90)
+            for backup in await _one_of_each_run(tenant):
+                assert "ownerReferences" not in backup["metadata"]
+                assert_ready(await world.ended(VM_BACKUP, backup["metadata"]["name"], tenant.name))
+        covered = await world.until(CLUSTER_BACKUP_POLICY, "gold", None, _protects_two)
         assert (covered["status"]["excludedMachines"], covered["status"]["awaitedMachines"]) == (1, [])
 
         policy = await world.ended(BACKUP_POLICY, "suspended", other.name)
@@ -59,11 +59,10 @@ async def test_policies_make_backups_where_they_apply(world: World) -> None:
             *("--type=merge", "--patch", '{"spec":{"suspend":false}}'),
         )
         await world.until(BACKUP_POLICY, "suspended", other.name, _has_run)
-        assert len(await world.cluster.list(VM_BACKUP, other.name)) == 1
         await world.cluster.delete(BACKUP_POLICY, "suspended", other.name)
         await world.cluster.delete(CLUSTER_BACKUP_POLICY, "gold")
-        (backup,) = await world.cluster.list(VM_BACKUP, other.name)
-        assert_ready(await world.ended(VM_BACKUP, backup["metadata"]["name"], other.name))
+        for backup in await _one_of_each_run(other):
+            assert_ready(await world.ended(VM_BACKUP, backup["metadata"]["name"], other.name))
         for tenant in (first, second, other):
             await tenant.left_nothing()
 
@@ -121,7 +120,7 @@ async def test_the_runs_of_a_target_take_fair_turns(world: World) -> None:
         await world.apply(_cluster_policy("fair", spec, {"safehold.dev/run-now": "all"}))
         await world.until(CLUSTER_BACKUP_POLICY, "fair", None, partial(_has_run_for, "all"))
         ended = [
-            await world.ended(VM_BACKUP, backup["metadata"]["name"], tenant.name, seconds=300)
+            await world.ended(VM_BACKUP, backup["metadata"]["name"], tenant.name)
             for tenant in (many, few)
             for backup in await world.cluster.list(VM_BACKUP, tenant.name)
         ]
@@ -136,6 +135,14 @@ async def test_the_runs_of_a_target_take_fair_turns(world: World) -> None:
         for tenant in (many, few):
             await tenant.left_nothing()
         await world.cluster.delete(CLUSTER_BACKUP_TARGET, "narrow")
+
+
+async def _one_of_each_run(tenant: Tenant) -> list[Object]:
+    """The tenant's VMBackups: of VM orders alone, and one for each run that has begun."""
+    backups = await tenant.world.cluster.list(VM_BACKUP, tenant.name)
+    assert {backup["spec"]["vm"]["name"] for backup in backups} == {"orders"}
+    assert len({backup["metadata"]["labels"][RUN] for backup in backups}) == len(backups)
+    return backups
 
 
 def _cluster_policy(name: str, spec: Any, annotations: dict[str, str] | None = None) -> Object:

@@ -30,6 +30,7 @@ async def test_a_new_vm_is_what_its_dry_run_planned(tenant: Tenant) -> None:
     await cluster.create(
         RESOURCE_QUOTA, tenant.manifest("v1", "ResourceQuota", "small", {"hard": {"requests.storage": "16Mi"}})
     )
+    await tenant.world.until(RESOURCE_QUOTA, "small", tenant.name, lambda found: "used" in found.get("status", {}))
     blocked = await planned(tenant, "blocked", new_vm="copy", identity={"macAddresses": "Keep"})
     reasons = [(each["severity"], each["reason"]) for each in blocked["status"]["plan"]["conflicts"]]
     assert reasons == [("Blocks", "QuotaExceeded"), ("Warns", "AddressInUse")]
@@ -106,7 +107,7 @@ async def carried_out(tenant: Tenant, name: str) -> Object:
         *("--type=merge", "-p", '{"spec":{"dryRun":false}}'),
     )
     return await tenant.world.until(
-        VM_RESTORE, name, tenant.name, lambda found: "completionTime" in (found.get("status") or {}), seconds=120
+        VM_RESTORE, name, tenant.name, lambda found: "completionTime" in (found.get("status") or {})
     )
 
 

@@ -33,7 +33,7 @@ async def test_a_policys_points_go_by_its_rules(tenant: Tenant) -> None:
     assert_ready(by_hand)
 
     await world.cluster.patch(CLUSTER_BACKUP_TARGET, TARGET, {"spec": {"maintenance": {"suspend": False}}})
-    await world.until(CLUSTER_BACKUP_TARGET, TARGET, None, _is_maintained, seconds=240)
+    await world.until(CLUSTER_BACKUP_TARGET, TARGET, None, _is_maintained)
     await world.cluster.patch(CLUSTER_BACKUP_TARGET, TARGET, {"spec": {"maintenance": {"suspend": True}}})
     await world.until_gone(VM_BACKUP, older["metadata"]["name"], tenant.name)
     kept = [backup["metadata"]["name"] for backup in (held, newest, by_hand) if has_point(world, backup, PREFIX)]

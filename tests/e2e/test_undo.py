@@ -34,7 +34,7 @@ async def test_a_restore_is_undone_and_what_is_kept_goes_in_time(tenant: Tenant)
     assert await tenant.digests("orders") == point
 
     await tenant.apply(tenant.restore("back", {"backup": "first"}, undo=True))
-    undone = await world.until(VM_RESTORE, "back", tenant.name, lambda found: "undoEndTime" in found["status"], 90)
+    undone = await world.until(VM_RESTORE, "back", tenant.name, lambda found: "undoEndTime" in found["status"])
     assert (undone["status"]["phase"], undone["status"]["completionTime"]) == (
         "Undone",
         restored["status"]["completionTime"],
@@ -49,7 +49,7 @@ async def test_a_restore_is_undone_and_what_is_kept_goes_in_time(tenant: Tenant)
     at_once: dict[str, Any] = {"keepOldVolumesFor": "0s", "ttlSecondsAfterFinished": 0}
     old = [volume["oldPersistentVolume"] for volume in undone["status"]["volumes"]]
     await tenant.apply(tenant.restore("again", {"backup": "first"}, **at_once))
-    await world.until_gone(VM_RESTORE, "again", tenant.name, 90)
+    await world.until_gone(VM_RESTORE, "again", tenant.name)
     for volume in old:
         await world.until_gone(PERSISTENT_VOLUME, volume)
     await tenant.runs("orders")

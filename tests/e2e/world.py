@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from configparser import RawConfigParser
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 
 from tests.e2e.kinds import CLUSTER_BACKUP_TARGET
 from tests.e2e.namespace import Tenant
+from tests.e2e.patience import PATIENCE_SECONDS
 from tests.e2e.recorder import Recorder
 
 from safehold.engine.keys.keyfile import RepositoryKey
@@ -22,6 +22,7 @@ from sandbox.cluster.kinds import DEPLOYMENT, NAMESPACE, POD, REPLICA_SET, Kind
 from sandbox.cluster.waiting import wait_until, wait_until_gone
 from sandbox.demo import chart
 from sandbox.demo.kubectl import Kubectl, condition, is_ready
+from sandbox.ports import free_ports
 from sandbox.up import Sandbox
 
 OPERATOR = chart.NAMESPACE
@@ -108,7 +109,6 @@ class World:
         name: str,
         namespace: str | None,
         reached: Callable[[Object], bool],
-        seconds: float = 60,
     ) -> Object:
         """Wait for a state of an object that exists."""
         found = await wait_until(
@@ -117,14 +117,14 @@ class World:
             name,
             namespace,
             reached=lambda found: found is not None and reached(found),
-            timeout_seconds=seconds,
+            timeout_seconds=PATIENCE_SECONDS,
         )
         assert found is not None
         return found
 
     async def one(self, kind: Kind, namespace: str, reached: Callable[[Object], bool]) -> Object:
         """Wait until one of the objects of a namespace is in a state, and return it."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             items, version = await self.cluster.list_with_version(kind, namespace)
             found = next((item for item in items if reached(item)), None)
             if found is None:
@@ -134,13 +134,13 @@ class World:
         assert found is not None
         return found
 
-    async def until_gone(self, kind: Kind, name: str, namespace: str | None = None, seconds: float = 60) -> None:
+    async def until_gone(self, kind: Kind, name: str, namespace: str | None = None) -> None:
         """Wait until there is no such object."""
-        await wait_until_gone(self.cluster, kind, name, namespace, timeout_seconds=seconds)
+        await wait_until_gone(self.cluster, kind, name, namespace, timeout_seconds=PATIENCE_SECONDS)
 
-    async def ended(self, kind: Kind, name: str, namespace: str | None = None, seconds: float = 90) -> Object:
+    async def ended(self, kind: Kind, name: str, namespace: str | None = None) -> Object:
         """Wait until the object is Ready or Stalled as it is now."""
-        return await self.until(kind, name, namespace, is_settled, seconds)
+        return await self.until(kind, name, namespace, is_settled)
 
     @asynccontextmanager
     async def controller_stopped(self, *, grace_seconds: int | None = None) -> AsyncIterator[None]:
@@ -244,7 +244,7 @@ async def running_world(
 
 def _values() -> Object:
     """The sandbox's pods share this machine's network, so the controller gets free ports of it."""
-    metrics, health = _free_ports(2)
+    metrics, health = free_ports(2)
     return {
         "controller": {
             "allowLocalEndpoints": True,
@@ -252,14 +252,6 @@ def _values() -> Object:
             "env": {"SAFEHOLD_POLL_SECONDS": POLL_SECONDS},
         }
     }
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in sockets]
-    for listener in sockets:
-        listener.close()
-    return ports
 
 
 def _access(profile: Path) -> dict[str, str]:

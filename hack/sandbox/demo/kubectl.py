@@ -51,13 +51,13 @@ class Kubectl:
         return list(json.loads(text)["items"])
 
     async def first(self, resource: str, namespace: str, fits: Callable[[dict[str, Any]], bool], seconds: float) -> str:
-        """Waits until an object fits, and returns its name; the last in order of names if several do."""
+        """Waits until an object fits, and returns its name; the first in order of names if several do."""
         try:
             async with asyncio.timeout(seconds):
                 while True:
                     names = [_name(obj) for obj in await self.list(resource, namespace) if fits(obj)]
                     if names:
-                        return max(names)
+                        return min(names)
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError as error:
             raise StoryError(f"no fitting object among {resource} of {namespace} within {seconds:.0f} s") from error

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from configparser import ConfigParser
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -17,6 +17,7 @@ from sandbox.demo.guests import assert_restored, frozen_counters, proofs
 from sandbox.demo.kubectl import Kubectl, condition, is_ready
 from sandbox.demo.report import Report, megabytes
 from sandbox.guest.inside import guest_check, guest_exec
+from sandbox.ports import free_ports
 from sandbox.up import Sandbox
 
 SOURCE, COPY = "shop", "shop-copy"
@@ -24,9 +25,8 @@ MACHINES = ("orders", "web")
 BUCKET = "backups"
 MANIFESTS = Path(__file__).parent / "manifests"
 _BACKUPS = "vmbackups.safehold.dev"
-_BOOT_SECONDS = 90.0
-_RUN_SECONDS = 150.0
-_RESTORE_SECONDS = 120.0
+_WAIT_SECONDS = 300.0
+"""For whatever comes next: much, as machines may be slow. What fails for good ends the wait at once."""
 
 
 @dataclass(slots=True)
@@ -35,6 +35,8 @@ class Story:
 
     sandbox: Sandbox
     report: Report
+    told: set[str] = field(default_factory=set)
+    """Names of the VMBackups that the story has come to."""
 
     @property
     def kubectl(self) -> Kubectl:
@@ -65,11 +67,14 @@ class Story:
     async def install(self) -> None:
         """The chart, a bucket, a repository key, and a target that becomes Ready."""
         self.report.chapter("Installing Safehold from its chart")
-        await chart.install(self.kubectl, {"controller": {"allowLocalEndpoints": True}})
+        # The sandbox's pods share this machine's network, so the controller gets free ports of it.
+        metrics, health = free_ports(2)
+        ports = {"metrics": metrics, "health": health}
+        await chart.install(self.kubectl, {"controller": {"allowLocalEndpoints": True, "ports": ports}})
         await self._secret("s3-primary", _credentials(self.sandbox.s3_credentials))
         await self._secret("s3-primary-key", {"repository.key": await _new_key()})
         await self._apply("10-namespaces.yaml", "30-target.yaml", endpoint=self.sandbox.s3_endpoint)
-        await self.kubectl.wait("cbtgt", "s3-primary", None, is_ready, _RUN_SECONDS)
+        await self.kubectl.wait("cbtgt", "s3-primary", None, is_ready, _WAIT_SECONDS)
         self.report.line(
             "the controller runs under the chart's service account; ClusterBackupTarget s3-primary is Ready"
         )
@@ -79,7 +84,7 @@ class Story:
         self.report.chapter("Booting two guests")
         await self._apply("20-machines.yaml")
         for name in MACHINES:
-            await self.kubectl.wait("vmi", name, SOURCE, _agent_connected, _BOOT_SECONDS)
+            await self.kubectl.wait("vmi", name, SOURCE, _agent_connected, _WAIT_SECONDS)
             self.report.line(f"{name} runs, and its agent answers")
 
     async def protect(self) -> None:
@@ -90,8 +95,8 @@ class Story:
     async def run_of_policy(self, *, full: bool) -> dict[str, dict[str, Any]]:
         """Waits for the policy's next run; returns its VMBackup of each VM."""
         self.report.chapter("The first run is full" if full else "The next run is incremental")
-        known = {backup["metadata"]["name"] for backup in await self.kubectl.list(_BACKUPS, SOURCE)}
-        run = {name: await self._backup_of(name, known) for name in MACHINES}
+        names = {vm: await self._next_backup(vm) for vm in MACHINES}
+        run = {vm: await self.kubectl.wait("vmb", name, SOURCE, is_ready, _WAIT_SECONDS) for vm, name in names.items()}
         for name, backup in run.items():
             status = backup["status"]
             _check(bool(status.get("parent")) != full, f"the point of {name} names parent {status.get('parent')}")
@@ -112,7 +117,7 @@ class Story:
         """The VM orders loses its disks; a restore in place brings them back as they were at the freeze."""
         self.report.chapter("Wiping the disks of orders, and restoring it in place")
         self.report.line((await guest_exec(self._guests, SOURCE, "orders", "wipe")).strip().replace("\n", ", "))
-        await self._apply("50-restore-in-place.yaml")
+        await self._apply("50-restore-in-place.yaml", backup=backup["metadata"]["name"])
         await self._restored("orders-back", SOURCE)
         await self._prove(SOURCE, "orders", backup)
 
@@ -124,7 +129,7 @@ class Story:
         await self._prove(COPY, "orders-copy", backup)
 
     async def _prove(self, namespace: str, vm: str, backup: dict[str, Any]) -> None:
-        await self.kubectl.wait("vmi", vm, namespace, _agent_connected, _BOOT_SECONDS)
+        await self.kubectl.wait("vmi", vm, namespace, _agent_connected, _WAIT_SECONDS)
         found = proofs((await guest_check(self._guests, namespace, vm, "boot")).values())
         expected = frozen_counters(self._guests / "freezes.jsonl", SOURCE, "orders", backup["status"]["captureTime"])
         for proof in found:
@@ -134,15 +139,18 @@ class Story:
             f"{namespace}/{vm} stands where orders stood at the freeze of {backup['status']['restorePoint']}"
         )
 
-    async def _backup_of(self, vm: str, known: set[str]) -> dict[str, Any]:
-        def is_new(backup: dict[str, Any]) -> bool:
-            return backup["spec"]["vm"]["name"] == vm and backup["metadata"]["name"] not in known
+    async def _next_backup(self, vm: str) -> str:
+        """The VM's VMBackup by the first run that the story has not told of."""
 
-        name = await self.kubectl.first(_BACKUPS, SOURCE, is_new, _RUN_SECONDS)
-        return await self.kubectl.wait("vmb", name, SOURCE, is_ready, _RUN_SECONDS)
+        def is_new(backup: dict[str, Any]) -> bool:
+            return backup["spec"]["vm"]["name"] == vm and backup["metadata"]["name"] not in self.told
+
+        name = await self.kubectl.first(_BACKUPS, SOURCE, is_new, _WAIT_SECONDS)
+        self.told.add(name)
+        return name
 
     async def _restored(self, name: str, namespace: str) -> None:
-        restore = await self.kubectl.wait("vmr", name, namespace, is_ready, _RESTORE_SECONDS)
+        restore = await self.kubectl.wait("vmr", name, namespace, is_ready, _WAIT_SECONDS)
         self.report.line(f"VMRestore {name}: {condition(restore, 'Ready')['message']}")
 
     async def _secret(self, name: str, values: dict[str, str]) -> None:

@@ -66,8 +66,9 @@ def running_object_store(folder: Path, port: int | None = None) -> Iterator[Obje
     folder.mkdir(parents=True, exist_ok=True)
     identities = Identities(folder / "identities.json")
     identities.admin()
-    port = port or free_ports(1)[0]
-    ports = dict(zip(_PORTS, [port, *free_ports(len(_PORTS) - 1)], strict=True))
+    any_port, *others = free_ports(len(_PORTS))
+    port = port or any_port
+    ports = dict(zip(_PORTS, [port, *others], strict=True))
     with running("SeaweedFS", _command(folder, identities.path, ports), folder / "weed.log") as server:
         master_url = f"http://{LOOPBACK}:{ports['master.port']}"
         store = ObjectStore(f"http://{LOOPBACK}:{port}", master_url, identities, server)

@@ -103,10 +103,16 @@ class RestoreReconciler:
                     await remove_finalizer(self.operator.cluster, VM_RESTORE, restore)
                     return None
                 return self._seconds_until(look_again)
-            case Wait():
+            case (
+                Wait()
+                | DeleteJob()
+                | DeleteObject()
+                | DeleteRestore()
+                | DeleteSafetySnapshot()
+                | RemovePair()
+                | StartVM()
+            ):
                 return min(_PAUSE_SECONDS, self.operator.settings.poll_seconds)
-            case DeleteJob() | DeleteObject() | DeleteRestore() | DeleteSafetySnapshot() | RemovePair() | StartVM():
-                return _PAUSE_SECONDS
         return 0
 
     def _seconds_until(self, moment: datetime | None) -> float | None:

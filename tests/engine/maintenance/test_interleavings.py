@@ -42,6 +42,7 @@ class Gate:
         self._lock = threading.Lock()
         self._open = threading.Event()
         self.held = threading.Event()
+        """Set when the actor is held, or has ended."""
         self.steps = 0
 
     def step(self) -> None:
@@ -102,14 +103,12 @@ class Actor:
     store: MemoryStore
     gate: Gate
     failures: list[Exception] = field(default_factory=list)
-    ended: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> threading.Thread:
         """Run until the gate holds or the script ends."""
         thread = threading.Thread(target=self._run)
         thread.start()
-        while not (self.gate.held.wait(0.001) or self.ended.is_set()):
-            pass
+        self.gate.held.wait()
         return thread
 
     def _run(self) -> None:
@@ -120,7 +119,7 @@ class Actor:
         except Exception as problem:  # noqa: BLE001 - told by the test
             self.failures.append(problem)
         finally:
-            self.ended.set()
+            self.gate.held.set()
 
 
 class History:

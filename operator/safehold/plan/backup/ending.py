@@ -23,7 +23,8 @@ from safehold.plan.tenancy import owner_of
 from safehold.reasons import Reason
 from safehold.run import ForgetRun
 
-CLEANUP_POLL_SECONDS = 1.0
+_CLEANUP_POLL_SECONDS = 1.0
+"""Claims and snapshots go without telling; the setting for active runs may ask for them more often."""
 SNAPSHOT_PATIENCE = timedelta(minutes=10)
 """How long a run waits for its VirtualMachineSnapshot to go, which takes KubeVirt seconds."""
 FORGET_RETRY = timedelta(minutes=5)
@@ -56,16 +57,20 @@ def _clean_up(run: Run, turn: HookTurn | None) -> Decision:
     if steps or found.pods or is_being_kept(found, kept) or _ending_snapshots(run):
         lost = refuse_lost_node(run.facts.leftovers.pods, run.now)
         message = f"{_outcome(run)} (still there: {lost.message if lost else _remaining(run.facts.leftovers)})"
-        going = run.goes_on("CleaningUp", message, *steps, reason=_reason(run), again=CLEANUP_POLL_SECONDS)
+        going = run.goes_on("CleaningUp", message, *steps, reason=_reason(run), again=_pause(run))
         if not (run.deleting and run.facts.namespace_ending):
             return going
         # Nothing may hold up a namespace that ends; what is still to do, the sweep finds by its labels.
-        return Decision(status=run.status, steps=steps, again=CLEANUP_POLL_SECONDS, released=True)
+        return Decision(status=run.status, steps=steps, again=_pause(run), released=True)
     if thaw := _thaw(run):
-        return run.goes_on("CleaningUp", "thaws the guest", thaw, reason=_reason(run), again=CLEANUP_POLL_SECONDS)
+        return run.goes_on("CleaningUp", "thaws the guest", thaw, reason=_reason(run), again=_pause(run))
     if turn:
-        return run.goes_on("CleaningUp", turn.message, reason=_reason(run), again=CLEANUP_POLL_SECONDS)
+        return run.goes_on("CleaningUp", turn.message, reason=_reason(run), again=_pause(run))
     return _end(run)
+
+
+def _pause(run: Run) -> float:
+    return min(_CLEANUP_POLL_SECONDS, run.rules.poll_seconds)
 
 
 def wants_forgetting(backup: VMBackup) -> bool:
