@@ -27,5 +27,5 @@ async def install(kubectl: Kubectl, values: dict[str, Any]) -> None:
     )
     await kubectl.apply(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n")
     await kubectl.apply(crds)
-    await kubectl.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    await kubectl.run("wait", "--for=condition=Established", "crd", "--all", "--timeout=300s")
     await kubectl.apply(rest)

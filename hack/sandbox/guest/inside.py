@@ -10,10 +10,10 @@ from sandbox.guest.acknowledged import acknowledged_counters, all_acknowledged
 from sandbox.guest.control import run_in_guest
 from sandbox.guest.machine import guest_sockets
 
-_CHECK_SECONDS = 120.0
+_CHECK_SECONDS = 300.0
 
 
-async def guest_exec(state: Path, namespace: str, vm: str, command: str, seconds: float = 60.0) -> str:
+async def guest_exec(state: Path, namespace: str, vm: str, command: str, seconds: float = 120.0) -> str:
     """Runs one line of shell in the guest and returns what it printed.
 
     `state` is the state folder of the kubevirt part. GuestError if the guest is not reachable or the line fails.

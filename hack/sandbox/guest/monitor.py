@@ -11,7 +11,7 @@ from qemu.qmp import ExecuteError, QMPClient, QMPError
 
 from sandbox.guest.errors import GuestError
 
-_CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS = 30.0
 # The library reports every lost connection as an error; here that is how a guest ends.
 logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 

@@ -1,5 +1,7 @@
 """How far a clean-up looks: to what has to go first, and at everything once that is gone."""
 
+import json
+from collections import Counter
 from typing import Any
 
 from safehold.kube.backup.leftovers import observe_leftovers
@@ -49,3 +51,31 @@ async def test_what_goes_later_is_looked_at_later(
     # Nothing here takes off what protects claims in use.
     await cluster.merge_patch(CLAIM, "x", namespace, {"metadata": {"finalizers": None}})
     assert await look() == Leftovers(secrets=("x",))
+
+
+async def test_a_look_asks_only_for_what_may_be_there(
+    cluster: Cluster, namespace: str, kube_server: EmbeddedApiServer
+) -> None:
+    """In the VM's namespace for what runs of that kind make there; for the bases of earlier runs when all else went."""
+    async with SandboxCluster.connect(kube_server.kubeconfig, "tests") as sandbox:
+        await install_definitions(sandbox, CSI)
+    labels = owner_labels("VMBackup", UID, name="b", namespace="vms")
+    await cluster.create(
+        SECRET, {"metadata": {"name": "x", "namespace": namespace, "labels": labels}, **SPECS["Secret"]}
+    )
+    audit = kube_server.kubeconfig.with_name("audit.jsonl")
+
+    async def lists(*, beside: bool) -> Counter[str]:
+        before = len(audit.read_text().splitlines())
+        await observe_leftovers(
+            cluster, UID, operator_namespace=namespace, namespace="vms", beside=beside, claim_uids=["claim-uid"]
+        )
+        entries = map(json.loads, audit.read_text().splitlines()[before:])
+        return Counter(entry["resource"] for entry in entries if entry["verb"] == "list")
+
+    once = ("jobs", "pods", "persistentvolumeclaims", "volumesnapshots", "volumesnapshotcontents", "secrets")
+    of_kubevirt = Counter((*once, "virtualmachinesnapshots"))
+    assert await lists(beside=False) == of_kubevirt
+    assert await lists(beside=True) == of_kubevirt + Counter(("persistentvolumeclaims", "volumesnapshots"))
+    await cluster.delete(SECRET, "x", namespace)
+    assert await lists(beside=False) == of_kubevirt + Counter(("volumesnapshotcontents",))

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from tests.plan.backup.course import advance, decide, with_status
-from tests.plan.backup.objects import CHANGED_TARGETS, START, new_backup, target
+from tests.plan.backup.objects import CHANGED_TARGETS, RULES, START, new_backup, target
 from tests.plan.backup.world import World
 
 from safehold.api import VMBackup
 from safehold.plan.backup import steps
 from safehold.plan.backup.facts import BackupFacts, Leftovers, VMSnapshotRef
-from safehold.plan.backup.reconcile import needs_slot
+from safehold.plan.backup.reconcile import needs_slot, next_step
 from safehold.plan.conditions import READY, STALLED, is_true
 from safehold.plan.job import JobFacts, PodFacts
 from safehold.reasons import Reason
@@ -41,6 +41,16 @@ def test_what_holds_the_clean_up_is_named() -> None:
     status = decide(world.backup, facts).status
     assert status.phase == "CleaningUp"
     assert "still there: Pod worker-x7k2p" in status.conditions[0].message
+
+
+@pytest.mark.parametrize(("poll_seconds", "again"), [(2.0, 1.0), (0.25, 0.25)])
+def test_a_clean_up_waits_a_second_at_most(poll_seconds: float, again: float) -> None:
+    """Less where active runs are looked at more often: nothing tells of claims and snapshots that have gone."""
+    world = World(new_backup())
+    advance(world, "CleaningUp")
+    facts = replace(world.facts(), leftovers=Leftovers(jobs=("worker",)))
+    rules = replace(RULES, poll_seconds=poll_seconds)
+    assert next_step(world.backup, facts, rules, START).again == again
 
 
 def test_a_lost_node_ends_the_run_and_gives_its_slot_back() -> None:

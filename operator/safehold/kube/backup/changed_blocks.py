@@ -11,7 +11,7 @@ from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import SNAPSHOT_METADATA_SERVICES, VM_BACKUP, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 from safehold.plan.backup.changes_facts import BaseFacts, ChangesFacts, MetadataService, Verification
 from safehold.plan.backup.steps import KeepBase
-from safehold.plan.names import BASE_OF, MANAGED_BY, MANAGER, POLICY_UID, VM_UID, vm_label
+from safehold.plan.names import BASE_OF, MANAGED_BY, MANAGER, OWNER_UID, POLICY_UID, VM_UID, vm_label
 
 
 async def observe_changes(cluster: Cluster, backup: VMBackup, *, operator_namespace: str) -> ChangesFacts:
@@ -54,10 +54,14 @@ async def list_bases(
     """The bases of these claims; without any, of all."""
     wanted = BASE_OF if claim_uids is None else f"{BASE_OF} in ({','.join(sorted(claim_uids))})"
     found = await cluster.list(VOLUME_SNAPSHOT_CONTENT, labels=f"{MANAGED_BY}={MANAGER},{wanted}")
-    snapshots: set[str] = set()
-    if found:
-        ours = await cluster.list(VOLUME_SNAPSHOT, operator_namespace, labels={MANAGED_BY: MANAGER})
-        snapshots = {item["metadata"]["name"] for item in ours}
+    if not found:
+        return ()
+    # A pair has the labels of one run; thousands of other pairs are nobody's business here.
+    owners = sorted({content["metadata"]["labels"].get(OWNER_UID, "") for content in found})
+    theirs = f"{MANAGED_BY}={MANAGER}" if claim_uids is None else f"{OWNER_UID} in ({','.join(owners)})"
+    snapshots = {
+        item["metadata"]["name"] for item in await cluster.list(VOLUME_SNAPSHOT, operator_namespace, labels=theirs)
+    }
     return tuple(_base(content, snapshots) for content in found)
 
 

@@ -44,17 +44,19 @@ async def observe_leftovers(
     groups: bool = False,
     group: FallbackGroup | None = None,
     claim_uids: Iterable[str] = (),
+    beside: bool = True,
 ) -> Leftovers:
     """Everything of the run with this uid. VirtualMachineSnapshots are looked for in `namespace`, or in all.
 
     `handles` also finds held contents whose labels somebody took away, `claim_uids` the bases that earlier runs kept.
-    The run's own bases are none of its leftovers. `pulls`: also backups of KubeVirt's own. `groups`: also group
-    snapshots; the recorded `group` finds a held content like `handles` do.
+    The run's own bases are none of its leftovers. `beside`: whether the run may have made claims and VolumeSnapshots in
+    the VM's namespace, as those do that capture without KubeVirt's snapshot or dump memory. `pulls`: also backups of
+    KubeVirt's own. `groups`: also group snapshots; the recorded `group` finds a held content like `handles` do.
 
     It looks in the order in which `safehold.plan.backup.cleanup` takes things away, and no further than to what has to
     go before the rest: a run's clean-up is half a dozen looks, of which one is at everything.
     """
-    look = _Look(cluster, children_of(uid), operator_namespace, namespace)
+    look = _Look(cluster, children_of(uid), operator_namespace, namespace, beside)
     of_group = await observe_group_leftovers(cluster, uid, namespace, group) if groups else GroupLeftovers()
     found = replace(
         await look.workers(),
@@ -84,15 +86,23 @@ async def observe_leftovers(
     if (found.pair_snapshots or found.pair_contents) and not any(handle.kept_as_base for handle in handles):
         return found
     tenant_claims = _outside(operator_namespace, elsewhere)
-    return replace(
+    found = replace(
         found,
         vm_snapshots=await look.vm_snapshots(),
         memory_dumps=await dumps_of(cluster, tenant_claims),
         tenant_snapshots=await look.tenant_snapshots(),
         tenant_claims=tenant_claims,
-        old_bases=await _old_bases(cluster, claim_uids, bases, operator_namespace=operator_namespace),
         secrets=await look.secrets(),
     )
+    if not _is_all_but_over(found):
+        return found
+    return replace(found, old_bases=await _old_bases(cluster, claim_uids, bases, operator_namespace=operator_namespace))
+
+
+def _is_all_but_over(found: Leftovers) -> bool:
+    """Whether nothing is left but snapshots that are on their way: then the bases of earlier runs may go."""
+    left = replace(found, vm_snapshots=tuple(each for each in found.vm_snapshots if each.deleted_at is None))
+    return left == Leftovers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,7 @@ class _Look:
     mine: str
     operator_namespace: str
     namespace: str | None
+    beside: bool
 
     async def workers(self) -> Leftovers:
         jobs, pods = await self._ours(JOB), await self._ours(POD)
@@ -110,7 +121,7 @@ class _Look:
 
     async def claims(self) -> tuple[list[Manifest], list[Manifest]]:
         """Those in the operator's namespace, and those in the VM's."""
-        return await self._ours(CLAIM), await self._theirs(CLAIM)
+        return await self._ours(CLAIM), await self._theirs(CLAIM) if self.beside else []
 
     async def pull_backups(self) -> tuple[TenantObject, ...]:
         return _outside(self.operator_namespace, await list_pull_backups(self.cluster, self.namespace, self.mine))
@@ -130,7 +141,7 @@ class _Look:
         return tuple(_snapshot_ref(found) for found in await self._theirs(VM_SNAPSHOT))
 
     async def tenant_snapshots(self) -> tuple[TenantObject, ...]:
-        return _outside(self.operator_namespace, await self._theirs(VOLUME_SNAPSHOT))
+        return _outside(self.operator_namespace, await self._theirs(VOLUME_SNAPSHOT)) if self.beside else ()
 
     async def secrets(self) -> tuple[str, ...]:
         return tuple(_names(await self._ours(SECRET)))

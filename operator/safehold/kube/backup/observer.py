@@ -150,6 +150,7 @@ class BackupObserver:
             groups=group is not None,
             group=group,
             claim_uids=[volume.claim_uid for volume in backup.status.volumes] if backup.status.restore_point else (),
+            beside=any((backup.status.fallback, backup.status.memory_dump, backup.status.pull)),
         )
         if self.pull_enabled:
             facts = replace(facts, pull=await observe_tracker(self.cluster, backup))
