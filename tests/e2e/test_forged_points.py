@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.e2e.kinds import BACKUP_TARGET
+from tests.e2e.kinds import BACKUP_TARGET, VM_RESTORE
 from tests.e2e.namespace import RESTORER, Tenant
 from tests.e2e.repository import forge_machine
 from tests.e2e.verdicts import assert_ready, assert_refused
@@ -43,8 +43,14 @@ async def test_a_forged_point_creates_nothing_that_it_should_not(tenant: Tenant)
         backup = await tenant.backed_up(f"point-{name}", "orders", own)
         assert_ready(backup)
         forge_machine(world, backup, f"{tenant.name}/own", [forged])
+    await tenant.apply(
+        *(
+            tenant.restore(name, {"backup": f"point-{name}"}, f"vm-{name}", serviceAccountName="restorer")
+            for name in FORGED
+        )
+    )
     for name in FORGED:
-        found = await tenant.restored(name, {"backup": f"point-{name}"}, f"vm-{name}", serviceAccountName="restorer")
+        found = await world.ended(VM_RESTORE, name, tenant.name)
         assert_refused(found, "RestoreNotAllowed", "which a restore does not create")
         assert await world.cluster.get(VIRTUAL_MACHINE, f"vm-{name}", tenant.name) is None
     assert await world.cluster.get(CLUSTER_ROLE_BINDING, "forged") is None

@@ -4,6 +4,7 @@ The names of a run's objects follow from the VMBackup's uid, so a tenant can be 
 tenant creates the VMBackup, and then the VirtualMachineSnapshot that its run will look for.
 """
 
+import asyncio
 import json
 
 from tests.e2e.kinds import VM_BACKUP
@@ -23,15 +24,14 @@ async def test_a_tampered_snapshot_is_not_read(world: World) -> None:
     """A snapshot of another VM, one torn from KubeVirt's, one replaced by a victim's and one deleted end their runs."""
     async with world.tenant("victim") as victim, world.tenant("forger") as forger:
         await _may_edit_snapshots(forger)
-        await victim.machine("orders")
-        for vm in ("squatted", "disowned", "replaced", "robbed"):
-            await forger.machine(vm)
+        vms = ("squatted", "disowned", "replaced", "robbed")
+        await asyncio.gather(victim.machine("orders"), *(forger.machine(vm) for vm in vms))
         await _take_snapshot(victim, "nightly", "orders")
         spied = await _content_of(victim)
         before = stored_objects(world)
 
         async with world.controller_stopped():
-            await forger.apply(*(forger.backup(vm, vm) for vm in ("squatted", "disowned", "replaced", "robbed")))
+            await forger.apply(*(forger.backup(vm, vm) for vm in vms))
             await _squat(forger, "squatted", of_vm="disowned")
             disowned = await _squat(forger, "disowned", of_vm="disowned")
             await _edit_volume_snapshots(forger, disowned, {"metadata": {"ownerReferences": None}})

@@ -1,5 +1,6 @@
 """Policies that come due."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -27,11 +28,12 @@ _EVERY_MINUTE = "* * * * *"
 async def test_policies_make_backups_where_they_apply(world: World) -> None:
     """A cluster's policy covers the namespaces that it selects; a suspended one starts none until it is resumed."""
     async with world.tenant("gold-1") as first, world.tenant("gold-2") as second, world.tenant("lead") as other:
-        for tenant in (first, second, other):
-            await tenant.machine("orders", labels={"tier": "gold"})
-            if tenant is not other:
-                await world.kubectl.run("label", "namespace", tenant.name, "tier=gold")
-        await first.machine("scratch", labels={"tier": "gold", "safehold.dev/exclude": "true"})
+        await asyncio.gather(
+            *(tenant.machine("orders", labels={"tier": "gold"}) for tenant in (first, second, other)),
+            first.machine("scratch", labels={"tier": "gold", "safehold.dev/exclude": "true"}),
+        )
+        for tenant in (first, second):
+            await world.kubectl.run("label", "namespace", tenant.name, "tier=gold")
         spec = {
             "schedule": _EVERY_MINUTE,
             "targetRef": {"kind": "ClusterBackupTarget", "name": SHARED},
@@ -70,8 +72,7 @@ async def test_policies_make_backups_where_they_apply(world: World) -> None:
 async def test_a_run_is_asked_for_outside_of_the_windows(tenant: Tenant) -> None:
     """Hours that are closed and a spread hold every scheduled run up; a new value of the annotation starts one now."""
     world, name = tenant.world, tenant.name
-    for vm in ("orders", "web"):
-        await tenant.machine(vm)
+    await asyncio.gather(*(tenant.machine(vm) for vm in ("orders", "web")))
     # Closed for more than a day from now, whenever the test runs, and open two days later.
     day = (datetime.now(UTC) + timedelta(days=3)).strftime("%a")
     spec = {
@@ -107,10 +108,9 @@ async def test_the_runs_of_a_target_take_fair_turns(world: World) -> None:
     """With `maxActiveRuns: 1` four backups follow each other, and the namespace with one VM is not kept to the last."""
     async with world.tenant("many") as many, world.tenant("few") as few:
         await world.apply(world.target("narrow", maxActiveRuns=1))
-        for tenant, machines in ((many, ("orders", "stock", "web")), (few, ("orders",))):
+        for tenant in (many, few):
             await world.kubectl.run("label", "namespace", tenant.name, "turns=fair")
-            for machine in machines:
-                await tenant.machine(machine)
+        await asyncio.gather(*(many.machine(vm) for vm in ("orders", "stock", "web")), few.machine("orders"))
         await world.until(CLUSTER_BACKUP_TARGET, "narrow", None, is_ready)
         spec = {
             "schedule": "0 0 1 1 *",

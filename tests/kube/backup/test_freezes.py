@@ -55,6 +55,32 @@ async def test_a_freeze_without_an_end_is_not_guessed(cluster: Cluster, namespac
     assert await watches.result("run") is None
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+async def test_late_news_is_waited_for_only_of_a_freeze(
+    cluster: Cluster, namespace: str, monkeypatch: pytest.MonkeyPatch, frozen: bool
+) -> None:
+    """KubeVirt says that it froze nobody: there is nothing to wait for, unless a freeze was seen nevertheless."""
+    monkeypatch.setattr(freezes, "LAST_EVENT_SECONDS", 30.0)
+    watches = FreezeWatches(cluster)
+    await guest(cluster, namespace)
+    await watches.start("run", namespace, "db", seconds=60)
+    if frozen:
+        await guest(cluster, namespace, "frozen")
+        await until_seen(watches)
+        thaw = asyncio.create_task(guest(cluster, namespace))
+    async with asyncio.timeout(20):
+        assert (await watches.result("run", froze=False) is not None) is frozen
+    if frozen:
+        await thaw
+
+
+async def until_seen(watches: FreezeWatches) -> None:
+    """Wait until the watch has told of the freeze."""
+    async with asyncio.timeout(20):
+        while watches._watches["run"].frozen_at is None:  # noqa: ASYNC110 (nobody else is told)
+            await asyncio.sleep(0.01)
+
+
 async def test_a_freeze_of_somebody_else_is_not_counted(cluster: Cluster, namespace: str) -> None:
     """A guest that was frozen before the capture: the beginning of that freeze was not seen."""
     watches = FreezeWatches(cluster)

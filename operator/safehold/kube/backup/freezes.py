@@ -59,15 +59,17 @@ class FreezeWatches:
         except TimeoutError:
             return
 
-    async def result(self, run_id: str) -> FreezeFacts | None:
+    async def result(self, run_id: str, *, froze: bool = True) -> FreezeFacts | None:
         """How long the guest was frozen the last time, if both ends were seen. The watch is over after this.
 
-        The answer stays until the run is forgotten: hooks may be run between the first look at it and the judgement.
+        `froze`: whether somebody says that it was frozen; if not, no late news of that is waited for. The answer stays
+        until the run is forgotten: hooks may be run between the first look at it and the judgement.
         """
         watch = self._watches.get(run_id)
         if watch is None or watch.task is None:
             return None
-        await asyncio.wait({watch.task}, timeout=LAST_EVENT_SECONDS)
+        if froze or watch.frozen_at is not None:
+            await asyncio.wait({watch.task}, timeout=LAST_EVENT_SECONDS)
         watch.task.cancel()
         if watch.frozen_at is None or watch.thawed_at is None:
             return None

@@ -22,6 +22,7 @@ from safehold.kube.kinds import NAMESPACE
 from safehold.kube.target.resolution import read_secrets, resolve_target
 from safehold.kube.virtualmachines import observe_machine
 from safehold.plan.backup.capture_facts import SnapshotFacts
+from safehold.plan.backup.consistency import GUEST_AGENT
 from safehold.plan.backup.ending import wants_forgetting
 from safehold.plan.backup.exclusion import asks_claims, with_exclusions, without_volumes
 from safehold.plan.backup.facts import BackupFacts, FallbackFacts, HoldFacts, MachineFacts
@@ -108,7 +109,11 @@ class BackupObserver:
         facts = await self._with_pull(backup, facts)
         pulled = facts.pull.backup if facts.pull else None
         ready = snapshot.ready if snapshot else pulled is not None and pulled.state == "Ready"
-        return replace(facts, freeze=await self.freezes.result(uid)) if ready else facts
+        if not ready:
+            return facts
+        # Of KubeVirt's own backup it is not known; a snapshot says it.
+        froze = snapshot is None or GUEST_AGENT in snapshot.indications
+        return replace(facts, freeze=await self.freezes.result(uid, froze=froze))
 
     async def _preparing(self, backup: VMBackup, facts: BackupFacts) -> BackupFacts:
         uid = backup.metadata.uid
