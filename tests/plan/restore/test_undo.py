@@ -127,7 +127,9 @@ REFUSALS = [
     (expire, Reason.UNDO_EXPIRED, "the time for an undo ended"),
     (lose_old_volume, Reason.UNDO_NOT_POSSIBLE, "PersistentVolume old-data"),
     (replace_vm, Reason.VM_NOT_FOUND, "VM orders"),
-    (change_volume, Reason.VOLUME_MISMATCH, "orders-data"),
+]
+PASSING = [
+    (change_volume, Reason.VOLUME_MISMATCH, "change the VM back first"),
     (restore_again, Reason.CLAIM_CONFLICT, "undo the restore that came after it first"),
 ]
 
@@ -144,6 +146,91 @@ def test_an_undo_that_cannot_be_is_refused_before_anything_is_stopped(change: An
     assert words in decision.status.conditions[0].message
     assert isinstance(decision.step, steps.Record)
     assert (world.vm, decision.status.completion_time) == (machine, before)
+
+
+@pytest.mark.parametrize(("change", "reason", "words"), PASSING, ids=[row[0].__name__ for row in PASSING])
+def test_an_undo_that_people_can_make_possible_waits_for_them(change: Any, reason: Reason, words: str) -> None:
+    """Nothing is stopped meanwhile; done as the sentence says it goes on, and after its time it is refused."""
+    world = completed()
+    machine, claims = world.vm, dict(world.claims)
+    change(world)
+    world.ask_undo()
+    decision = world.decide()
+    assert isinstance(decision.step, steps.Finished)
+    assert (is_true(decision.status.conditions, "Stalled"), decision.status.conditions[0].reason) == (True, reason)
+    assert words in decision.status.conditions[0].message
+    world.save(decision.status)
+    world.now += WEEK + timedelta(hours=1)
+    assert world.decide().status.conditions[0].reason == Reason.UNDO_EXPIRED
+    world.now -= WEEK
+    world.vm, world.claims = machine, claims
+    world.run()
+    assert_undone(world)
+
+
+@pytest.mark.parametrize("looks", range(0, 30, 2))
+def test_a_vm_that_is_deleted_during_the_undo_is_told(looks: int) -> None:
+    """Its claims end with one kind of volumes, and nothing is lost or waited for; the sentence says what they hold."""
+    world = completed()
+    world.ask_undo()
+    for _ in range(looks):
+        world.step()
+    world.vm = None
+    ended = world.run()
+    assert ended.status.undo_end_time is not None
+    held = {world.content_of(f"orders-{name}") for name in NAMES}
+    message = ended.status.conditions[0].message
+    if ended.status.phase == "Undone":
+        assert held == {"old"}
+        assert "somebody deleted VM orders during the undo" in message or "is back" in message
+    else:
+        assert held == {"restored"}
+        assert "VM orders is gone" in message or "during its undo; none of its claims was changed" in message
+    assert not world.leftovers()
+    assert world.lost == []
+
+
+@pytest.mark.parametrize("looks", range(0, 30, 2))
+def test_a_kept_volume_that_vanishes_during_the_undo_ends_it(looks: int) -> None:
+    """The other volumes are whole, the VM runs again on what its claims hold, and nobody waits for ever."""
+    world = completed()
+    world.ask_undo()
+    for _ in range(looks):
+        world.step()
+    if world.restore.status.undo_end_time is not None or world.volumes["old-root"].phase == "Bound":
+        return  # then it is the VM's own again, and the tenant's to lose
+    del world.volumes["old-root"]
+    ended = world.run()
+    assert (ended.status.phase, ended.status.undo_end_time is not None) == ("UndoFailed", True)
+    assert "old-root" in ended.status.conditions[0].message
+    assert world.vm is not None
+    assert world.vm.run_strategy == "Always"
+    assert {"restored", "old"} <= {world.contents[name] for name in world.volumes}
+    assert world.lost == []
+
+
+def test_an_undo_outlives_its_own_time() -> None:
+    """What began within its time is finished after it, ttl or not; then the restored volumes' time begins."""
+    world = completed(ttlSecondsAfterFinished=60)
+    world.ask_undo()
+    while world.restore.status.undo_start_time is None:
+        world.step()
+    world.now += WEEK + timedelta(hours=1)
+    world.run()
+    assert_undone(world)
+
+
+def test_an_undo_is_done_once() -> None:
+    """A VMRestore that was undone stays so, whatever becomes of the VM since."""
+    world = completed()
+    world.ask_undo()
+    world.run()
+    assert world.vm is not None
+    world.vm = replace(world.vm, uid="another", claims={"root": "another"})
+    before = world.restore.status
+    decision = world.decide()
+    assert isinstance(decision.step, steps.Finished)
+    assert decision.status == before
 
 
 def test_a_restore_that_failed_has_nothing_to_undo() -> None:

@@ -85,4 +85,8 @@ def _wanted_strategy(look: Look) -> str:
 
 def _vanished(look: Look) -> Refusal:
     name = look.status.vm.name if look.status.vm else look.restore.spec.target.name
-    return Refusal(Reason.VM_NOT_FOUND, f"somebody deleted VM {name} during the restore; restore again with mode NewVM")
+    if look.status.undo_start_time is not None:
+        message = f"somebody deleted VM {name} during its undo; none of its claims was changed"
+    else:
+        message = f"somebody deleted VM {name} during the restore; restore again with mode NewVM"
+    return Refusal(Reason.VM_NOT_FOUND, message)

@@ -19,6 +19,8 @@ from safehold.plan.restore.steps import Finished, Record
 from safehold.reasons import Reason
 
 PHASE = "Undoing"
+_MAY_PASS = (Reason.VOLUME_MISMATCH, Reason.CLAIM_CONFLICT)
+"""Refusals that people can remove; `undo` can be set once only, so it stays asked for until its time is over."""
 
 
 def is_undo_asked(restore: VMRestore) -> bool:
@@ -48,6 +50,8 @@ def _begin(look: Look) -> Decision:
     refusal = _refuse(look)
     if refusal is not None and refusal.reason is Reason.WAITING:
         return look.waits(PHASE, refusal.message)
+    if refusal is not None and refusal.reason in _MAY_PASS:
+        return look.rests("Stalled", PHASE, refusal.reason, refusal.message)
     if refusal is not None:
         return _end_badly(look, refusal)
     vm, before = look.seen.vm, look.status.vm
@@ -160,7 +164,11 @@ def _succeed(look: Look) -> Decision:
     assert until is not None
     assert vm is not None
     restored_only = [record.claim_name for record in look.status.volumes if record.step != Mark.UNDONE]
-    message = f"VM {vm.name} is back on its own volumes; the restored ones are kept until {until:%FT%TZ}"
+    claims = ", ".join(record.claim_name for record in look.status.volumes if record.step == Mark.UNDONE)
+    back = f"VM {vm.name} is back on its own volumes"
+    if not look.has_vm:
+        back = f"somebody deleted VM {vm.name} during the undo; its own volumes are under {claims}, create it anew"
+    message = f"{back}; the restored ones are kept until {until:%FT%TZ}"
     if restored_only:
         message += f"; {', '.join(restored_only)} had no volume before the restore, and stay"
     return _end(look, "Ready", "Undone", Refusal(Reason.UNDONE, message))
