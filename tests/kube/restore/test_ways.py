@@ -25,7 +25,7 @@ async def _snapshots_are_served(kube_server: EmbeddedApiServer) -> None:
         await install_definitions(cluster, DEFINITIONS)
 
 
-def restore(uid: str, path: str | None) -> VMRestore:
+def restore(uid: str, path: str | None, phase: str = "Taken") -> VMRestore:
     """A restore in place with a safety snapshot, whose volume comes to its content by this way."""
     volume = {
         "name": "root",
@@ -40,7 +40,7 @@ def restore(uid: str, path: str | None) -> VMRestore:
         {
             "metadata": {"name": "back", "namespace": "shop", "uid": uid},
             "spec": {"source": {"backup": "b"}, "target": {"mode": "InPlace"}},
-            "status": {"volumes": [volume], "safetySnapshot": {"name": "before", "phase": "Taken"}},
+            "status": {"volumes": [volume], "safetySnapshot": {"name": "before", "phase": phase}},
         }
     )
 
@@ -82,3 +82,9 @@ async def test_half_a_pair_is_known_as_one(cluster: Cluster, namespace: str) -> 
     await cluster.delete(VOLUME_SNAPSHOT_CONTENT, name)
     snapshot = await look(cluster, uid, "Delta", namespace)
     assert [(half.has_pair, half.pair_since) for half in (content, snapshot)] == [(True, None), (True, None)]
+
+
+async def test_where_no_snapshot_was_taken_none_is_looked_for(cluster: Cluster, namespace: str) -> None:
+    """The cluster may not even serve their kinds."""
+    wanted = restore(f"uid-of-{namespace}", "Full", "Missing")
+    assert await observe_ways(cluster, wanted, None, operator_namespace=namespace) == {}

@@ -68,9 +68,9 @@ async def observe_ways(
     """What each volume can be made from: all of it until that is chosen, then only what was made for it."""
     ways: dict[str, Ways] = {}
     # Also a volume that is fetched after all may have a pair, which was made before that was decided.
-    may_have_pair = restore.status.safety_snapshot is not None
+    safety_taken = restore.status.safety_snapshot is not None and restore.status.safety_snapshot.phase == "Taken"
     for record in restore.status.volumes:
-        if record.path != "Snapshot" and (record.path is None or may_have_pair):
+        if record.path != "Snapshot" and (record.path is None or safety_taken):
             ways[record.name] = await _observe(cluster, restore, record, safety, operator_namespace)
     return ways
 
