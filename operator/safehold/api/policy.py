@@ -21,11 +21,9 @@ MachineNames = Annotated[list[Annotated[str, Field(max_length=317)]], Field(max_
 
 _VALIDATIONS = "x-kubernetes-validations"
 _RULES: dict[str, Any] = {_VALIDATIONS: [*TIMING_RULES[_VALIDATIONS], *APPLICATION_NEEDS_HOOKS[_VALIDATIONS]]}
-_CLUSTER_TARGET_ONLY = rules(
-    (
-        "self.kind == 'ClusterBackupTarget'",
-        "a ClusterBackupPolicy writes to a ClusterBackupTarget: a BackupTarget serves only its own namespace",
-    )
+CLUSTER_TARGET_ONLY = (
+    "self.kind == 'ClusterBackupTarget'",
+    "a ClusterBackupPolicy writes to a ClusterBackupTarget: a BackupTarget serves only its own namespace",
 )
 
 
@@ -61,7 +59,7 @@ class ClusterBackupPolicySpec(BackupPolicySpec):
 
     namespace_selector: LabelSelector
     """Namespaces by their labels; `{}` selects all."""
-    target_ref: Annotated[TargetRef, Field(json_schema_extra=_CLUSTER_TARGET_ONLY)]
+    target_ref: Annotated[TargetRef, Field(json_schema_extra=rules(CLUSTER_TARGET_ONLY))]
     """Where to: a ClusterBackupTarget."""
 
 

@@ -39,13 +39,17 @@ _SHORTER_THAN_ITS_INTERVAL = tuple(
     for word, interval in (("@hourly", "1h"), ("@daily", "23h"))
     for shorter in [f"duration(self.spread) < duration('{interval}')"]
 )
+EXACTLY_ONE_SCHEDULE = (
+    "has(self.schedule) != has(self.schedules)",
+    "exactly one of schedule and schedules must be set",
+)
 TIMING_RULES = rules(
-    ("has(self.schedule) != has(self.schedules)", "exactly one of schedule and schedules must be set"),
+    EXACTLY_ONE_SCHEDULE,
     *_SHORTER_THAN_ITS_INTERVAL,
 )
 _WEEKLY = "has(self.from) && has(self.to) && !has(self.start) && !has(self.end)"
 _SINGLE = "has(self.start) && has(self.end) && !has(self.from) && !has(self.to)"
-_TO_DIFFERS = "from and to must differ; a whole day is from 00:00 to 24:00"
+ENDS_DIFFER = ("self.from != self.to", "from and to must differ; a whole day is from 00:00 to 24:00")
 
 
 class ScheduleTier(ApiModel):
@@ -66,7 +70,7 @@ class ScheduleTier(ApiModel):
 class Window(ApiModel):
     """Hours of the week, in `spec.timeZone`."""
 
-    model_config = ConfigDict(json_schema_extra=rules(("self.from != self.to", _TO_DIFFERS)))
+    model_config = ConfigDict(json_schema_extra=rules(ENDS_DIFFER))
 
     days: Days | None = None
     """On which it opens; absent: every day."""
@@ -83,7 +87,7 @@ class Blackout(ApiModel):
         json_schema_extra=rules(
             (f"{_WEEKLY} || {_SINGLE}", "a blackout has either from and to, or start and end"),
             ("!has(self.days) || has(self.from)", "days goes with from and to"),
-            ("!has(self.from) || !has(self.to) || self.from != self.to", _TO_DIFFERS),
+            (f"!has(self.from) || !has(self.to) || {ENDS_DIFFER[0]}", ENDS_DIFFER[1]),
         )
     )
 
