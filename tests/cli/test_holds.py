@@ -51,6 +51,7 @@ def test_what_is_not_there_cannot_be_held(shell: Shell) -> None:
     shell.backup("disk")
     assert "does not exist" in placed(shell, "hold", POINT, "--reason", "x", code=1)
     assert "is not the id of a restore point" in placed(shell, "hold", "db-1", "--reason", "x", code=1)
+    assert "--reason is empty" in placed(shell, "hold", POINT, "--reason", " ", code=2)
 
 
 @pytest.fixture

@@ -78,6 +78,7 @@ async def test_without_credentials_the_error_says_where_they_were_looked_for(tmp
     with pytest.raises(errors.ClusterError, match="service account"):
         await Connection.open(None, timeout_seconds=5)
     wrong = tmp_path / "kubeconfig"
-    wrong.write_text("apiVersion: v1\nkind: Config\n")
-    with pytest.raises(errors.ClusterError, match="kubeconfig"):
-        await Connection.open(wrong, timeout_seconds=5)
+    for content in (b"apiVersion: v1\nkind: Config\n", b"", b"words", b"a: [", b"\x1f\x8b\xff", b"current-context: c"):
+        wrong.write_bytes(content)
+        with pytest.raises(errors.ClusterError, match="kubeconfig"):
+            await Connection.open(wrong, timeout_seconds=5)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
@@ -62,6 +63,9 @@ class Connection:
             raise ClusterError(
                 f"no credentials for the Kubernetes API in {source}", found=str(error), remedy="name a kubeconfig"
             ) from error
+        # What the library meets with in a file that is empty, or that is something else.
+        except (yaml.YAMLError, OSError, ValueError, TypeError, AttributeError) as error:
+            raise ClusterError(f"{kubeconfig} is no kubeconfig that can be read", remedy="name another one") from error
         return cls(ApiClient(configuration), timeout_seconds)
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@ import click
 from safehold.cli.holds.places import Holder, with_holder
 from safehold.cli.repo.options import output_option
 from safehold.cli.repo.output import show_json
+from safehold.errors import UsageError
 
 
 @click.command("hold", short_help="Keep a restore point, whatever retention says.")
@@ -20,6 +21,8 @@ def command(holder: Holder, name: str, reason: str, output: str) -> None:
     In a cluster the VMBackup is held, found by its name or by its point's id. With --repository the point is held in
     the bucket, which maintenance heeds: for points that have no VMBackup any more.
     """
+    if not reason.strip():
+        raise UsageError("--reason is empty", remedy="say why, for whoever thinks of releasing the point")
     if holder.repository is not None:
         held = holder.domain_of(name).holds.place(name, reason, datetime.now(UTC).replace(microsecond=0))
         found: dict[str, object] = {"restorePoint": name, "since": held.since.isoformat()}
