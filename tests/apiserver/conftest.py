@@ -86,7 +86,7 @@ class Api:
 
 async def until(api: Api, path: str, holds: Callable[[int, dict[str, Any]], bool]) -> dict[str, Any]:
     """The answer to a GET as soon as a condition holds of it."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             answer = await api.get(path)
             if holds(answer.code, answer.body):

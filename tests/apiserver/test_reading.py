@@ -167,7 +167,7 @@ async def test_the_python_client_lists_and_watches(api: Api, api_server: Embedde
     load: Any = config.load_kube_config
     await load(str(api_server.kubeconfig), client_configuration=configuration)
     watches: Any = watch.Watch
-    async with client.ApiClient(configuration) as connection, asyncio.timeout(60):
+    async with client.ApiClient(configuration) as connection, asyncio.timeout(180):
         core: Any = client.CoreV1Api(connection)
         listed = await core.list_namespaced_config_map(namespace)
         stream = watches()

@@ -72,7 +72,7 @@ async def define(cluster: Cluster, kind: Kind) -> None:
 
 async def served(cluster: Cluster, kind: Kind) -> None:
     """Wait until a kind is served."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             try:
                 await cluster.list(kind)

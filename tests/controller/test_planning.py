@@ -37,7 +37,7 @@ async def planning(operator: Operator, turns: Turns) -> AsyncIterator[None]:
     """The task at work."""
     task = asyncio.create_task(plan_forever(operator, turns, look_seconds=0.01))
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             yield
     finally:
         task.cancel()

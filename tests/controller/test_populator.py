@@ -316,7 +316,7 @@ async def test_a_claim_that_goes_takes_everything_with_it(place: Place) -> None:
         await place.assert_nothing_left()
         for volume in volumes:
             await wait_until(
-                place.sandbox, PERSISTENT_VOLUME, volume, None, reached=lambda found: found is None, timeout_seconds=20
+                place.sandbox, PERSISTENT_VOLUME, volume, None, reached=lambda found: found is None, timeout_seconds=180
             )
 
 

@@ -65,7 +65,7 @@ async def controller(
             yield process
         finally:
             process.send_signal(signal.SIGTERM)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(180):
                 await process.wait()
 
 
@@ -142,7 +142,7 @@ async def test_metrics_tell_of_policies_and_of_the_controller_itself(cluster: Cl
         "safehold_controller_heartbeat_timestamp_seconds 1.",
     }
     async with controller(tmp_path / "admin.kubeconfig", tmp_path / "controller.log", metrics_port=port):
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while True:
                 told = await asyncio.to_thread(_scrape, port)
                 if all(sample in told for sample in wanted):

@@ -24,7 +24,7 @@ async def working(queue: WorkQueue) -> AsyncIterator[None]:
     """The queue at work."""
     task = asyncio.create_task(queue.run())
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             yield
     finally:
         task.cancel()

@@ -59,7 +59,7 @@ def pod(kube_server: EmbeddedApiServer, tmp_path: Path, monkeypatch: pytest.Monk
 
 async def test_in_a_pod_the_rotated_token_is_sent(pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a minute the token file is read again, for our own requests and for Kopf's."""
-    connection = await Connection.open(None, timeout_seconds=5)
+    connection = await Connection.open(None, timeout_seconds=60)
     try:
         first = await connection.credentials()
         assert (first["server"], first["scheme"], first["token"]) == ("https://[fd00::1]:443", "Bearer", "first")

@@ -26,7 +26,7 @@ async def followed(roster: Roster) -> AsyncIterator[Roster]:
     """The roster at work."""
     task = asyncio.create_task(roster.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(180):
             yield roster
     finally:
         task.cancel()

@@ -305,7 +305,7 @@ async def test_a_job_is_deleted_with_its_pods_and_its_secret(cluster: Cluster, n
     await ended(cluster, namespace, "a", "")
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "job", "uid": found["metadata"]["uid"]}
     await cluster.merge_patch(POD, "a", namespace, {"metadata": {"ownerReferences": [owner]}})
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             if await delete_job(cluster, namespace, "job"):
                 break

@@ -62,7 +62,7 @@ async def test_the_report_of_64_volumes_arrives_whole(tmp_path: Path) -> None:
             await cluster.create(NAMESPACE, {"metadata": {"name": "safehold"}})
             metadata = {"name": "backup", "namespace": "safehold"}
             await cluster.create(JOB, {"metadata": metadata, "spec": {"template": template}})
-            await wait_until(sandbox, SANDBOX_JOB, "backup", "safehold", reached=is_complete, timeout_seconds=30)
+            await wait_until(sandbox, SANDBOX_JOB, "backup", "safehold", reached=is_complete, timeout_seconds=180)
             job = await observe_job(cluster, "safehold", "backup", run_id="run")
             others = await observe_job(cluster, "safehold", "backup", run_id="another")
     assert job is not None

@@ -18,7 +18,7 @@ async def wait_until(
     namespace: str | None = None,
     *,
     reached: Callable[[Object | None], bool],
-    timeout_seconds: float = 60,
+    timeout_seconds: float = 180,
 ) -> Object | None:
     """The object (None: it does not exist) as soon as `reached` holds for it; TimeoutError shows what it was last."""
     last: Object | None = None
@@ -47,7 +47,7 @@ async def wait_until(
 
 
 async def wait_until_gone(
-    cluster: Cluster, kind: Kind, name: str, namespace: str | None = None, *, timeout_seconds: float = 60
+    cluster: Cluster, kind: Kind, name: str, namespace: str | None = None, *, timeout_seconds: float = 180
 ) -> None:
     """Returns once the object does not exist any more."""
     await wait_until(cluster, kind, name, namespace, reached=lambda obj: obj is None, timeout_seconds=timeout_seconds)

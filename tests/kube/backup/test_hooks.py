@@ -45,7 +45,7 @@ async def start_pod(cluster: Cluster, namespace: str, name: str, **labels: str) 
     metadata = {"name": name, "namespace": namespace, "labels": {"app": "db", **labels}}
     spec = {"containers": containers, "terminationGracePeriodSeconds": 1}
     await cluster.create(POD, {"metadata": metadata, "spec": spec})
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         async for event in cluster.watch(POD, namespace, fields=f"metadata.name={name}", timeout_seconds=60):
             if (event.manifest.get("status") or {}).get("phase") == "Running":
                 return

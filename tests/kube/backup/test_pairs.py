@@ -137,7 +137,7 @@ class Bench:
 
 async def until(look: Callable[[], Awaitable[Found | None]]) -> Found:
     """Look again and again until something is found."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             if found := await look():
                 return found

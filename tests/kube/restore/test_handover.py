@@ -159,7 +159,7 @@ class Storage:
             name,
             namespace,
             reached=lambda found: found is not None and (found.get("status") or {}).get("phase") == "Bound",
-            timeout_seconds=60,
+            timeout_seconds=180,
         )
 
     async def _something_changes(self, record: VolumeRestore, before: SeenVolume) -> None:
@@ -285,7 +285,7 @@ async def test_what_is_taken_back_leaves_nothing(storage: Storage, retains: bool
             await storage.hands.carry_out(step)
         name = record.persistent_volume or ""
         await wait_until(
-            storage.sandbox, PERSISTENT_VOLUME, name, None, reached=lambda found: found is None, timeout_seconds=60
+            storage.sandbox, PERSISTENT_VOLUME, name, None, reached=lambda found: found is None, timeout_seconds=180
         )
         seen = await storage.seen(record)
         assert (seen.prime, seen.claim, await observe_volume(storage.cluster, name)) == (None, None, None)

@@ -84,11 +84,11 @@ class Storage:
 
     async def gone(self, kind: Kind, name: str, namespace: str | None = None) -> None:
         """Waits until the object is gone."""
-        await wait_until_gone(self.cluster, kind, name, namespace, timeout_seconds=60)
+        await wait_until_gone(self.cluster, kind, name, namespace, timeout_seconds=180)
 
     async def event(self, kind: str, name: str, reason: str, namespace: str = "a") -> str:
         """Waits for an event about an object; gives its message."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while True:
                 events, version = await self.cluster.list_with_version(EVENT, namespace)
                 for item in events:

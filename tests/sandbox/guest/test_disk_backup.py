@@ -143,7 +143,7 @@ async def _copy(client: NbdClient, target: int, offset: int, length: int) -> int
 
 async def _writes_go_on(guest: Guest) -> None:
     before = acknowledged_counters(guest.sockets.acknowledged).get("data", 0)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         # The state is another process's.
         while acknowledged_counters(guest.sockets.acknowledged).get("data", 0) <= before + 2:  # noqa: ASYNC110
             await asyncio.sleep(0.05)

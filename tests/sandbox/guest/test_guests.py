@@ -77,7 +77,7 @@ def _counters(guest: Guest) -> dict[str, int]:
 async def _counters_at_rest(guest: Guest) -> dict[str, int]:
     """As soon as nothing comes any more that was acknowledged before."""
     last: dict[str, int] = {}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(180):
         while (now := _counters(guest)) != last:
             last = now
             await asyncio.sleep(0.3)

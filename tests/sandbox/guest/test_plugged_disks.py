@@ -50,7 +50,7 @@ async def guest(folder: Path) -> AsyncIterator[Guest]:
 async def _writes(guest: Guest, *volumes: str) -> None:
     """Wait until the ledgers of these volumes have acknowledged another commit."""
     before = acknowledged_counters(guest.sockets.acknowledged)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             now = acknowledged_counters(guest.sockets.acknowledged)
             if all(now.get(volume, 0) > before.get(volume, 0) for volume in volumes):
@@ -59,7 +59,7 @@ async def _writes(guest: Guest, *volumes: str) -> None:
 
 
 async def _counts_no_more(guest: Guest, volume: str) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while volume in acknowledged_counters(guest.sockets.acknowledged):  # noqa: ASYNC110 (a file of QEMU's)
             await asyncio.sleep(0.05)
 

@@ -46,7 +46,7 @@ class Node:
     async def phase(self, name: str, *phases: str) -> Object:
         """Waits until the pod is in one of the phases."""
         reached = lambda obj: obj is not None and obj["status"].get("phase") in phases  # noqa: E731
-        pod = await wait_until(self.cluster, POD, name, "a", reached=reached, timeout_seconds=30)
+        pod = await wait_until(self.cluster, POD, name, "a", reached=reached, timeout_seconds=180)
         assert pod is not None
         return pod
 
@@ -68,7 +68,7 @@ class Node:
             found = ((obj or {}).get("status") or {}).get("conditions") or []
             return any(item["type"] == condition and item["status"] == "True" for item in found)
 
-        job = await wait_until(self.cluster, JOB, name, "a", reached=reached, timeout_seconds=30)
+        job = await wait_until(self.cluster, JOB, name, "a", reached=reached, timeout_seconds=180)
         assert job is not None
         return job
 

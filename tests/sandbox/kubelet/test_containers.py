@@ -177,7 +177,7 @@ async def test_containers_that_cannot_start(node: Node, container: Object, reaso
         states = [item["state"] for item in ((obj or {}).get("status") or {}).get("containerStatuses") or []]
         return any(state.get("waiting", {}).get("reason") == reason for state in states)
 
-    pod = await wait_until(node.cluster, POD, "p", "a", reached=waits, timeout_seconds=60)
+    pod = await wait_until(node.cluster, POD, "p", "a", reached=waits, timeout_seconds=180)
     assert pod is not None
     assert message in pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"]
 
@@ -219,7 +219,7 @@ async def test_graceful_end(node: Node) -> None:
     folder = node.settings.folder / "pods" / pod["metadata"]["uid"]
     assert folder.exists()
     await node.cluster.delete(POD, "p", "a")
-    await wait_until_gone(node.cluster, POD, "p", "a", timeout_seconds=60)
+    await wait_until_gone(node.cluster, POD, "p", "a", timeout_seconds=180)
 
 
 async def test_ungraceful_end(node: Node) -> None:
@@ -227,7 +227,7 @@ async def test_ungraceful_end(node: Node) -> None:
     await node.pod("p", "trap '' TERM; while :; do sleep 0.05; done", pod={"terminationGracePeriodSeconds": 1})
     await node.phase("p", "Running")
     await node.cluster.delete(POD, "p", "a")
-    await wait_until_gone(node.cluster, POD, "p", "a", timeout_seconds=60)
+    await wait_until_gone(node.cluster, POD, "p", "a", timeout_seconds=180)
 
 
 async def test_log_queries(node: Node) -> None:
@@ -250,7 +250,7 @@ async def test_unschedulable(node: Node) -> None:
         found = ((obj or {}).get("status") or {}).get("conditions") or []
         return any("persistentvolumeclaim" in item.get("message", "") for item in found)
 
-    pod = await wait_until(node.cluster, POD, "p", "a", reached=refused, timeout_seconds=60)
+    pod = await wait_until(node.cluster, POD, "p", "a", reached=refused, timeout_seconds=180)
     assert pod is not None
     condition = pod["status"]["conditions"][0]
     assert condition["reason"] == "Unschedulable"

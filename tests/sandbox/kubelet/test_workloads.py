@@ -46,13 +46,13 @@ async def test_suspending_a_running_job(node: Node) -> None:
     """Suspending ends the pod in good order; resuming starts a new one."""
     created = await node.job("j", "trap 'exit 0' TERM; while :; do sleep 0.05; done")
     has_ready = lambda obj: ((obj or {}).get("status") or {}).get("ready") == 1  # noqa: E731
-    await wait_until(node.cluster, JOB, "j", "a", reached=has_ready, timeout_seconds=60)
+    await wait_until(node.cluster, JOB, "j", "a", reached=has_ready, timeout_seconds=180)
     (first,) = await node.pods_of(created)
     await node.cluster.patch(JOB, "j", {"spec": {"suspend": True}}, "a")
     await node.job_condition("j", "Suspended")
-    await wait_until_gone(node.cluster, POD, first["metadata"]["name"], "a", timeout_seconds=60)
+    await wait_until_gone(node.cluster, POD, first["metadata"]["name"], "a", timeout_seconds=180)
     await node.cluster.patch(JOB, "j", {"spec": {"suspend": False}}, "a")
-    await wait_until(node.cluster, JOB, "j", "a", reached=has_ready, timeout_seconds=60)
+    await wait_until(node.cluster, JOB, "j", "a", reached=has_ready, timeout_seconds=180)
     (second,) = await node.pods_of(created)
     assert second["metadata"]["uid"] != first["metadata"]["uid"]
 
@@ -61,17 +61,17 @@ async def test_deleting_a_job_takes_its_pods(node: Node) -> None:
     """A deleted Job's pods are stopped and go, also those that were counted already."""
     created = await node.job("j", "while :; do sleep 0.05; done")
     has_ready = lambda obj: ((obj or {}).get("status") or {}).get("ready") == 1  # noqa: E731
-    await wait_until(node.cluster, JOB, "j", "a", reached=has_ready, timeout_seconds=60)
+    await wait_until(node.cluster, JOB, "j", "a", reached=has_ready, timeout_seconds=180)
     (pod,) = await node.pods_of(created)
     await node.cluster.delete(JOB, "j", "a", propagation="Background")
-    await wait_until_gone(node.cluster, JOB, "j", "a", timeout_seconds=60)
-    await wait_until_gone(node.cluster, POD, pod["metadata"]["name"], "a", timeout_seconds=60)
+    await wait_until_gone(node.cluster, JOB, "j", "a", timeout_seconds=180)
+    await wait_until_gone(node.cluster, POD, pod["metadata"]["name"], "a", timeout_seconds=180)
 
 
 async def test_time_to_live(node: Node) -> None:
     """A finished Job goes by itself when its time is over."""
     await node.job("j", "true", ttlSecondsAfterFinished=0)
-    await wait_until_gone(node.cluster, JOB, "j", "a", timeout_seconds=60)
+    await wait_until_gone(node.cluster, JOB, "j", "a", timeout_seconds=180)
 
 
 async def test_a_deployment(node: Node) -> None:
@@ -88,12 +88,12 @@ async def test_a_deployment(node: Node) -> None:
         "template": {"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [container]}},
     }
     await node.cluster.create(DEPLOYMENT, {"metadata": {"name": "d", "namespace": "a"}, "spec": spec})
-    await wait_until(node.cluster, DEPLOYMENT, "d", "a", reached=_rolled_out, timeout_seconds=30)
+    await wait_until(node.cluster, DEPLOYMENT, "d", "a", reached=_rolled_out, timeout_seconds=180)
     (first,) = await node.cluster.list(POD, "a")
     env = {"spec": {"template": {"metadata": {"annotations": {"generation": "2"}}}}}
     await node.cluster.patch(DEPLOYMENT, "d", env, "a")
-    await wait_until_gone(node.cluster, POD, first["metadata"]["name"], "a", timeout_seconds=30)
-    await wait_until(node.cluster, DEPLOYMENT, "d", "a", reached=_rolled_out, timeout_seconds=30)
+    await wait_until_gone(node.cluster, POD, first["metadata"]["name"], "a", timeout_seconds=180)
+    await wait_until(node.cluster, DEPLOYMENT, "d", "a", reached=_rolled_out, timeout_seconds=180)
     (second,) = await node.cluster.list(POD, "a")
     assert second["metadata"]["annotations"]["generation"] == "2"
 

@@ -97,6 +97,6 @@ async def settled(cluster: Cluster, kind: Kind, namespace: str, name: str, **sta
         present = (obj or {}).get("status") or {}
         return all(present.get(field) == value for field, value in status.items())
 
-    obj = await wait_until(cluster, kind, name, namespace, reached=reached, timeout_seconds=90)
+    obj = await wait_until(cluster, kind, name, namespace, reached=reached, timeout_seconds=180)
     assert obj is not None
     return obj

@@ -65,12 +65,14 @@ class Running:
             state = ((vmi or {}).get("status") or {}).get("changedBlockTracking") or {}
             return is_true(vmi, "AgentConnected") and state.get("state") == "Enabled"
 
-        await wait_until(self.cluster, VIRTUAL_MACHINE_INSTANCE, "web", _NAMESPACE, reached=reached, timeout_seconds=90)
+        await wait_until(
+            self.cluster, VIRTUAL_MACHINE_INSTANCE, "web", _NAMESPACE, reached=reached, timeout_seconds=180
+        )
 
     async def writes(self) -> None:
         """Waits until every disk's ledger has acknowledged another commit."""
         before = guest_counters(self.settings.state, _NAMESPACE, "web")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while True:
                 now = guest_counters(self.settings.state, _NAMESPACE, "web")
                 if set(now) == {"root", "data"} and all(now[disk] > before.get(disk, 0) for disk in now):
@@ -92,7 +94,7 @@ class Running:
 
     async def when(self, name: str, reached: Any) -> Object:
         """The backup as soon as the predicate holds."""
-        found = await wait_until(self.cluster, VM_BACKUP, name, _NAMESPACE, reached=reached, timeout_seconds=90)
+        found = await wait_until(self.cluster, VM_BACKUP, name, _NAMESPACE, reached=reached, timeout_seconds=180)
         assert found is not None
         return found
 

@@ -61,7 +61,7 @@ class Running:
             seen = any(item["type"] == "AgentConnected" for item in status.get("conditions") or [])
             return status.get("phase") == "Running" and seen is connected
 
-        await wait_until(self.cluster, VIRTUAL_MACHINE_INSTANCE, name, _NAMESPACE, reached=reached, timeout_seconds=90)
+        await wait_until(self.cluster, VIRTUAL_MACHINE_INSTANCE, name, _NAMESPACE, reached=reached, timeout_seconds=180)
 
     async def fault(self, text: str | None) -> None:
         """Makes a fault happen in the guest, or ends all, by the VM's annotation."""
@@ -71,7 +71,7 @@ class Running:
     async def writes(self) -> None:
         """Waits until every disk's ledger has acknowledged another commit."""
         before = guest_counters(self.settings.state, _NAMESPACE, "web")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while True:
                 now = guest_counters(self.settings.state, _NAMESPACE, "web")
                 if set(now) == {"root", "data"} and all(now[disk] > before.get(disk, 0) for disk in now):
