@@ -27,7 +27,7 @@ from sandbox.kubevirt.names import FAULT
 NAMESPACE = "guests"
 DEADLINE = "15s"
 """The freezeTimeout of tests that wait until KubeVirt gives up a snapshot."""
-_PATIENT = "2m"
+_PATIENT = "5m"
 """That of all others, which is over on no machine before the volumes are cut."""
 _DISK = "2Gi"
 
