@@ -5,7 +5,6 @@ From KubeVirt's source, as its texts are: no recording exists.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from sandbox.cluster.client import Cluster, Object, Objects
@@ -31,12 +30,8 @@ async def add_volume(cluster: Cluster, obj: Object, body: dict[str, Any]) -> Non
         if claim_name(volume) == claim_name(source):
             raise _conflict(obj, f"Unable to add volume source [{claim_name(source)}] because it already exists")
     pluggable = {field: {**value, "hotpluggable": True} for field, value in source.items()}
-    changed = copy.deepcopy(obj)
-    spec = _spec(changed)
-    spec["volumes"] = [*_volumes(obj), {"name": name, **pluggable}]
-    devices = spec["domain"].setdefault("devices", {})
-    devices["disks"] = [*(devices.get("disks") or []), {**(disk or {}), "name": name}]
-    await cluster.update(_kind(obj), changed)
+    volumes = [*_volumes(obj), {"name": name, **pluggable}]
+    await _write(cluster, obj, volumes, [*_disks(obj), {**(disk or {}), "name": name}])
 
 
 async def remove_volume(cluster: Cluster, obj: Object, body: dict[str, Any]) -> None:
@@ -49,17 +44,25 @@ async def remove_volume(cluster: Cluster, obj: Object, body: dict[str, Any]) -> 
         raise _conflict(obj, f"Unable to remove volume [{name}] because it does not exist")
     if not is_hotpluggable(found):
         raise _conflict(obj, f"Unable to remove volume [{name}] because it is not hotpluggable")
-    changed = copy.deepcopy(obj)
-    spec = _spec(changed)
-    spec["volumes"] = [volume for volume in _volumes(obj) if volume["name"] != name]
-    devices = spec["domain"].get("devices") or {}
-    devices["disks"] = [disk for disk in devices.get("disks") or [] if disk["name"] != name]
-    await cluster.update(_kind(obj), changed)
+    volumes = [volume for volume in _volumes(obj) if volume["name"] != name]
+    await _write(cluster, obj, volumes, [disk for disk in _disks(obj) if disk["name"] != name])
 
 
 def holds_volume(obj: Object, name: str | None) -> bool:
     """Whether a VM or an instance has a volume of that name."""
     return any(volume["name"] == name for volume in _volumes(obj))
+
+
+async def _write(cluster: Cluster, obj: Object, volumes: Objects, disks: Objects) -> None:
+    """Like virt-api's patch, it does not mind that somebody has written the status meanwhile."""
+    spec = {"volumes": volumes, "domain": {"devices": {"disks": disks}}}
+    metadata, kind = obj["metadata"], _kind(obj)
+    body = {"spec": {"template": {"spec": spec}} if kind is VIRTUAL_MACHINE else spec}
+    await cluster.patch(kind, metadata["name"], body, metadata["namespace"])
+
+
+def _disks(obj: Object) -> Objects:
+    return list((_spec(obj)["domain"].get("devices") or {}).get("disks") or [])
 
 
 def _spec(obj: Object) -> Object:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.cluster.client import Cluster, Object
+from sandbox.cluster.client import Cluster, Object, Objects
 from sandbox.cluster.errors import ApiError
 from sandbox.cluster.kinds import PERSISTENT_VOLUME_CLAIM, VIRTUAL_MACHINE
 from sandbox.cluster.quantity import parse_quantity
@@ -62,10 +62,13 @@ async def _check_claim(cluster: Cluster, vmi: Object, name: str) -> None:
 
 
 async def _note(cluster: Cluster, vm: Object, request: Object) -> None:
-    namespace, name = vm["metadata"]["namespace"], vm["metadata"]["name"]
-    guard = {"resourceVersion": vm["metadata"]["resourceVersion"]}
-    body = {"metadata": guard, "status": {"memoryDumpRequest": request}}
-    await cluster.patch(VIRTUAL_MACHINE, name, body, namespace, subresource="status")
+    """Like virt-api's patch, it minds another request that came first, and nothing else that was written meanwhile."""
+    namespace, name, path = vm["metadata"]["namespace"], vm["metadata"]["name"], "/status/memoryDumpRequest"
+    known = (vm.get("status") or {}).get("memoryDumpRequest")
+    operations: Objects = [{"op": "add", "path": path, "value": request}]
+    if known is not None:
+        operations.insert(0, {"op": "test", "path": path, "value": known})
+    await cluster.patch(VIRTUAL_MACHINE, name, operations, namespace, patch_type="json", subresource="status")
 
 
 def _conflict(obj: Object, message: str) -> ApiError:
