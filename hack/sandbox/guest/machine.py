@@ -22,6 +22,7 @@ from sandbox.guest.quiesce import Quiesce
 from sandbox.guest.slots import Slots
 
 _log = logging.getLogger(__name__)
+_ASK_AGAIN_SECONDS = 1.0
 
 
 def qemu_installed() -> bool:
@@ -95,11 +96,13 @@ class Guest:
     async def shut_down(self, grace_seconds: float) -> None:
         """Powers the guest off through its agent, and kills it after the grace period.
 
-        Where no agent answers the control port stands for the power button.
+        Where no agent answers the control port stands for the power button. A guest that boots hears neither: it is
+        asked again.
         """
         try:
             async with asyncio.timeout(grace_seconds):
-                await self._power_off()
+                while not await self._heeds_power_off():
+                    await asyncio.sleep(_ASK_AGAIN_SECONDS)
                 await self.process.wait()
         except TimeoutError:
             _log.info("guest %s did not power off within %g s and is killed", self.machine.name, grace_seconds)
@@ -112,9 +115,17 @@ class Guest:
         self.quiesce.close()
         shutil.rmtree(self.sockets.folder, ignore_errors=True)
 
-    async def _power_off(self) -> None:
+    async def _heeds_power_off(self) -> bool:
+        """Asks the guest to power off; True if it heard that, or has ended."""
         if not self.running:
-            return
+            return True
+        try:
+            await self._power_off()
+        except GuestError:
+            return not self.running
+        return True
+
+    async def _power_off(self) -> None:
         try:
             await self.quiesce.thaw()
             async with self.quiesce.agent_lock, Agent.connect(self.sockets.agent) as agent:

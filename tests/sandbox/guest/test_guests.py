@@ -214,6 +214,24 @@ async def test_checks_on_a_running_guest_see_damage(guest: Guest) -> None:
     await _writes_go_on(guest)
 
 
+async def test_a_guest_that_cannot_hear_yet_is_asked_again_to_power_off(image: GuestImage, tmp_path: Path) -> None:
+    """A machine that is stopped while it boots powers off in the end, and is not killed."""
+    guest = await _start(image, tmp_path, {"root": _blank(tmp_path / "root.raw")})
+    ports = guest.sockets.agent, guest.sockets.control
+    for port in ports:
+        port.rename(port.with_suffix(".away"))
+    stopping = asyncio.create_task(guest.shut_down(2 * _BOOT_SECONDS))
+    try:
+        done, _ = await asyncio.wait({stopping}, timeout=0.5)
+        assert not done
+        for port in ports:
+            port.with_suffix(".away").rename(port)
+        await stopping
+        assert guest.process.returncode == 0
+    finally:
+        await guest.kill()
+
+
 async def test_an_absent_agent_shows_as_a_closed_port_and_a_wipe_as_unreadable_disks(
     image: GuestImage, tmp_path: Path
 ) -> None:
