@@ -132,6 +132,8 @@ class Progress(Message):
     run_id: str
     bytes_done: int
     bytes_total: int
+    seconds: float | None = None
+    """Since the transfer began, by the worker's clock: what came before says nothing about its speed."""
     volume: VolumeProgress | None = None
     """Of a restore: the volume that is being filled; those before it in the run are whole."""
 

@@ -48,7 +48,7 @@ class Desk:
             }
             for kind, value in (("Ready", ready), ("Stalled", stalled))
         ]
-        patch = {"status": {"phase": phase, "conditions": conditions, **status}}
+        patch = {"status": {"observedGeneration": 1, "phase": phase, "conditions": conditions, **status}}
         await self.cluster.merge_patch(VM_RESTORE, "back", SHOP, patch, subresource="status")
 
     @asynccontextmanager
@@ -86,7 +86,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
             definition = yaml.safe_load((CRDS / "safehold.dev_vmrestores.yaml").read_text())
             await cluster.create(CUSTOM_RESOURCE_DEFINITION, definition)
             await cluster.create(NAMESPACE, {"metadata": {"name": SHOP}})
-            spec = {"source": {"vm": "orders"}, "target": {"mode": "InPlace"}}
+            spec = {"source": {"vm": "orders"}, "target": {"mode": "InPlace"}, "dryRun": True}
             await cluster.create(VM_RESTORE, {"metadata": {"name": "back", "namespace": SHOP}, "spec": spec})
             yield Desk(cluster, server.kubeconfig)
 
@@ -124,8 +124,19 @@ async def test_a_failure_is_the_exit_code_and_one_sentence(desk: Desk, output: s
     failure = {"reason": "Damaged", "message": "a chunk is damaged"}
     await desk.says("Failed", "False", "a chunk is damaged", failure=failure)
     out, err = await desk.run("--watch", "back", "--output", output, code=1)
-    assert err == "Error: VMRestore shop/back did not come to a good end: a chunk is damaged.\n"
+    assert err == "Error: VMRestore shop/back did not come to a good end; it is Failed: a chunk is damaged.\n"
     assert output == "text" or json.loads(out)["phase"] == "Failed"
+
+
+async def test_what_was_just_asked_for_is_waited_for(desk: Desk) -> None:
+    """Right after `undo` or `dryRun: false` the conditions are still those of what was before."""
+    await desk.says("Planned", "True", "planned")
+    await desk.cluster.merge_patch(VM_RESTORE, "back", SHOP, {"spec": {"dryRun": False}})
+    async with desk.command("--watch", "back") as process:
+        assert await _line(process) == "Planned  planned\n"
+        await desk.says("Completed", "True", "VM orders is restored", observedGeneration=2)
+        assert await _line(process) == "Completed  VM orders is restored\n"
+        assert await process.wait() == 0
 
 
 async def test_an_interrupt_ends_the_watching_and_not_the_restore(desk: Desk) -> None:
@@ -144,7 +155,11 @@ async def test_an_interrupt_ends_the_watching_and_not_the_restore(desk: Desk) ->
 async def test_what_is_not_there_is_told(desk: Desk) -> None:
     """A name without a VMRestore, one without a plan, one that is deleted meanwhile, and nothing to do at all."""
     assert "VMRestore shop/absent does not exist" in (await desk.run("--watch", "absent", code=1))[1]
-    assert "has no plan" in (await desk.run("plan", "back", code=1))[1]
+    await desk.says("Failed", "False", "VMBackup shop/absent does not exist")
+    assert (await desk.run("plan", "back", code=1))[1] == (
+        "Error: VMRestore shop/back has no plan; it is Failed: VMBackup shop/absent does not exist.\n"
+    )
+    await desk.says("Filling", "False", "waits for the worker")
     async with desk.command("--watch", "back") as process:
         await _line(process)
         await desk.cluster.delete(VM_RESTORE, "back", SHOP)

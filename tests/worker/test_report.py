@@ -55,14 +55,15 @@ def test_volumes_that_are_too_many_follow_in_the_log(tmp_path: Path) -> None:
 
 
 def test_progress_is_at_most_a_line_a_second_and_always_the_last() -> None:
-    """A log that is read every few seconds is not filled by thousands of lines."""
-    output, now = io.StringIO(), [0.0]
+    """A log that is read every few seconds is not filled by thousands of lines. Each says for how long it goes on."""
+    output, now = io.StringIO(), [100.0]
     lines = ProgressLines("run", output=output, clock=lambda: now[0])
     for done in range(101):
         lines.report(done, 100)
         now[0] += 0.03
-    written = [json.loads(line)["bytes_done"] for line in output.getvalue().splitlines()]
-    assert written == [0, 34, 68, 100]
+    written = [json.loads(line) for line in output.getvalue().splitlines()]
+    assert [line["bytes_done"] for line in written] == [0, 34, 68, 100]
+    assert [line["seconds"] for line in written] == [0.0, 1.02, 2.04, 3.0]
 
 
 def test_progress_tells_the_volume_that_is_filled() -> None:

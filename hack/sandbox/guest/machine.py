@@ -101,7 +101,7 @@ class Guest:
         """
         try:
             async with asyncio.timeout(grace_seconds):
-                while not await self._heeds_power_off():
+                while not await self._heeds_power_off():  # noqa: ASYNC110 (the state is another process's)
                     await asyncio.sleep(_ASK_AGAIN_SECONDS)
                 await self.process.wait()
         except TimeoutError:

@@ -97,7 +97,7 @@ _BACKUP_COLUMNS = (
     _AGE,
 )
 _RESTORE_COLUMNS = (
-    Column("VM", ".status.vm.name"),
+    Column("VM", ".status.summary.vm"),
     Column("Mode", ".spec.target.mode"),
     Column("Phase", ".status.phase"),
     Column("Point", ".status.restorePoint"),

@@ -50,9 +50,11 @@ class PlannedVolume(ApiModel):
     capacity_bytes: Bytes
     """Size that will be asked for."""
     bytes_to_write: Bytes | None = None
-    """At most this much is written: the disk's size, of which zeros are left out. Absent while unknown."""
+    """At most this much is written: the disk's whole size, of which zeros are left out. Absent while unknown."""
     bytes_to_fetch: Bytes | None = None
-    """At most this much is fetched from the target, before compression. Absent while unknown."""
+    """At most this much is fetched from the target: the disk's whole size. It is less by zeros, by compression, and by
+    what the path finds in a snapshot; `status.volumes[].bytesFetched` tells afterwards. Absent while unknown.
+    """
 
 
 class PlannedChange(ApiModel):
@@ -109,13 +111,20 @@ class RestorePlan(ApiModel):
     bytes_to_fetch: Bytes | None = None
     """Sum over the volumes; absent when one is unknown."""
     estimated_seconds: Count | None = None
-    """From the measured speed of finished restores from the same target; absent while there is none."""
+    """From the measured speed of finished restores from the same target, else of the VM's namespace's last backups to
+    it; absent while there are neither. `estimateBasis` says which it is.
+    """
     estimate_basis: Sentence
     """What the estimate rests on, or why it is unknown."""
     changes: Annotated[list[PlannedChange], Field(max_length=MAX_CHANGES)] = Field(default_factory=list)
     """Everything that will be created, changed or deleted, in the order in which it first happens."""
     conflicts: Annotated[list[PlanConflict], Field(max_length=MAX_CONFLICTS)] = Field(default_factory=list)
     """What is in the way, blocking ones first."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it could not be worked out: it says why, and nothing that could be carried out."""
+        return not self.changes
 
     @property
     def blocking(self) -> list[PlanConflict]:

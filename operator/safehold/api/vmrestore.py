@@ -171,7 +171,8 @@ class VMRestoreSpec(ApiModel):
     dry_run: Annotated[bool, Field(json_schema_extra=DRY_RUN_ONCE)] = False
     """Whether the restore only works out its `status.plan` and stops, in phase Planned, having changed nothing.
 
-    Set to false afterwards, it does exactly what the plan says, or stops with the reason PlanChanged.
+    Set to false afterwards, it does exactly what the plan says, or stops with the reason PlanChanged. A plan that could
+    not be worked out, and says only why, is made anew then.
     """
 
     @property
@@ -205,8 +206,10 @@ class RestoredVM(ApiModel):
 
 
 class RestoreSummary(ApiModel):
-    """The numbers of this status as people read them; `kubectl get` shows them."""
+    """The VM and the numbers of this status as people read them; `kubectl get` shows them."""
 
+    vm: Name | None = None
+    """The VM that is restored, from the beginning on; absent with VolumesOnly."""
     progress: Word | None = None
     """While the transfer runs: percent, and the time that is left."""
     restored: Word | None = None

@@ -1,13 +1,14 @@
 """Numbers of a status as people read them; the printer columns show these, since they cannot compute."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from safehold.api import Progress
 from safehold.api.vmbackup import BackupSummary, ByteCounts, VMBackupStatus
-from safehold.api.vmrestore import RestoreSummary, VMRestoreStatus
+from safehold.api.vmrestore import RestoreSummary, VMRestoreSpec, VMRestoreStatus
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
+_TELLING_SECONDS = 60.0
 
 
 def readable_bytes(count: int) -> str:
@@ -36,15 +37,22 @@ def readable_duration(seconds: float) -> str:
     return f"{whole // 3600}h {whole % 3600 // 60}m"
 
 
-def measure_progress(done: int, total: int, *, elapsed: timedelta) -> Progress:
-    """How far a transfer is after `elapsed`; the rest is expected at the average speed so far.
-
-    `elapsed` may be negative, since its beginning may be by another machine's clock.
-    """
+def measure_progress(done: int, total: int, *, seconds: float | None) -> Progress:
+    """How far a transfer is, `seconds` after its first byte; the rest is expected at the average speed so far."""
     done = min(done, total)
-    left = round(max(0.0, elapsed.total_seconds()) * (total - done) / done) if done else None
+    speed = bytes_per_second(done, total, seconds)
+    left = round((total - done) / speed) if speed else None
+    if done and done == total:
+        left = 0
     percent = done * 100 // total if total else 100
     return Progress(bytes_done=done, bytes_total=total, percent=percent, eta_seconds=left)
+
+
+def bytes_per_second(done: int, total: int, seconds: float | None) -> float | None:
+    """The average speed so far. None before the first percent or minute: how long the first chunk took says little."""
+    if not done or not seconds or (done * 100 < total and seconds < _TELLING_SECONDS):
+        return None
+    return done / seconds
 
 
 def total_counts(volumes: Iterable[ByteCounts]) -> ByteCounts:
@@ -72,14 +80,23 @@ def summarize_backup(status: VMBackupStatus) -> BackupSummary:
     )
 
 
-def summarize_restore(status: VMRestoreStatus) -> RestoreSummary:
-    """The numbers of a restore's status."""
+def summarize_restore(spec: VMRestoreSpec, status: VMRestoreStatus) -> RestoreSummary:
+    """The numbers of a restore's status, and its VM, which is known before it is recorded."""
     restored = [volume.bytes_restored for volume in status.volumes if volume.bytes_restored is not None]
     return RestoreSummary(
+        vm=_restored_vm(spec, status),
         progress=_progress(status.progress, status.completion_time),
         restored=_bytes(sum(restored)) if restored else None,
         duration=_duration(status.start_time, status.completion_time),
     )
+
+
+def _restored_vm(spec: VMRestoreSpec, status: VMRestoreStatus) -> str | None:
+    if spec.target.mode == "VolumesOnly":
+        return None
+    if status.vm is not None:
+        return status.vm.name
+    return spec.target.name or (status.point.vm.name if status.point else spec.source.vm)
 
 
 def _progress(progress: Progress | None, completion: datetime | None) -> str | None:

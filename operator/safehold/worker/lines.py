@@ -19,13 +19,15 @@ class ProgressLines:
         self._run_id = run_id
         self._output = output or sys.stdout
         self._clock = clock
-        self._next = clock()
+        self._began = self._next = clock()
 
     def report(self, done: int, total: int, volume: VolumeProgress | None = None) -> None:
         """Say how far the run is, and how far with its present volume."""
-        if done >= total or self._clock() >= self._next:
-            self._next = self._clock() + _INTERVAL_SECONDS
-            line = Progress(run_id=self._run_id, bytes_done=done, bytes_total=total, volume=volume)
+        now = self._clock()
+        if done >= total or now >= self._next:
+            self._next = now + _INTERVAL_SECONDS
+            seconds = round(now - self._began, 3)
+            line = Progress(run_id=self._run_id, bytes_done=done, bytes_total=total, seconds=seconds, volume=volume)
             write_line(line, self._output)
 
 

@@ -17,7 +17,7 @@ from safehold.api.restore_plan import PlannedVolume, RestorePlan
 from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.conditions import is_true
 from safehold.plan.restore import steps
-from safehold.plan.restore.plan.surroundings import AddressHolder, PastRestore, Quota, Surroundings
+from safehold.plan.restore.plan.surroundings import AddressHolder, PastBackup, PastRestore, Quota, Surroundings
 from safehold.plan.storage import ClaimRef
 
 Deed = tuple[str, str, str, str]
@@ -196,9 +196,26 @@ def test_a_dry_run_says_what_it_would_take() -> None:
     assert plan.verified_time == plan.capture_time
     assert (plan.bytes_to_write, plan.bytes_to_fetch) == (2 * GIB, 2 * GIB)
     assert plan.estimated_seconds == 20 + 12
-    assert "1 finished restores" in plan.estimate_basis
+    assert "finished restores from ClusterBackupTarget primary (1)" in plan.estimate_basis
     assert is_true(ended.status.conditions, "Ready")
     assert (ended.status.start_time, ended.status.vm, ended.status.volumes) == (None, None, [])
+
+
+def test_before_the_first_restore_the_speed_is_that_of_backups() -> None:
+    """The plan says that it is, and that what comes around the transfer is left out."""
+    world = PlannedWorld.with_running_vm(restore(dryRun=True))
+    for volume in world.backups[0].status.volumes:
+        object.__setattr__(volume, "bytes_total", GIB)
+    world.around = Surroundings(
+        past_backups=[
+            PastBackup(bytes_read=GIB // 2, transfer_seconds=4.0),
+            PastBackup(bytes_read=GIB // 4, transfer_seconds=2.0),
+        ]
+    )
+    plan = world.planned()
+    assert plan.estimated_seconds == 16
+    assert "no restore from ClusterBackupTarget primary has been measured yet" in plan.estimate_basis
+    assert "backups of the VM's namespace to it (2) ran at 128 MiB a second" in plan.estimate_basis
 
 
 def test_what_is_not_known_is_not_guessed() -> None:
@@ -315,6 +332,49 @@ def test_a_refusal_is_a_conflict_of_the_plan() -> None:
     world = PlannedWorld.with_running_vm(restore("NewVM", dryRun=True))
     world.vm_name = "orders-copy"
     assert reasons(world.planned()) == [("Blocks", "VMExists")]
+
+
+def test_a_refused_restore_is_planned_anew_when_it_is_to_be_carried_out() -> None:
+    """A plan that says only why it is refused binds nothing: with the refusal gone the restore goes on."""
+    world = PlannedWorld.with_running_vm(restore("NewVM", dryRun=True))
+    world.vm_name = "orders-copy"
+    refused = world.planned()
+    world.run()
+    world.vm, world.vm_name = None, "orders"
+    ended = world.go()
+    assert is_true(ended.status.conditions, "Ready"), ended.status
+    assert ended.status.plan is not None
+    assert (refused.changes, ended.status.plan.blocking) == ([], [])
+    assert world.deeds() >= named(ended.status.plan)
+
+
+def test_a_refused_restore_that_is_still_refused_fails_with_its_reason() -> None:
+    """Not with PlanChanged, which would say nothing."""
+    world = PlannedWorld.with_running_vm(restore("NewVM", dryRun=True))
+    world.vm_name = "orders-copy"
+    world.run()
+    ended = world.go()
+    assert ended.status.failure is not None
+    assert (ended.status.phase, ended.status.failure.reason) == ("Failed", "VMExists")
+
+
+def test_what_warns_is_named_where_people_look_first() -> None:
+    """The condition of a dry run counts its warnings and gives their reasons."""
+    ended = PlannedWorld.with_running_vm(restore(dryRun=True)).run()
+    assert "planned, with 1 warning in status.plan (VMRuns); set spec.dryRun" in ended.status.conditions[0].message
+
+
+def test_an_end_holds_for_a_spec_that_is_changed_after_it() -> None:
+    """`dryRun` of a failed dry run can still be set to false: nothing happens, and kstatus does not wait for it."""
+    world = PlannedWorld(restore(source={"backup": "absent"}, dryRun=True))
+    ended = world.run()
+    assert ended.status.phase == "Failed"
+    metadata = ended.metadata.model_copy(update={"generation": 2})
+    world.restore = ended.model_copy(update={"metadata": metadata})
+    again = world.go()
+    assert again.status.observed_generation == 2
+    assert {condition.observed_generation for condition in again.status.conditions} == {2}
+    assert (again.status.phase, world.deeds()) == ("Failed", set())
 
 
 def test_a_blocked_plan_is_carried_out_once_nothing_blocks_it() -> None:

@@ -120,17 +120,34 @@ def change_volume(world: World) -> None:
 
 def restore_again(world: World) -> None:
     """A later restore gave the claim another volume."""
+    _restore_later(world)
+
+
+def expire_later_restore(world: World) -> None:
+    """A later restore gave the claim another volume, and can no longer be undone."""
+    _restore_later(world, removalTime=NOW)
+
+
+def rebind(world: World) -> None:
+    """Somebody gave the claim another volume."""
+    world.claims[SHOP, "orders-data"] = replace(world.claims[SHOP, "orders-data"], volume="another")
+
+
+def _restore_later(world: World, **status: Any) -> None:
     world.claims[SHOP, "orders-data"] = replace(world.claims[SHOP, "orders-data"], volume="pv-later")
+    later = world.restore.to_wire()
+    later["metadata"] |= {"name": "later", "uid": "later-uid"}
+    for record in later["status"]["volumes"]:
+        record["persistentVolume"] = "pv-later" if record["name"] == "data" else "another"
+    later["status"] |= status
+    world.others_restores = [VMRestore.model_validate(later)]
 
 
 REFUSALS = [
     (expire, Reason.UNDO_EXPIRED, "the time for an undo ended"),
     (lose_old_volume, Reason.UNDO_NOT_POSSIBLE, "PersistentVolume old-data"),
     (replace_vm, Reason.VM_NOT_FOUND, "VM orders"),
-]
-PASSING = [
-    (change_volume, Reason.VOLUME_MISMATCH, "change the VM back first"),
-    (restore_again, Reason.CLAIM_CONFLICT, "undo the restore that came after it first"),
+    (expire_later_restore, Reason.UNDO_NOT_POSSIBLE, "the undo of VMRestore later, which came after it, is over"),
 ]
 
 
@@ -148,24 +165,42 @@ def test_an_undo_that_cannot_be_is_refused_before_anything_is_stopped(change: An
     assert (world.vm, decision.status.completion_time) == (machine, before)
 
 
-@pytest.mark.parametrize(("change", "reason", "words"), PASSING, ids=[row[0].__name__ for row in PASSING])
-def test_an_undo_that_people_can_make_possible_waits_for_them(change: Any, reason: Reason, words: str) -> None:
-    """Nothing is stopped meanwhile; done as the sentence says it goes on, and after its time it is refused."""
+@pytest.mark.parametrize(
+    ("change", "reason", "words"),
+    [
+        (change_volume, Reason.VOLUME_MISMATCH, "change the VM back first"),
+        (restore_again, Reason.CLAIM_CONFLICT, "undo VMRestore later, which came after it, and this undo begins"),
+        (rebind, Reason.CLAIM_CONFLICT, "no longer holds the volume"),
+    ],
+)
+def test_an_undo_begins_once_what_is_in_its_way_was_mended(change: Any, reason: Reason, words: str) -> None:
+    """It can be asked for only once, so it says what is to be done, looks again, and then goes back."""
     world = completed()
     machine, claims = world.vm, dict(world.claims)
     change(world)
+    hindered = world.vm
     world.ask_undo()
     decision = world.decide()
-    assert isinstance(decision.step, steps.Finished)
-    assert (is_true(decision.status.conditions, "Stalled"), decision.status.conditions[0].reason) == (True, reason)
+    assert is_true(decision.status.conditions, "Stalled")
+    assert decision.status.conditions[0].reason == reason
     assert words in decision.status.conditions[0].message
+    assert decision.step == steps.Finished(look_again=world.now + timedelta(seconds=15))
+    assert (decision.status.undo_end_time, world.vm) == (None, hindered)
     world.save(decision.status)
-    world.now += WEEK + timedelta(hours=1)
-    assert world.decide().status.conditions[0].reason == Reason.UNDO_EXPIRED
-    world.now -= WEEK
     world.vm, world.claims = machine, claims
     world.run()
     assert_undone(world)
+
+
+def test_an_undo_that_is_hindered_until_its_time_is_over_ends() -> None:
+    """What was kept is then removed, as without it."""
+    world = completed()
+    rebind(world)
+    world.ask_undo()
+    world.save(world.decide().status)
+    expire(world)
+    decision = world.decide()
+    assert (decision.status.phase, decision.status.conditions[0].reason) == ("UndoFailed", Reason.UNDO_EXPIRED)
 
 
 @pytest.mark.parametrize("looks", range(0, 30, 2))

@@ -11,7 +11,7 @@ from safehold.cli.program import INTERRUPTED
 from safehold.cli.repo.options import output_option
 from safehold.cli.repo.output import show_json
 from safehold.cli.restore.plan_table import show_plan
-from safehold.cli.restore.views import View, view_of
+from safehold.cli.restore.views import View, state_of, view_of
 from safehold.errors import NotFoundError, SafeholdError, UsageError
 from safehold.kube.client import Cluster
 from safehold.kube.restore.following import follow_restore, read_restore
@@ -61,9 +61,7 @@ def plan(name: str, namespace: str, kubeconfig: Path, output: str) -> int:
     restore = asyncio.run(_read(kubeconfig, namespace, name))
     found = restore.status.plan
     if found is None:
-        raise NotFoundError(
-            f"VMRestore {namespace}/{name} has no plan", remedy=f"its phase is {restore.status.phase or 'not set yet'}"
-        )
+        raise NotFoundError(f"VMRestore {namespace}/{name} has no plan; it is {state_of(restore)}")
     if output == "json":
         show_json(found.to_wire())
     else:
@@ -79,9 +77,7 @@ async def _follow(kubeconfig: Path, namespace: str, name: str, view: View) -> in
     assert restore is not None  # the first look is always given
     if is_true(restore.status.conditions, READY):
         return 0
-    failed = restore.status.failure
-    message = failed.message if failed else "its plan is blocked; see 'safehold restore plan'"
-    raise SafeholdError(f"VMRestore {namespace}/{name} did not come to a good end: {message}")
+    raise SafeholdError(f"VMRestore {namespace}/{name} did not come to a good end; it is {state_of(restore)}")
 
 
 async def _read(kubeconfig: Path, namespace: str, name: str) -> VMRestore:

@@ -18,8 +18,8 @@ def show_plan(plan: RestorePlan) -> None:
             "captured": f"{plan.capture_time:%FT%TZ}",
             "consistency": plan.consistency or _UNKNOWN,
             "verified": verified,
-            "to fetch": f"at most {_bytes(plan.bytes_to_fetch)}",
-            "to write": f"at most {_bytes(plan.bytes_to_write)}",
+            "to fetch": _at_most(plan.bytes_to_fetch),
+            "to write": _at_most(plan.bytes_to_write),
             "takes": f"about {readable_duration(seconds)}" if seconds is not None else _UNKNOWN,
             "estimate": plan.estimate_basis,
         },
@@ -41,6 +41,10 @@ def _change(change: PlannedChange) -> tuple[str, str, str, str]:
     name = "/".join(part for part in (change.namespace, change.name) if part)
     meanwhile = ", and goes again" if change.temporary else ""
     return change.action, change.kind, name, f"{change.why}{meanwhile}"
+
+
+def _at_most(count: int | None) -> str:
+    return _UNKNOWN if count is None else f"at most {readable_bytes(count)}"
 
 
 def _bytes(count: int | None) -> str:

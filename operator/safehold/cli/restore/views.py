@@ -75,6 +75,11 @@ def line_of(restore: VMRestore) -> str:
     return "  ".join(part for part in parts if part)
 
 
+def state_of(restore: VMRestore) -> str:
+    """Phase and message, as the end of a sentence."""
+    return ": ".join(filter(None, (restore.status.phase or "Pending", _message(restore))))
+
+
 def picture_of(restore: VMRestore) -> RenderableType:
     """Phase and message, then a row for every volume."""
     head = Text(f"{restore.metadata.namespace}/{restore.metadata.name}  {restore.status.phase or 'Pending'}", "bold")

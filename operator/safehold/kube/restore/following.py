@@ -21,6 +21,12 @@ async def read_restore(cluster: Cluster, namespace: str, name: str) -> VMRestore
     return VMRestore.model_validate(await cluster.read(VM_RESTORE, name, namespace))
 
 
+def has_ended(restore: VMRestore) -> bool:
+    """Whether nothing goes on any more. What was just asked for, as `undo`, may not have been looked at yet."""
+    is_seen = restore.status.observed_generation == restore.metadata.generation
+    return is_seen and is_finished(restore.status.conditions)
+
+
 async def follow_restore(cluster: Cluster, namespace: str, name: str) -> AsyncIterator[VMRestore]:
     """The VMRestore now and after each change, until it has ended. NotFoundError when there is none, or no more."""
     failed = 0
@@ -28,12 +34,12 @@ async def follow_restore(cluster: Cluster, namespace: str, name: str) -> AsyncIt
         try:
             restore = await read_restore(cluster, namespace, name)
             yield restore
-            if is_finished(restore.status.conditions):
+            if has_ended(restore):
                 return
             async for changed in _changes(cluster, restore):
                 failed = 0
                 yield changed
-                if is_finished(changed.status.conditions):
+                if has_ended(changed):
                     return
         except ClusterError as error:
             failed += 1

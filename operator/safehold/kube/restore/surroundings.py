@@ -4,9 +4,10 @@ Only what the plan at hand depends on is read; lists of all namespaces come page
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
-from safehold.api import VMRestore
+from safehold.api import VMBackup, VMRestore
 from safehold.errors import NotFoundError, NotServedError
 from safehold.kube.backup.dependencies import references
 from safehold.kube.client import Cluster, Manifest
@@ -15,6 +16,7 @@ from safehold.kube.kinds import (
     RESOURCE_QUOTA,
     STORAGE_PROFILE,
     VM,
+    VM_BACKUP,
     VM_RESTORE,
     VMI,
     VOLUME_SNAPSHOT_CLASS,
@@ -23,18 +25,19 @@ from safehold.kube.kinds import (
 from safehold.kube.restore.restorable import RESTORABLE
 from safehold.kube.restore.snapshots import observe_ways
 from safehold.kube.virtualmachines import is_running
+from safehold.plan.conditions import READY, is_true
 from safehold.plan.quantities import parse_bytes
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.admission import admit
 from safehold.plan.restore.facts import Ways
 from safehold.plan.restore.look import Look
 from safehold.plan.restore.manifest import Machine, key
-from safehold.plan.restore.plan.estimate import measured
+from safehold.plan.restore.plan.estimate import measured, measured_backup
 from safehold.plan.restore.plan.machine_conflicts import addresses_of
 from safehold.plan.restore.plan.making import admitted, planned_machine
-from safehold.plan.restore.plan.surroundings import AddressHolder, PastRestore, Quota, Surroundings
+from safehold.plan.restore.plan.surroundings import AddressHolder, PastBackup, PastRestore, Quota, Surroundings
 
-_PAST_RESTORES = 20
+_PAST_RUNS = 20
 """The newest of them: older ones were with other hardware, or another release."""
 
 
@@ -52,6 +55,7 @@ async def observe_surroundings(cluster: Cluster, look: Look) -> tuple[Surroundin
         return Surroundings(), {}
     live = await _live_vm(cluster, begun) if look.in_place else None
     vm = live or (machine.vm if machine else None)
+    past = await _past(cluster, look.restore, begun)
     ways = await observe_ways(cluster, begun.restore, None, operator_namespace=look.seen.operator_namespace)
     around = Surroundings(
         quotas=await _quotas(cluster, (look.seen.namespace.name, look.seen.operator_namespace)),
@@ -62,7 +66,8 @@ async def observe_surroundings(cluster: Cluster, look: Look) -> tuple[Surroundin
         claim_sets=await _claim_sets(cluster, {volume.storage_class_name for volume in begun.status.volumes}),
         snapshot_drivers=await _snapshot_drivers(cluster),
         vm_metadata=live["metadata"] if live else {},
-        past=await _past(cluster, look.restore, begun),
+        past=past,
+        past_backups=() if past else await _past_backups(cluster, begun),
     )
     return around, ways
 
@@ -216,4 +221,18 @@ async def _past(cluster: Cluster, restore: VMRestore, look: Look) -> list[PastRe
             if status.point is not None and status.point.target_ref == target and (past := measured(status)):
                 ended.append((status.completion_time, past))
     ended.sort(key=lambda pair: str(pair[0]), reverse=True)
-    return [past for _, past in ended[:_PAST_RESTORES]]
+    return [past for _, past in ended[:_PAST_RUNS]]
+
+
+async def _past_backups(cluster: Cluster, look: Look) -> list[PastBackup]:
+    """The newest complete backups of the VM's namespace to the point's target; none where it is not of this cluster."""
+    point = look.point
+    ended: list[tuple[datetime, PastBackup]] = []
+    async for page in cluster.pages(VM_BACKUP, point.vm.namespace):
+        for found in page.items:
+            backup = VMBackup.model_validate(found)
+            at, past = backup.status.completion_time, measured_backup(backup.status)
+            if backup.spec.target_ref == point.target_ref and at and past and is_true(backup.status.conditions, READY):
+                ended.append((at, past))
+    ended.sort(key=lambda pair: pair[0], reverse=True)
+    return [past for _, past in ended[:_PAST_RUNS]]

@@ -21,7 +21,7 @@ from safehold.plan.names import job_name, machine_secret_name
 from safehold.plan.placement import common_nodes
 from safehold.plan.policy.facts import TIER, policy_name_of, policy_of
 from safehold.plan.refusal import Refusal
-from safehold.plan.summary import measure_progress, total_counts
+from safehold.plan.summary import measure_progress, readable_bytes, total_counts
 from safehold.plan.target.use import TargetFacts, refuse_repository, refuse_writing
 from safehold.plan.tenancy import owner_of
 from safehold.reasons import Reason
@@ -202,8 +202,8 @@ def follow_worker(run: Run, job: JobFacts) -> Decision:
         # Its snapshot waits with it for as long as the cluster's administrators let it.
         return run.waits("Transferring", f"waits for Kueue's queue {job.queue} to admit the worker", job_name=job.name)
     if job.progress is not None:
-        elapsed = run.since(run.status.capture_time)
-        progress = measure_progress(job.progress.bytes_done, job.progress.bytes_total, elapsed=elapsed)
+        told = job.progress
+        progress = measure_progress(told.bytes_done, told.bytes_total, seconds=told.seconds)
         message = _progress_message(progress)
         return run.goes_on("Transferring", message, again=PROGRESS_SECONDS, progress=progress, job_name=job.name)
     if run.status.progress is not None:
@@ -217,7 +217,7 @@ def follow_worker(run: Run, job: JobFacts) -> Decision:
 
 
 def _progress_message(progress: Progress) -> str:
-    return f"the worker is at {progress.percent} % of {progress.bytes_total} bytes"
+    return f"the worker is at {progress.percent}% of {readable_bytes(progress.bytes_total)}"
 
 
 def _finish(run: Run, job: JobFacts) -> Decision:
@@ -239,7 +239,7 @@ def _finish(run: Run, job: JobFacts) -> Decision:
         engine=volumes[0].engine if volumes else None,
         memory_dump=_stored_dump(run, report),
         volumes=volumes,
-        progress=measure_progress(size, size, elapsed=run.since(run.status.capture_time)),
+        progress=measure_progress(size, size, seconds=None),
         **totals.model_dump(by_alias=False),
     )
     conditions = with_trust(run, finished.status.conditions, volumes)

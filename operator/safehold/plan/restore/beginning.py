@@ -27,7 +27,7 @@ def begin(look: Look) -> Decision | None:
     if look.restore.spec.dry_run:
         return look.goes_on(Record(), PHASE, "has planned what it would do", plan=plan)
     planned = look.status.plan
-    if planned is not None and planned.hash != plan.hash:
+    if planned is not None and not planned.is_refused and planned.hash != plan.hash:
         return look.fails(_changed(planned, plan))
     if isinstance(admission, Refusal):
         return look.fails(admission, plan=plan)
@@ -50,12 +50,18 @@ def _rest(look: Look, plan: RestorePlan) -> Decision:
     if look.seen.inquiry.job is not None:
         return look.goes_on(DeleteJob(look.seen.inquiry.job.name), PHASE, "has planned what it would do")
     if not plan.blocking:
-        warnings = f", with {len(plan.conflicts)} warnings" if plan.conflicts else ""
-        message = f"planned{warnings}; set spec.dryRun to false to carry the plan out"
+        message = f"planned{_warnings(plan)}; set spec.dryRun to false to carry the plan out"
         return look.rests("Ready", "Planned", Reason.PLANNED, message)
     first = plan.blocking[0]
-    more = f" (and {len(plan.blocking) - 1} more conflicts that block it)" if len(plan.blocking) > 1 else ""
+    others = len(plan.blocking) - 1
+    more = f" (and {others} more conflict{'s' if others > 1 else ''} in status.plan)" if others else ""
     return look.rests("Stalled", "Planned", Reason(first.reason), f"{first.message}{more}")
+
+
+def _warnings(plan: RestorePlan) -> str:
+    reasons = ", ".join(dict.fromkeys(found.reason for found in plan.conflicts))
+    count = len(plan.conflicts)
+    return f", with {count} warning{'s' if count > 1 else ''} in status.plan ({reasons})" if count else ""
 
 
 def _changed(planned: RestorePlan, present: RestorePlan) -> Refusal:

@@ -16,7 +16,7 @@ from safehold.plan.restore.progress import with_progress
 from safehold.plan.restore.rebuild import read_machine
 from safehold.plan.restore.steps import AdoptSecret, CreateClaim, Record, StartRestoreJob
 from safehold.plan.storage import NewClaim
-from safehold.plan.summary import measure_progress
+from safehold.plan.summary import measure_progress, readable_bytes
 from safehold.plan.target.use import TargetFacts
 from safehold.reasons import Reason
 from safehold.report import RunReport
@@ -155,15 +155,15 @@ def _follow(look: Look, job: JobFacts) -> Decision:
         if waiting and _is_late(look):
             return look.fails(Refusal(Reason.TIMED_OUT, f"the worker did not start in time: {waiting}"))
         return look.waits(PHASE, f"waits for the worker: {waiting}".rstrip(": "))
-    elapsed = look.now - (look.status.start_time or look.now)
-    progress = measure_progress(job.progress.bytes_done, job.progress.bytes_total, elapsed=elapsed)
-    records = with_progress(look.status.volumes, job.progress, elapsed=elapsed)
+    told = job.progress
+    progress = measure_progress(told.bytes_done, told.bytes_total, seconds=told.seconds)
+    records = with_progress(look.status.volumes, told)
     message = _progress_message(progress)
     return look.waits(PHASE, message, reason=Reason.RUNNING, progress=progress, volumes=records)
 
 
 def _progress_message(progress: Progress) -> str:
-    return f"the worker restored {progress.percent} % of {progress.bytes_total} bytes"
+    return f"the worker restored {progress.percent}% of {readable_bytes(progress.bytes_total)}"
 
 
 def _finish(look: Look, job: JobFacts) -> Decision:

@@ -158,15 +158,26 @@ class Look:
         """Others must finish something first."""
         return self.goes_on(Wait(message, reason), phase, message, **changes)
 
+    def takes_note(self) -> Decision | None:
+        """Of an end, that it holds for the spec as it is now, which kstatus would take for work under way otherwise."""
+        generation = self.restore.metadata.generation
+        if self.status.observed_generation == generation:
+            return None
+        conditions = [each.model_copy(update={"observed_generation": generation}) for each in self.status.conditions]
+        changes = {"observed_generation": generation, "conditions": conditions}
+        return Decision(Record(), self.status.model_copy(update=changes))
+
     def fails(self, refusal: Refusal, **changes: Any) -> Decision:
         """Record why; the next look takes back what was made."""
         failed = {"failure": Failure(reason=refusal.reason.value, message=refusal.message), **changes}
         status = self._with("InProgress", "CleaningUp", refusal.reason, refusal.message, failed)
         return Decision(Record(), status)
 
-    def rests(self, state: State, phase: str, reason: Reason, message: str, **changes: Any) -> Decision:
-        """Nothing goes on until somebody asks for it."""
-        return Decision(Finished(), self._with(state, phase, reason, message, changes))
+    def rests(
+        self, state: State, phase: str, reason: Reason, message: str, *, again: datetime | None = None
+    ) -> Decision:
+        """Nothing goes on until somebody asks for it, or has mended what `again` is the time to look at."""
+        return Decision(Finished(look_again=again), self._with(state, phase, reason, message, {}))
 
     def ends(self, step: Step, state: State, phase: str, reason: Reason, message: str, **changes: Any) -> Decision:
         """Nothing goes on any more."""
@@ -188,4 +199,4 @@ class Look:
         )
         common = {"observed_generation": generation, "phase": phase, "conditions": conditions}
         status = self.status.model_copy(update={**common, **changes})
-        return status.model_copy(update={"summary": summarize_restore(status)})
+        return status.model_copy(update={"summary": summarize_restore(self.restore.spec, status)})

@@ -1,14 +1,14 @@
 """How far each volume of a restore is, by what the worker says about the one that it is at."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 
 from safehold.api.base import Progress
 from safehold.api.restored_volumes import VolumeRestore
+from safehold.plan.summary import bytes_per_second
 from safehold.report import Progress as Told
 
 
-def with_progress(records: Iterable[VolumeRestore], told: Told, *, elapsed: timedelta) -> list[VolumeRestore]:
+def with_progress(records: Iterable[VolumeRestore], told: Told) -> list[VolumeRestore]:
     """The records, each with its own progress. The worker fills them in their order, so that an end adds up.
 
     What it says of volumes that it was not asked for changes nothing.
@@ -17,7 +17,8 @@ def with_progress(records: Iterable[VolumeRestore], told: Told, *, elapsed: time
     names = [record.name for record in records]
     if told.volume is None or told.volume.name not in names:
         return records
-    place, speed = names.index(told.volume.name), _speed(told, elapsed)
+    place = names.index(told.volume.name)
+    speed = bytes_per_second(told.bytes_done, told.bytes_total, told.seconds)
     left = 0
     found: list[VolumeRestore] = []
     for number, record in enumerate(records):
@@ -36,11 +37,7 @@ def _total(record: VolumeRestore) -> int:
     return record.progress.bytes_total if record.progress else record.capacity_bytes
 
 
-def _speed(told: Told, elapsed: timedelta) -> float:
-    return told.bytes_done / elapsed.total_seconds() if elapsed > timedelta() else 0.0
-
-
-def _progress(done: int, total: int, left: int, speed: float) -> Progress:
+def _progress(done: int, total: int, left: int, speed: float | None) -> Progress:
     percent = done * 100 // total if total else 100
     ending = 0 if done >= total else round(left / speed) if speed else None
     return Progress(bytes_done=done, bytes_total=total, percent=percent, eta_seconds=ending)

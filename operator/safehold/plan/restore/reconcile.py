@@ -35,7 +35,7 @@ def next_step(look: Look) -> Decision:
     if is_undo_asked(look.restore):
         return undo(look)
     if look.is_over:
-        return after_end(look)
+        return look.takes_note() or after_end(look)
     why = look.given_up
     if why is not None:
         return take_everything_back(look, why)

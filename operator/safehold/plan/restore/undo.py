@@ -1,6 +1,7 @@
 """`spec.undo`: the VM is stopped, gets the volumes back that a restore in place replaced, and runs as before."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from safehold.api import VMRestore
 from safehold.api.base import Failure
@@ -21,6 +22,8 @@ from safehold.reasons import Reason
 PHASE = "Undoing"
 _MAY_PASS = (Reason.VOLUME_MISMATCH, Reason.CLAIM_CONFLICT)
 """Refusals that people can remove; `undo` can be set once only, so it stays asked for until its time is over."""
+_PAUSE = timedelta(seconds=15)
+"""Between two looks at whether that was done."""
 
 
 def is_undo_asked(restore: VMRestore) -> bool:
@@ -51,7 +54,7 @@ def _begin(look: Look) -> Decision:
     if refusal is not None and refusal.reason is Reason.WAITING:
         return look.waits(PHASE, refusal.message)
     if refusal is not None and refusal.reason in _MAY_PASS:
-        return look.rests("Stalled", PHASE, refusal.reason, refusal.message)
+        return look.rests("Stalled", PHASE, refusal.reason, refusal.message, again=look.now + _PAUSE)
     if refusal is not None:
         return _end_badly(look, refusal)
     vm, before = look.seen.vm, look.status.vm
@@ -110,12 +113,22 @@ def _refuse_volumes(look: Look, vm: VMFacts) -> Refusal | None:
             message = f"volume {record.name} of the VM is no longer claim {record.claim_name}; change the VM back first"
             return Refusal(Reason.VOLUME_MISMATCH, message)
         if seen.claim is not None and seen.claim.volume != record.persistent_volume:
-            message = (
-                f"claim {record.claim_name} no longer holds the volume that this restore gave it; "
-                "undo the restore that came after it first"
-            )
-            return Refusal(Reason.CLAIM_CONFLICT, message)
+            return _refuse_later(look, record.claim_name, seen.claim.volume)
     return None
+
+
+def _refuse_later(look: Look, claim: str, volume: str | None) -> Refusal:
+    """The claim was given another volume since: by a restore that can be undone, or in a way that nobody knows."""
+    message = f"claim {claim} no longer holds the volume that this restore gave it"
+    for later in look.seen.others:
+        if volume is None or volume not in [record.persistent_volume for record in later.status.volumes]:
+            continue
+        called = f"VMRestore {later.metadata.name}, which came after it"
+        if later.status.removal_time is not None:
+            message = f"{message}, and the undo of {called}, is over; restore an older point instead"
+            return Refusal(Reason.UNDO_NOT_POSSIBLE, message)
+        return Refusal(Reason.CLAIM_CONFLICT, f"{message}; undo {called}, and this undo begins")
+    return Refusal(Reason.CLAIM_CONFLICT, f"{message}; give it back, or undo the restore that came after it")
 
 
 def _stop(look: Look) -> Decision | None:

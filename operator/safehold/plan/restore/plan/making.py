@@ -94,9 +94,8 @@ def _volumes(look: Look, around: Surroundings) -> Iterator[PlannedVolume]:
 
 def _estimate(look: Look, around: Surroundings, volumes: list[PlannedVolume]) -> Estimate:
     target = look.point.target_ref
-    return estimate(
-        _total(volume.bytes_to_write for volume in volumes), around.past, target=f"{target.kind} {target.name}"
-    )
+    size = _total(volume.bytes_to_write for volume in volumes)
+    return estimate(size, around.past, around.past_backups, target=f"{target.kind} {target.name}")
 
 
 def _total(counts: Iterable[int | None]) -> int | None:

@@ -38,6 +38,15 @@ class PastRestore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PastBackup:
+    """A backup to the same target that went well."""
+
+    bytes_read: int
+    transfer_seconds: float
+    """What its worker took for all volumes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """The cluster around a restore that has not begun."""
 
@@ -59,3 +68,5 @@ class Surroundings:
     """In place: the VM's `metadata`."""
     past: Sequence[PastRestore] = ()
     """Restores from the same target that went well, the newest first."""
+    past_backups: Sequence[PastBackup] = ()
+    """Where there is no such restore: backups of the VM's namespace to the target, the newest first."""
