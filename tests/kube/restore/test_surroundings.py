@@ -70,13 +70,14 @@ async def test_before_the_first_restore_the_newest_backups_to_the_target_are_fou
     cluster: Cluster, namespace: str
 ) -> None:
     """Those that are complete, measured and had something to read, newest first; with a restore, none."""
-    for name, hours, found, status in (
-        ("older", 3, volumes(GIB, GIB), {}),
-        ("newer", 2, volumes(GIB), {}),
-        ("nothing", 1, volumes(0), {}),
-        ("unmeasured", 1, volumes(None), {}),
-        ("failed", 1, volumes(GIB), {"conditions": []}),
+    for name, hours, found in (
+        ("older", 3, volumes(GIB, GIB)),
+        ("newer", 2, volumes(GIB)),
+        ("nothing", 1, volumes(0)),
+        ("unmeasured", 1, volumes(None)),
+        ("failed", 1, volumes(GIB)),
     ):
+        status: dict[str, object] = {"conditions": []} if name == "failed" else {}
         await keep(
             cluster, namespace, backup(name, volumes=found, completionTime=NOW - timedelta(hours=hours), **status)
         )

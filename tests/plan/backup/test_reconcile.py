@@ -294,12 +294,13 @@ def test_a_report_is_believed_only_for_what_was_asked(message: str, reason: Reas
 
 
 def test_progress_shows_percent_and_the_time_left() -> None:
-    """The worker's last line becomes progress with an estimate from the speed so far."""
+    """The worker's last line becomes progress, with an estimate from the speed since its transfer began."""
     world = at("Transferring")
-    job = JobFacts(name="job", uid="j", progress=Progress(run_id="backup-uid", bytes_done=25, bytes_total=100))
+    told = Progress(run_id="backup-uid", bytes_done=25, bytes_total=100, seconds=10)
+    job = JobFacts(name="job", uid="j", progress=told)
     captured = world.backup.status.capture_time
     assert captured is not None
-    decision = next_step(world.backup, replace(world.facts(), job=job), RULES, captured + timedelta(seconds=10))
+    decision = next_step(world.backup, replace(world.facts(), job=job), RULES, captured + timedelta(minutes=9))
     progress = decision.status.progress
     assert progress is not None
     assert (progress.percent, progress.eta_seconds) == (25, 30)
