@@ -3,7 +3,8 @@
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -21,15 +22,50 @@ from safehold.errors import UsageError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def repository_options(function: Command) -> Command:
-    """Add --repository, --endpoint-url, --key-file and --key-domain."""
-    with_domain: Command = click.option(
+@dataclass(frozen=True, slots=True)
+class DomainPlace:
+    """The key domain that the options name, and how many MiB a second may go there and come back."""
+
+    repository: str
+    endpoint_url: str | None
+    key_file: Path | None
+    key_domain: str
+    limit_upload: float | None = None
+    limit_download: float | None = None
+
+    def open(self, *, create: bool) -> Domain:
+        """The domain; with `create` it is laid out where it does not exist."""
+        store = LimitedStore(
+            open_store(self.repository, self.endpoint_url),
+            upload=_rate(self.limit_upload),
+            download=_rate(self.limit_download),
+        )
+        return Repository.open(store, find_key(self.key_file), create=create).domain(self.key_domain, create=create)
+
+
+def with_domain(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --repository, --endpoint-url, --key-file and --key-domain; with `bandwidth_options` they become `place`."""
+
+    @wraps(function)
+    def called(
+        repository: str,
+        endpoint_url: str | None,
+        key_file: Path | None,
+        key_domain: str,
+        limit_upload: float | None = None,
+        limit_download: float | None = None,
+        **others: Any,
+    ) -> Any:
+        place = DomainPlace(repository, endpoint_url, key_file, key_domain, limit_upload, limit_download)
+        return function(place=place, **others)
+
+    decorated: Callable[..., Any] = click.option(
         "--key-domain",
         default="target",
         show_default=True,
         help="Edge of deduplication: target, or namespace/UID for points that the operator made.",
-    )(function)
-    return place_options(with_domain)
+    )(called)
+    return place_options(decorated)
 
 
 def place_options(function: Command) -> Command:
@@ -58,23 +94,6 @@ def bandwidth_options(function: Command) -> Command:
             help=f"At most so many MiB a second to {what}.",
         )(function)
     return function
-
-
-def open_domain(
-    repository: str,
-    endpoint_url: str | None,
-    key_file: Path | None,
-    key_domain: str,
-    *,
-    create: bool,
-    limit_upload: float | None = None,
-    limit_download: float | None = None,
-) -> Domain:
-    """The key domain that the options name; with `create` it is laid out where it does not exist."""
-    store = LimitedStore(
-        open_store(repository, endpoint_url), upload=_rate(limit_upload), download=_rate(limit_download)
-    )
-    return Repository.open(store, find_key(key_file), create=create).domain(key_domain, create=create)
 
 
 def open_store(repository: str, endpoint_url: str | None, credentials_file: Path | None = None) -> S3Store:

@@ -13,7 +13,7 @@ import click
 
 from safehold.cli.points import find_point, owner_of
 from safehold.cli.progress import progress_bar
-from safehold.cli.repository import Command, bandwidth_options, open_domain, repository_options, stop_on_signals
+from safehold.cli.repository import Command, DomainPlace, bandwidth_options, stop_on_signals, with_domain
 from safehold.engine.backup.request import BackupRequest, VolumeInput
 from safehold.engine.backup.run import back_up
 from safehold.engine.changed_blocks.collecting import collect
@@ -36,7 +36,7 @@ def command() -> None:
 
 @command.command("backup")
 @_DISK
-@repository_options
+@with_domain
 @click.option("--vm", required=True, help="Whose disk it is; points of a VM follow each other.")
 @click.option("--volume", required=True, help="The disk's name in the VM.")
 @click.option(
@@ -55,16 +55,11 @@ def command() -> None:
 @_OUTPUT
 def backup(
     disk: Path,
-    repository: str,
-    endpoint_url: str | None,
-    key_file: Path | None,
-    key_domain: str,
+    place: DomainPlace,
     vm: str,
     volume: str,
     changed_extents: TextIO | None,
     verify: bool,
-    limit_upload: float | None,
-    limit_download: float | None,
     output: str,
 ) -> None:
     """Store what changed of DISK since the last point, as a new restore point that is whole by itself."""
@@ -72,15 +67,7 @@ def backup(
         raise UsageError("--verify proves a list of changes, and there is none", remedy="add --changed-extents")
     started = monotonic()
     stop = stop_on_signals()
-    domain = open_domain(
-        repository,
-        endpoint_url,
-        key_file,
-        key_domain,
-        create=True,
-        limit_upload=limit_upload,
-        limit_download=limit_download,
-    )
+    domain = place.open(create=True)
     run_id = str(uuid.uuid4())
     changes = _listed_changes(domain, vm, volume, changed_extents) if changed_extents else None
     disks = [VolumeInput(name=volume, path=disk, checkpoint=run_id, changes=changes, verify=verify)]
@@ -116,7 +103,7 @@ def _point_options(function: Command) -> Command:
 
 @command.command("restore")
 @_DISK
-@repository_options
+@with_domain
 @_point_options
 @click.option(
     "--delta",
@@ -136,18 +123,13 @@ def _point_options(function: Command) -> Command:
 @_OUTPUT
 def restore(
     disk: Path,
-    repository: str,
-    endpoint_url: str | None,
-    key_file: Path | None,
-    key_domain: str,
+    place: DomainPlace,
     restore_point: str,
     vm: str | None,
     volume: str | None,
     delta: bool,
     changed_extents: TextIO | None,
     verify: bool,
-    limit_upload: float | None,
-    limit_download: float | None,
     output: str,
 ) -> None:
     """Fill DISK from a restore point; all data is authenticated before it is written.
@@ -158,15 +140,7 @@ def restore(
         raise UsageError("--changed-extents says what to complete of a disk that is there", remedy="add --delta")
     started = monotonic()
     stop = stop_on_signals()
-    domain = open_domain(
-        repository,
-        endpoint_url,
-        key_file,
-        key_domain,
-        create=False,
-        limit_upload=limit_upload,
-        limit_download=limit_download,
-    )
+    domain = place.open(create=False)
     manifest = find_point(domain, restore_point, vm)
     name = volume or _only_volume(manifest)
     stored = volume_of(manifest, name)
@@ -196,15 +170,12 @@ def _listed_chunks(volume: StoredVolume, extents: Iterable[str], stop: threading
 
 @command.command("diff")
 @_DISK
-@repository_options
+@with_domain
 @_point_options
 @_OUTPUT
 def diff(
     disk: Path,
-    repository: str,
-    endpoint_url: str | None,
-    key_file: Path | None,
-    key_domain: str,
+    place: DomainPlace,
     restore_point: str,
     vm: str | None,
     volume: str | None,
@@ -213,7 +184,7 @@ def diff(
     """Tell where DISK is not what a restore point says, by chunks. Nothing is written, and no chunk is fetched."""
     started = monotonic()
     stop = stop_on_signals()
-    domain = open_domain(repository, endpoint_url, key_file, key_domain, create=False)
+    domain = place.open(create=False)
     manifest = find_point(domain, restore_point, vm)
     name = volume or _only_volume(manifest)
     size_bytes = volume_of(manifest, name).size_bytes

@@ -2,12 +2,7 @@
 
 import asyncio
 import contextlib
-import dataclasses
-import logging
-import os
-import signal
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -19,6 +14,7 @@ from safehold.controller import policies, restores, targets, watches
 from safehold.controller.backups import BackupReconciler, backup_rules
 from safehold.controller.complaints import complain
 from safehold.controller.freezing import FreezeSlots, hold_freezes
+from safehold.controller.heartbeat import Heartbeat
 from safehold.controller.kopf_storage import NoDiffBase, NoProgress
 from safehold.controller.memo import Operator
 from safehold.controller.planning import plan_forever
@@ -41,11 +37,8 @@ from safehold.plan.fair_queue import FairQueue
 from safehold.plan.names import FINALIZER, MANAGED_BY, MANAGER
 from safehold.plan.target.endpoint import EndpointRules
 
-logger = logging.getLogger(__name__)
-
 TOKEN_LIFE = timedelta(minutes=10)
 """How long Kopf may use a token: bound ServiceAccount tokens rotate, and Kopf asks again only when told to."""
-HEARTBEAT_SECONDS = 15.0
 
 
 def now() -> datetime:
@@ -89,6 +82,30 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
     backups = _backups(operator)
     metrics = backups.metrics
     heartbeat = Heartbeat(settings.heartbeat_timeout_seconds, on_beat=metrics.heartbeat.set_to_current_time)
+    populator = Populator.of(operator)
+    _add_queues(operator, backups, populator, heartbeat)
+    metrics.show_load(operator.queues.values(), backups.turns)
+    metrics.registry.register(operator.figures)
+    await _take_over_runs(cluster, backups)
+    with _metrics(settings.metrics_port, metrics.registry):
+        work = {
+            **{queue.name: queue.run() for queue in operator.queues.values()},
+            "fleet": operator.fleet.run(),
+            "plan": plan_forever(operator, backups.turns),
+            "sweep": sweep_forever(operator, metrics),
+            **({"populator": populator.run()} if settings.populator else {}),
+            "heartbeat": heartbeat.watch(cluster),
+        }
+        tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in work.items()]
+        try:
+            yield operator
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _add_queues(operator: Operator, backups: BackupReconciler, populator: Populator, heartbeat: Heartbeat) -> None:
     reconciles: dict[str, Reconcile] = {
         VM_BACKUP.plural: backups.reconcile,
         **policies.reconciles(operator),
@@ -98,28 +115,10 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
     for plural, reconcile in reconciles.items():
         tell = partial(complain, operator, plural)
         operator.queues[plural] = WorkQueue(plural, reconcile, on_pass=heartbeat.beat, complain=tell)
-    populator = Populator.of(operator)
-    if settings.populator:
+    if operator.settings.populator:
         operator.queues[CLAIM.plural] = WorkQueue(
             CLAIM.plural, populator.reconcile, on_pass=heartbeat.beat, complain=populator.complain
         )
-    metrics.show_load(operator.queues.values(), backups.turns)
-    metrics.registry.register(operator.figures)
-    await _take_over_runs(cluster, backups)
-    with _metrics(settings.metrics_port, metrics.registry):
-        tasks = [asyncio.create_task(queue.run(), name=queue.name) for queue in operator.queues.values()]
-        tasks.append(asyncio.create_task(operator.fleet.run(), name="fleet"))
-        tasks.append(asyncio.create_task(plan_forever(operator, backups.turns), name="plan"))
-        tasks.append(asyncio.create_task(sweep_forever(operator, metrics), name="sweep"))
-        if settings.populator:
-            tasks.append(asyncio.create_task(populator.run(), name="populator"))
-        tasks.append(asyncio.create_task(heartbeat.watch(cluster), name="heartbeat"))
-        try:
-            yield operator
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _backups(operator: Operator) -> BackupReconciler:
@@ -190,36 +189,6 @@ def _metrics(port: int, registry: CollectorRegistry) -> Iterator[None]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-@dataclasses.dataclass(slots=True)
-class Heartbeat:
-    """Ends the process when nothing has reached the cluster for too long, so that Kubernetes starts it anew.
-
-    Kopf's own liveness endpoint answers as long as its health task runs, whatever became of the watches.
-    """
-
-    timeout_seconds: float
-    on_beat: Callable[[], None] = lambda: None
-    """Called with each beat, such as to tell others of it."""
-    last: float = dataclasses.field(default_factory=time.monotonic)
-
-    def beat(self) -> None:
-        """Something worked."""
-        self.last = time.monotonic()
-        self.on_beat()
-
-    async def watch(self, cluster: Cluster) -> None:
-        """Ask the cluster something small now and then; end the process when all has been silent for too long."""
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            with contextlib.suppress(Exception):
-                await cluster.get(NAMESPACE, "kube-system")
-                self.beat()
-            if time.monotonic() - self.last > self.timeout_seconds:
-                logger.critical("no answer from the cluster for %.0f s: ends, to be started anew", self.timeout_seconds)
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
 
 
 def _registry() -> kopf.OperatorRegistry:

@@ -15,7 +15,7 @@ import click
 
 from safehold.cli.kubeconfig import kubeconfig_option, refuse_absent
 from safehold.cli.points import find_point
-from safehold.cli.repository import open_domain
+from safehold.cli.repository import DomainPlace
 from safehold.engine.disks.comparing import volume_of
 from safehold.engine.points.manifest import Manifest, Owner
 from safehold.engine.repository import Domain, Repository
@@ -75,7 +75,8 @@ class PointSource:
         # Whoever ends us by SIGTERM shall find no credentials left behind.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         if self.repository is not None:
-            domain = open_domain(self.repository, self.endpoint_url, self.key_file, self.key_domain, create=False)
+            place = DomainPlace(self.repository, self.endpoint_url, self.key_file, self.key_domain)
+            domain = place.open(create=False)
             yield domain, find_point(domain, self.point, self.vm)
         elif self.namespace is not None:
             refuse_absent(self.kubeconfig)
