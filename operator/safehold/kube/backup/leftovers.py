@@ -58,12 +58,7 @@ async def observe_leftovers(
     """
     look = _Look(cluster, children_of(uid), operator_namespace, namespace, beside)
     of_group = await observe_group_leftovers(cluster, uid, namespace, group) if groups else GroupLeftovers()
-    found = replace(
-        await look.workers(),
-        groups=of_group.groups,
-        group_contents=of_group.contents,
-        marked_claims=of_group.marked,
-    )
+    found = await look.workers(of_group)
     if found.jobs or found.pods:
         return found
     claims, elsewhere = await look.claims()
@@ -85,15 +80,7 @@ async def observe_leftovers(
     # Where a pair becomes a base, what is done about it depends on the captures too.
     if (found.pair_snapshots or found.pair_contents) and not any(handle.kept_as_base for handle in handles):
         return found
-    tenant_claims = _outside(operator_namespace, elsewhere)
-    found = replace(
-        found,
-        vm_snapshots=await look.vm_snapshots(),
-        memory_dumps=await dumps_of(cluster, tenant_claims),
-        tenant_snapshots=await look.tenant_snapshots(),
-        tenant_claims=tenant_claims,
-        secrets=await look.secrets(),
-    )
+    found = await look.captures(found, elsewhere)
     if not _is_all_but_over(found):
         return found
     return replace(found, old_bases=await _old_bases(cluster, claim_uids, bases, operator_namespace=operator_namespace))
@@ -115,9 +102,27 @@ class _Look:
     namespace: str | None
     beside: bool
 
-    async def workers(self) -> Leftovers:
+    async def workers(self, group: GroupLeftovers) -> Leftovers:
         jobs, pods = await self._ours(JOB), await self._ours(POD)
-        return Leftovers(jobs=tuple(_names(jobs)), pods=tuple(pod_facts(found) for found in pods))
+        return Leftovers(
+            jobs=tuple(_names(jobs)),
+            pods=tuple(pod_facts(found) for found in pods),
+            groups=group.groups,
+            group_contents=group.contents,
+            marked_claims=group.marked,
+        )
+
+    async def captures(self, found: Leftovers, elsewhere: list[Manifest]) -> Leftovers:
+        """With what the capture itself made; `elsewhere` are the claims in the VM's namespace."""
+        tenant_claims = _outside(self.operator_namespace, elsewhere)
+        return replace(
+            found,
+            vm_snapshots=await self.vm_snapshots(),
+            memory_dumps=await dumps_of(self.cluster, tenant_claims),
+            tenant_snapshots=await self.tenant_snapshots(),
+            tenant_claims=tenant_claims,
+            secrets=await self.secrets(),
+        )
 
     async def claims(self) -> tuple[list[Manifest], list[Manifest]]:
         """Those in the operator's namespace, and those in the VM's."""
