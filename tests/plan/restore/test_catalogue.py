@@ -1,5 +1,6 @@
 """Points that VMBackups do not tell of: where the catalogue has gaps, the bucket is asked."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -83,16 +84,21 @@ def test_the_catalogue_never_hides_a_better_point(
 
 
 def test_a_point_that_goes_with_its_backup_is_not_restored() -> None:
-    """A VMBackup that is being deleted with Delete is refused by name and passed over otherwise; a hold keeps it."""
+    """A VMBackup that is being deleted with Delete is refused by name and passed over otherwise; a hold keeps it.
+
+    It is no longer Ready while its point is forgotten, which is no reason to wait for it.
+    """
     going = point(5)
     metadata = going.metadata.model_copy(update={"deletion_timestamp": NOW})
     spec = going.spec.model_copy(update={"deletion_policy": "Delete"})
     going = going.model_copy(update={"metadata": metadata, "spec": spec})
     held = going.model_copy(update={"spec": spec.model_copy(update={"hold": True})})
     facts = SourceFacts(cluster_id=CLUSTER, own=OWN, source=OWN, backups=[going], vm_uid="vm-uid")
-    refused = choose(restore(source={"backup": "orders-5"}), facts)
-    assert isinstance(refused, Refusal)
-    assert refused.reason.value == "PointPruned"
+    forgetting = going.model_copy(update={"status": going.status.model_copy(update={"conditions": []})})
+    for found in (going, forgetting):
+        refused = choose(restore(source={"backup": "orders-5"}), replace(facts, backups=[found]))
+        assert isinstance(refused, Refusal)
+        assert refused.reason.value == "PointPruned"
     assert answer([point(4), going]) == "orders-4"
     assert answer([point(4), held]) == "orders-5"
 

@@ -54,7 +54,7 @@ def _point(facts: PopulateFacts) -> VMBackup | Refusal:
         return Refusal(Reason.POINT_NOT_FOUND, f"{called}, which the claim's dataSourceRef names, does not exist")
     status = facts.backup.status
     if not is_true(status.conditions, "Ready") or not status.restore_point:
-        why = f"it failed: {status.failure.message}" if status.failure else "it is still running"
+        why = f"it failed: {status.failure.message}" if status.failure else f"its phase is {status.phase or 'Pending'}"
         return Refusal(Reason.POINT_NOT_FOUND, f"{called} has no restore point: {why}"[:1024])
     return facts.backup
 

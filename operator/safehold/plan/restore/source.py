@@ -79,13 +79,13 @@ def _by_name(restore: VMRestore, facts: SourceFacts, namespace: str) -> VMBackup
     found = next((backup for backup in facts.backups if backup.metadata.name == name), None)
     if found is None:
         return Refusal(Reason.POINT_NOT_FOUND, f"{called} does not exist; `kubectl get vmbackups` lists those that do")
-    if not _is_complete(found):
-        failure = found.status.failure
-        why = f"it failed: {failure.message}" if failure else "it is still running; restore when it is Ready"
-        return Refusal(Reason.POINT_NOT_FOUND, f"{called} has no restore point: {why}"[:1024])
     if _is_pruned(found):
         message = f"{called} is being deleted, and its restore point forgotten with it; restore another one"
         return Refusal(Reason.POINT_PRUNED, message)
+    if not _is_complete(found):
+        failure, phase = found.status.failure, found.status.phase or "Pending"
+        why = f"it failed: {failure.message}" if failure else f"its phase is {phase}; restore when it is Ready"
+        return Refusal(Reason.POINT_NOT_FOUND, f"{called} has no restore point: {why}"[:1024])
     return found
 
 
