@@ -1,12 +1,13 @@
-"""Undo of a restore in place, wherever it is killed; and when what was kept goes, and the VMRestore itself."""
+"""Undo of a restore in place, wherever it is killed."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.plan.restore.completion import NAMES, WEEK, assert_undone, completed, expire
 from tests.plan.restore.disturbance import run_disturbed
 from tests.plan.restore.objects import NOW, SHOP, restore
 from tests.plan.restore.world import World
@@ -14,41 +15,10 @@ from tests.plan.restore.world import World
 from safehold.api import VMRestore
 from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.conditions import is_true
-from safehold.plan.names import KEPT_UNTIL, ORIGINAL_RECLAIM_POLICY, UNDO_OF
+from safehold.plan.names import KEPT_UNTIL, UNDO_OF
 from safehold.plan.restore import steps
-from safehold.plan.restore.keeping import is_overdue
 from safehold.plan.storage import Claim
 from safehold.reasons import Reason
-
-NAMES = ("root", "data")
-WEEK = timedelta(days=7)
-
-
-def completed(**spec: Any) -> World:
-    """A restore in place that has ended well."""
-    world = World.with_running_vm(restore(**spec))
-    world.run()
-    assert is_true(world.restore.status.conditions, "Ready"), world.restore.status
-    return world
-
-
-def assert_undone(world: World) -> None:
-    """The VM runs as before the undo on its old volumes; the restored ones are kept, as long as the old ones were."""
-    status = world.restore.status
-    assert (status.phase, is_true(status.conditions, "Ready")) == ("Undone", True), status
-    assert world.vm is not None
-    assert (world.vm.run_strategy, world.vm.is_running) == ("Always", True)
-    for record in status.volumes:
-        old, new = world.volumes[f"old-{record.name}"], world.volumes[record.persistent_volume or ""]
-        assert world.content_of(record.claim_name) == "old"
-        assert (old.reclaim_policy, UNDO_OF in old.labels, KEPT_UNTIL in old.annotations) == ("Delete", False, False)
-        assert (new.reclaim_policy, new.labels[UNDO_OF]) == ("Retain", "restore-uid")
-        assert new.annotations[ORIGINAL_RECLAIM_POLICY] == "Delete"
-        assert status.undo_until is not None
-        assert new.annotations[KEPT_UNTIL] == status.undo_until.isoformat()
-        assert world.contents[new.name] == "restored"
-    assert not world.leftovers()
-    assert world.lost == []
 
 
 def test_undo_brings_the_old_volumes_back() -> None:
@@ -94,11 +64,6 @@ def test_a_volume_that_is_grown_before_the_undo_gets_its_old_size_back() -> None
     assert_undone(world)
     old = world.volumes[f"old-{record.name}"]
     assert world.claims[SHOP, record.claim_name].shape.size_bytes == old.shape.size_bytes
-
-
-def expire(world: World) -> None:
-    """The time for an undo is over, and nobody has removed anything yet."""
-    world.now += WEEK + timedelta(hours=1)
 
 
 def lose_old_volume(world: World) -> None:
@@ -341,104 +306,3 @@ def test_a_namespace_that_ends_keeps_the_volumes_for_their_time() -> None:
     assert world.restore.status.phase == "UndoFailed"
     assert KEPT_UNTIL in world.volumes["old-root"].annotations
     assert world.volumes["old-root"].reclaim_policy == "Retain"
-
-
-@pytest.mark.parametrize("undone", [False, True])
-def test_what_is_kept_is_removed_when_its_time_is_over(undone: bool) -> None:
-    """Snapshot first, then the volumes by the policy that they had; and not a moment before."""
-    world = completed()
-    if undone:
-        world.ask_undo()
-        world.run()
-    until, kept = world.restore.status.undo_until, "old" if not undone else "restored"
-    assert until is not None
-    world.now = until - timedelta(seconds=1)
-    assert world.decide().step == steps.Finished(look_again=until)
-    world.now = until
-    assert isinstance(world.decide().step, steps.DeleteSafetySnapshot)
-    world.run()
-    assert world.lost == [kept, kept]
-    assert world.safety is None
-    assert world.restore.status.removal_time is not None
-    assert world.restore.status.phase == ("Undone" if undone else "Completed")
-    assert [world.content_of(f"orders-{name}") for name in NAMES] == ["old" if undone else "restored"] * 2
-
-
-def test_a_class_that_retains_keeps_the_volume() -> None:
-    """A kept volume whose policy was Retain loses its marks, and stays for whoever asked for that."""
-    world = World.with_running_vm()
-    for name in NAMES:
-        world.volumes[f"old-{name}"] = replace(world.volumes[f"old-{name}"], reclaim_policy="Retain")
-    world.run()
-    expire(world)
-    world.run()
-    assert world.lost == []
-    assert not any(UNDO_OF in world.volumes[f"old-{name}"].labels for name in NAMES)
-
-
-def test_nothing_is_kept_where_nothing_is_wanted() -> None:
-    """`keepOldVolumesFor: 0s` removes the replaced volumes as soon as the restore has ended."""
-    world = completed(keepOldVolumesFor="0s")
-    world.run()
-    assert world.lost == ["old", "old"]
-
-
-@pytest.mark.parametrize(
-    ("spec", "marks", "due"),
-    [
-        ({"ttlSecondsAfterFinished": 60, "keepOldVolumesFor": "0s"}, {}, timedelta(seconds=60)),
-        ({"ttlSecondsAfterFinished": 60}, {}, WEEK),
-        ({"ttlSecondsAfterFinished": 8 * 86_400}, {}, timedelta(days=8)),
-        ({}, {}, None),
-        ({"ttlSecondsAfterFinished": 60}, {"argocd.argoproj.io/tracking-id": "shop"}, None),
-        ({"ttlSecondsAfterFinished": 60}, {"kustomize.toolkit.fluxcd.io/name": "shop"}, None),
-    ],
-)
-def test_a_restore_goes_in_time(spec: dict[str, Any], marks: dict[str, str], due: timedelta | None) -> None:
-    """After its ttl and never before what it keeps; never where a GitOps tool would make it, and restore, again."""
-    world = World.with_running_vm(restore(**spec))
-    metadata = world.restore.metadata.model_copy(update={"annotations": marks})
-    world.restore = world.restore.model_copy(update={"metadata": metadata})
-    world.run()
-    began = world.now
-    deleted = None
-    for _ in range(40):
-        decision = world.decide()
-        world.save(decision.status)
-        if isinstance(decision.step, steps.DeleteRestore):
-            deleted = world.now - began
-            break
-        if isinstance(decision.step, steps.Finished):
-            if decision.step.look_again is None:
-                break
-            world.now = decision.step.look_again
-            continue
-        world.carry_out(decision.step)
-        world.others()
-    assert (deleted is None) == (due is None)
-    assert deleted is None or due is None or abs(deleted - due) < timedelta(minutes=1)
-
-
-def test_a_restore_that_git_applies_again_does_nothing() -> None:
-    """With the same spec an ended restore stays as it is, whatever became of the VM since."""
-    world = completed()
-    ended = world.restore.status
-    metadata = world.restore.metadata.model_copy(update={"annotations": {"applied": "again"}})
-    world.restore = world.restore.model_copy(update={"metadata": metadata})
-    world.vm = None
-    decision = world.decide()
-    assert isinstance(decision.step, steps.Finished)
-    assert decision.status == ended
-
-
-def test_a_restore_that_is_deleted_early_leaves_what_it_keeps() -> None:
-    """The volumes stay until their own time, which they say themselves."""
-    world = completed()
-    metadata = world.restore.metadata.model_copy(update={"deletion_timestamp": NOW})
-    world.restore = world.restore.model_copy(update={"metadata": metadata})
-    world.run()
-    assert world.lost == []
-    annotations = world.volumes["old-root"].annotations
-    until = datetime.fromisoformat(annotations[KEPT_UNTIL])
-    assert [is_overdue(annotations, until + timedelta(seconds=after)) for after in (-1, 0)] == [False, True]
-    assert not is_overdue({}, until)
