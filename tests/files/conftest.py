@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.files.disks import make_ext4, make_lvm, make_partitioned, make_plain_tree, make_tree
+from tests.files.disks import make_closed, make_ext4, make_lvm, make_partitioned, make_plain_tree, make_tree
 
 from safehold.cli.points import owner_of
 from safehold.engine.backup.request import BackupRequest, VolumeInput
@@ -20,7 +20,7 @@ from safehold.engine.store.s3 import S3Store
 from safehold.files.session import PointFiles
 from sandbox.objectstore.server import ObjectStore
 
-VOLUMES = ("data", "parts", "root")
+VOLUMES = ("data", "parts", "closed", "broken", "root")
 _PROGRAMS = ("nbdkit", "guestfish", "mkfs.xfs", "mkntfs", "sfdisk")
 
 
@@ -52,6 +52,10 @@ def backed_up(object_store: ObjectStore, folder: Path, volumes: Sequence[str]) -
     make_ext4(folder / "data", folder / "tree")
     if "parts" in volumes:
         make_partitioned(folder / "parts", folder / "plain", folder)
+    if "closed" in volumes:
+        make_closed(folder / "closed")
+    if "broken" in volumes:
+        (folder / "broken").write_bytes(b"no partition table, and no file system either " * 100_000)
     if "root" in volumes:
         make_lvm(folder / "root", folder / "plain", folder)
     admin = object_store.admin

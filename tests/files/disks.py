@@ -3,11 +3,14 @@
 import os
 import random
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
+CROWD = 10_000
+"""Files in one folder."""
 YEAR_2001 = 1_000_000_000
 ODD_NAMES = (b"two\nlines", b"\x1b[31mred", b"caf\xe9", b"with space", b"quote'\"\\", b"-dash")
 """Names that programs stumble over. What is in each is its own name."""
@@ -30,6 +33,15 @@ def make_tree(root: Path) -> None:
     (root / "tree/up").symlink_to("../../../etc/passwd")
     os.mkfifo(root / "tree/pipe")
     (root / "victim.bin").write_bytes(generator.randbytes(16 * MIB))
+    (root / "way").symlink_to("/tree/sub")
+    (root / "crowd").mkdir()
+    for number in range(CROWD):
+        (root / f"crowd/{number}").touch()
+    for sparse, size in (("sparse", 64 * MIB), ("endless", 8 * GIB)):
+        with (root / sparse).open("wb") as file:
+            file.write(b"begin")
+            file.seek(size - 3)
+            file.write(b"end")
     for path in root.rglob("*"):
         os.utime(path, (YEAR_2001, YEAR_2001), follow_symlinks=False)
 
@@ -66,6 +78,31 @@ def make_partitioned(image: Path, tree: Path, folder: Path) -> None:
     for source, at in ((xfs, MIB), (ntfs, MIB + sizes[0])):
         place = (f"of={image}", f"seek={at // MIB}", "bs=1M", "conv=sparse,notrunc")
         _run("dd", f"if={source}", *place, "status=none")
+
+
+def make_closed(image: Path) -> None:
+    """A disk with a partition that the guest has encrypted, and one that holds nothing that is known."""
+    _run("truncate", "-s", str(12 * MIB), str(image))
+    _run("sfdisk", "-q", str(image), said="label: gpt\nstart=2048, size=8192\nstart=10240, size=8192\n")
+    # What LUKS begins with; the rest only matters to who has the passphrase.
+    header = struct.pack(
+        ">6sH32s32s32sII20s32sI40s",
+        b"LUKS\xba\xbe",
+        1,
+        b"aes",
+        b"xts-plain64",
+        b"sha256",
+        4096,
+        64,
+        b"",
+        b"",
+        1000,
+        b"0a4bbd16-2b6a-4c0c-9c4b-2c1f4dd7b2a1",
+    )
+    with image.open("r+b") as disk:
+        for at, content in ((1 * MIB, header), (5 * MIB, random.Random(13).randbytes(MIB))):  # noqa: S311 - as above
+            disk.seek(at)
+            disk.write(content)
 
 
 def make_lvm(image: Path, tree: Path, folder: Path) -> None:

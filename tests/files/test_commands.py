@@ -2,8 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -90,6 +94,52 @@ def test_a_folder_goes_to_stdout_as_an_archive(backup: Backup, tmp_path: Path) -
         assert (tmp_path / name).read_bytes() == (backup.folder / "tree/tree/sub" / name).read_bytes()
 
 
+def test_ctrl_c_leaves_nothing(backup: Backup, tmp_path: Path) -> None:
+    """In the middle of a file: no process stays, no half file, no socket; the exit code is what a shell expects."""
+    own = tmp_path / "t"
+    own.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "safehold", "files", "get", f"{backup.manifest.point}:data", "/endless", *backup.place],
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "TMPDIR": str(own),
+            "AWS_SHARED_CREDENTIALS_FILE": str(backup.folder / "credentials"),
+        },
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        wait_for(lambda: bool(list(tmp_path.glob(".safehold-*.partial"))) or process.poll() is not None)
+        assert processes_of(own)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert (process.returncode, said.strip()) == (130, b"Interrupted.")
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
+    assert not list(own.iterdir())
+    wait_for(lambda: not processes_of(own))
+
+
+def wait_for(reached: Callable[[], bool], seconds: float = 300) -> None:
+    """Until something is so."""
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The processes whose arguments name the folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            if os.fsencode(folder) in place.read_bytes():
+                found.append(place.parent.name)
+    return found
+
+
 def test_the_volumes_are_listed_without_looking_into_them(backup: Backup, tmp_path: Path) -> None:
     """Nothing of the system is needed for that."""
     done = safehold(backup, tmp_path, "ls", "latest", "--vm", "vm", "--output", "json", path="/nowhere")
@@ -104,6 +154,7 @@ def test_the_volumes_are_listed_without_looking_into_them(backup: Backup, tmp_pa
         (("ls", "latest", "--recursive"), 2, b"go with a PATH"),
         (("ls", "latest:data", "--volume", "parts", "/"), 2, b"Two volumes are named"),
         (("get", "latest", "/a", "/b", "--to", "-"), 2, b"Only one PATH"),
+        (("get", "latest", "/a", "--to", "absent/a"), 1, b"Nothing can be written to absent: found no such folder"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(

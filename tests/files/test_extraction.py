@@ -144,6 +144,16 @@ def test_a_cut_archive_leaves_nothing(tmp_path: Path) -> None:
     assert everything_below(tmp_path) == set()
 
 
+def test_zeros_take_no_room(tmp_path: Path) -> None:
+    """Alone, in a folder and at the end of a file, they are holes; length and content are as they were."""
+    content = b"begin" + bytes(5 << 20)
+    unpack(in_pieces(archive(member("file"), content=content), 1 << 16), tmp_path / "out")
+    write_file(in_pieces(content, 1 << 16), tmp_path / "file")
+    for path in (tmp_path / "out/file", tmp_path / "file"):
+        assert path.read_bytes() == content
+        assert path.stat().st_blocks * 512 < 3 << 20
+
+
 @pytest.mark.parametrize("modified", [-(10**15), 0, 10**15])
 def test_times_that_no_system_has_do_no_harm(tmp_path: Path, modified: int) -> None:
     """A damaged or hostile time is cut to one that can be kept."""

@@ -60,10 +60,15 @@ def find_entry(fish: Guestfish, path: bytes) -> Entry:
     raise RefusedError(refusal)
 
 
+def real_path(fish: Guestfish, folder: bytes) -> bytes:
+    """The folder by a path without links: some commands would follow an absolute link into the appliance itself."""
+    return fish.run("realpath", folder).removesuffix(b"\n")
+
+
 def list_folder(fish: Guestfish, folder: bytes, *, recursive: bool) -> Iterator[Entry]:
     """What lies in a folder, by name; with `recursive` all below it, folder by folder, without following links."""
     command = "find0" if recursive else "ls0"
-    listed = b"".join(fish.stream(command, folder, fish.output)).split(b"\0")
+    listed = b"".join(fish.stream(command, real_path(fish, folder), fish.output)).split(b"\0")
     base = folder.rstrip(b"/")
     # find0 begins each name with a slash, ls0 does not.
     places = sorted((base + b"/" + name.lstrip(b"/")).rpartition(b"/")[::2] for name in listed if name)

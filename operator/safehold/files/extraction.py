@@ -93,7 +93,8 @@ def write_file(pieces: Iterator[bytes], path: Path, *, mode: int = 0o644, modifi
     try:
         with _created(unfinished) as file:
             for piece in pieces:
-                size_bytes += file.write(piece)
+                size_bytes += _write(file, piece)
+            file.truncate(size_bytes)
         unfinished.chmod(mode & _PERMISSIONS)
         if modified is not None:
             _date(unfinished, modified)
@@ -112,6 +113,14 @@ def _unfinished(path: Path) -> Path:
 def _created(path: Path) -> IO[bytes]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.fdopen(os.open(path, flags, 0o600), "wb")
+
+
+def _write(file: IO[bytes], piece: bytes) -> int:
+    """Zeros become a hole: a guest's sparse file takes no more room here than there."""
+    if piece.count(0) == len(piece):
+        file.seek(len(piece), os.SEEK_CUR)
+        return len(piece)
+    return file.write(piece)
 
 
 def _opened(stream: PulledStream) -> tarfile.TarFile:
@@ -161,7 +170,8 @@ class _Unpacking:
         assert source is not None
         with _created(path) as file:
             while piece := source.read(_COPY_BYTES):
-                file.write(piece)
+                _write(file, piece)
+            file.truncate(member.size)
         path.chmod(member.mode & _PERMISSIONS)
         _date(path, int(member.mtime))
         self.done.files += 1

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from safehold.errors import GuestFileError
 from safehold.files.guestfish import Guestfish, RefusedError
@@ -10,7 +11,9 @@ from safehold.files.names import printable
 
 WHOLE = "disk"
 """What a file system is called that takes a disk without partitions."""
-_NOT_MOUNTED = {"unknown", "swap", "crypto_LUKS", "BitLocker"}
+_ENCRYPTED = {"crypto_LUKS", "BitLocker"}
+_PLACES = ("list-devices", "list-partitions", "lvs")
+_NOT_MOUNTED = {"unknown", "swap"} | _ENCRYPTED
 """What libguestfs calls what holds no files, or none that can be read without a passphrase."""
 
 
@@ -34,6 +37,18 @@ class FileSystem:
         """Whether it can be mounted, as far as its type tells."""
         return self.type not in _NOT_MOUNTED
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the guest has encrypted it."""
+        return self.type in _ENCRYPTED
+
+    @property
+    def obstacle(self) -> str:
+        """Why it cannot be read, if it has no files."""
+        if self.is_encrypted:
+            return "it is encrypted by the guest, which alone can open it"
+        return "it is swap space" if self.type == "swap" else "nothing is known of what it holds"
+
     def __str__(self) -> str:
         where = f"{self.volume} {self.partition}" if self.volume else self.partition
         return f"{where} ({self.type})"
@@ -48,7 +63,16 @@ def find_file_systems(fish: Guestfish, volumes: Sequence[str]) -> list[FileSyste
         device, _, kind = line.rpartition(": ")
         if device:
             found.append(_named(device, kind, disks))
-    return found
+    return found + _encrypted(fish, disks, {each.device for each in found})
+
+
+def _encrypted(fish: Guestfish, disks: dict[str, str], listed: set[str]) -> list[FileSystem]:
+    """What the guest has encrypted, which libguestfs does not list among file systems."""
+    places = [fish.run(command).decode("utf-8", errors="replace").split() for command in _PLACES]
+    found = [
+        _named(device, _asked(fish, "vfs-type", device), disks) for device in chain(*places) if device not in listed
+    ]
+    return [each for each in found if each.is_encrypted]
 
 
 def described(fish: Guestfish, found: FileSystem) -> FileSystem:
@@ -65,6 +89,8 @@ def described(fish: Guestfish, found: FileSystem) -> FileSystem:
 def mount_one(fish: Guestfish, found: Sequence[FileSystem], partition: str) -> None:
     """Mount the file system that people call `partition`; GuestFileError lists those that there are."""
     named = [each for each in found if each.partition == partition.removeprefix("/dev/")]
+    # A disk that holds nothing keeps nobody from the file system on another one.
+    named = [each for each in named if each.has_files] or named
     if len(named) != 1:
         raise GuestFileError(
             f"{len(named) or 'No'} file systems are called {printable(partition.encode())}",
@@ -81,18 +107,23 @@ def mount_all(fish: Guestfish, found: Sequence[FileSystem]) -> list[str]:
     Returns a sentence for each that could not be mounted. GuestFileError where one has to be chosen.
     """
     with_files = [each for each in found if each.has_files]
+    if not with_files:
+        raise GuestFileError(
+            "No file system is there that can be read",
+            found=", ".join(f"{_listed([each])}, of which {each.obstacle}" for each in found) or "empty disks",
+        )
+    closed = [f"{_listed([each])} is left out: {each.obstacle}" for each in found if each.is_encrypted]
     if len(with_files) == 1:
         fish.run("mount-ro", with_files[0].device, "/")
-        return []
-    roots = fish.run("inspect-os").decode("utf-8", errors="replace").split() if with_files else []
+        return closed
+    roots = fish.run("inspect-os").decode("utf-8", errors="replace").split()
     if len(roots) != 1:
         what = f"{len(roots)} operating systems" if roots else "no operating system"
         raise GuestFileError(
             f"Which file system is meant is not clear: there is {what}",
-            expected=f"--partition with one of {_listed(found)}" if with_files else "a disk with a file system",
-            found=None if with_files else _listed(found) or "nothing",
+            expected=f"--partition with one of {_listed(found)}",
         )
-    return _mount_as_in_guest(fish, roots[0])
+    return closed + _mount_as_in_guest(fish, roots[0])
 
 
 def _mount_as_in_guest(fish: Guestfish, root: str) -> list[str]:
@@ -120,9 +151,7 @@ def _named(device: str, kind: str, disks: dict[str, str]) -> FileSystem:
 
 def _refuse_without_files(found: FileSystem) -> None:
     if not found.has_files:
-        known = found.type in ("crypto_LUKS", "BitLocker")
-        why = "it is encrypted by the guest, which alone can open it" if known else "it holds no file system"
-        raise GuestFileError(f"{found} cannot be read", found=why)
+        raise GuestFileError(f"{_listed([found])} cannot be read", found=found.obstacle)
 
 
 def _asked(fish: Guestfish, command: str, device: str) -> str:

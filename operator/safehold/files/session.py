@@ -1,5 +1,6 @@
 """A restore point whose files can be read: disks, export and appliance together."""
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -9,13 +10,16 @@ from typing import Self
 from safehold.engine.access.disk import PointDisk
 from safehold.engine.points.manifest import Manifest
 from safehold.engine.repository import Domain
-from safehold.errors import GuestFileError, SafeholdError
-from safehold.files.entries import Entry, find_entry, list_folder
+from safehold.errors import GuestFileError, SafeholdError, UsageError
+from safehold.files.entries import Entry, find_entry, list_folder, real_path
 from safehold.files.export import DiskExport
 from safehold.files.file_systems import FileSystem, described, find_file_systems, mount_all, mount_one
 from safehold.files.guestfish import Guestfish
 from safehold.files.names import printable
 from safehold.files.programs import find_programs
+
+_FOLDER_BYTES = 90
+"""Of the folder with the sockets, whose own names have 107 at most."""
 
 
 class PointFiles:
@@ -36,6 +40,7 @@ class PointFiles:
     def __enter__(self) -> Self:
         with ExitStack() as opening:
             folder = Path(opening.enter_context(tempfile.TemporaryDirectory(prefix="safehold-")))
+            _refuse_long(folder)
             disks = [opening.enter_context(PointDisk(self._domain, self._manifest, name)) for name in self._volumes]
             self._export = opening.enter_context(DiskExport(disks, folder, self._programs))
             self._fish = opening.enter_context(Guestfish(self._programs, folder))
@@ -83,7 +88,9 @@ class PointFiles:
 
     def archive(self, folder: bytes) -> Iterator[bytes]:
         """A folder and all below it as a tar archive, with numeric owners; to be read to its end."""
-        yield from self._streamed("tar-out", _absolute(folder), self._fish.output, "numericowner:true")
+        with self._telling_causes():
+            place = real_path(self._fish, _absolute(folder))
+        yield from self._streamed("tar-out", place, self._fish.output, "numericowner:true")
 
     def _file_systems(self) -> list[FileSystem]:
         """Looked for once: without KVM that takes seconds, and the disks do not change."""
@@ -110,6 +117,17 @@ class PointFiles:
             if cause is not None:
                 raise cause from problem
             raise
+
+
+def _refuse_long(folder: Path) -> None:
+    length = len(os.fsencode(folder))
+    if length > _FOLDER_BYTES:
+        raise UsageError(
+            "The folder for temporary files has too long a name for sockets in it",
+            expected=f"at most {_FOLDER_BYTES} bytes",
+            found=f"{length}",
+            remedy="set TMPDIR to a shorter one",
+        )
 
 
 def _absolute(path: bytes) -> bytes:

@@ -10,7 +10,7 @@ import click
 
 from safehold.cli.files.source import PointSource, mount, opened_files, with_source
 from safehold.cli.repo.output import show_json, size
-from safehold.errors import GuestFileError, UsageError
+from safehold.errors import GuestFileError, UsageError, VolumeError
 from safehold.files.entries import Entry
 from safehold.files.extraction import unpack, write_file
 from safehold.files.names import printable, text
@@ -52,6 +52,7 @@ def get(
         raise UsageError("Only one PATH can be an archive, or go to stdout", found=f"{len(paths)} of them")
     if as_tar and recursive:
         raise UsageError("--tar holds all that is below a folder anyway", remedy="leave out --recursive")
+    _refuse_unwritable(destination)
     started = monotonic()
     with source.open() as (domain, manifest), opened_files(source, domain, manifest) as files:
         mount(files, partition)
@@ -84,6 +85,17 @@ def _checked(entry: Entry, *, recursive: bool, as_tar: bool) -> Entry:
     if entry.kind == "File" and as_tar:
         raise GuestFileError(f"{shown} is a file", remedy="leave out --tar")
     return entry
+
+
+def _refuse_unwritable(destination: str | None) -> None:
+    """Said at once, and not after an appliance was started."""
+    if destination == _STDOUT:
+        return
+    named = Path(destination or ".")
+    folder = named if named.is_dir() else named.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        why = "no right to do so" if folder.is_dir() else "no such folder"
+        raise VolumeError(f"Nothing can be written to {folder}", found=why, remedy="choose another place with --to")
 
 
 def _place(entry: Entry, destination: str | None, *, single: bool, as_tar: bool) -> Path:
@@ -122,6 +134,11 @@ def _get(files: PointFiles, entry: Entry, place: Path, *, as_tar: bool) -> dict[
 
 def _send(pieces: Iterator[bytes]) -> None:
     stdout = sys.stdout.buffer
-    for piece in pieces:
-        stdout.write(piece)
-    stdout.flush()
+    try:
+        for piece in pieces:
+            stdout.write(piece)
+        stdout.flush()
+    except BrokenPipeError:
+        # What Python still holds for stdout would raise again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+        raise VolumeError("Whoever reads stdout has ended before all was written") from None
