@@ -12,13 +12,13 @@ SENTENCE = "the Job that made it has ended long ago, and nobody has asked for it
 SHOW = """
 import sys
 from safehold.cli.repo.output import show_table
-show_table('found', ['VM', 'What', 'Point'], [sys.argv[1:]])
+show_table(sys.argv[1], ['VM', 'What', 'Point'], [sys.argv[2:]])
 """
 
 
-def shown(on_terminal: bool, *cells: str) -> list[str]:
+def shown(on_terminal: bool, *cells: str, title: str = "found") -> list[str]:
     """The lines of a table, on a terminal of 80 columns or piped."""
-    command = [sys.executable, "-c", SHOW, *cells]
+    command = [sys.executable, "-c", SHOW, title, *cells]
     environment = {"PATH": os.environ["PATH"], "TERM": "dumb"}
     if not on_terminal:
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -33,6 +33,13 @@ def shown(on_terminal: bool, *cells: str) -> list[str]:
 def test_a_name_is_never_cut(on_terminal: bool) -> None:
     """An id that is broken into two lines can be neither found nor copied."""
     assert any("db" in line and POINT in line for line in shown(on_terminal, "db", "x" * 50, POINT))
+
+
+@pytest.mark.parametrize("on_terminal", [False, True])
+def test_a_title_is_never_cut(on_terminal: bool) -> None:
+    """Also where the table below it is narrower than the id in its title."""
+    title = f"Volumes of [{POINT}]"
+    assert any(title in line for line in shown(on_terminal, "db", "x", "y", title=title))
 
 
 def test_a_sentence_is_wrapped_on_a_terminal_and_a_line_where_it_is_piped() -> None:

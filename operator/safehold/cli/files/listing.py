@@ -87,7 +87,7 @@ def _show_file_systems(found: list[FileSystem], output: str) -> None:
         )
         for each in found
     ]
-    show_table(f"{len(rows)} file systems", ("Partition", "Type", "Label", "UUID", "Size "), rows)
+    show_table(f"File systems: {len(rows)}", ("Partition", "Type", "Label", "UUID", "Size "), rows)
 
 
 def _show_entries(found: Iterator[Entry], output: str) -> None:

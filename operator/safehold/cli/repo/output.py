@@ -36,12 +36,12 @@ def show_json(document: object) -> None:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; columns whose title ends with a space are of numbers.
+    """A table under a line that says of what; columns whose title ends with a space are of numbers.
 
     A line stays a line where it is piped, or not much too long: names that are cut in two can be neither found nor
     copied. Sentences are wrapped on a terminal.
     """
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
         table.add_column(column.strip(), justify="right" if column.endswith(" ") else "left", overflow="fold")
     for row in rows:
@@ -50,6 +50,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     wanted = Measurement.get(console, console.options.update(max_width=_ENDLESS), table).maximum
     if not console.is_terminal or wanted <= _LONG_LINE:
         console = Console(width=max(console.width, wanted), height=console.height)
+    console.print(title, style="table.title", soft_wrap=True, markup=False, highlight=False)
     console.print(table)
 
 
