@@ -65,7 +65,7 @@ async def test_a_restore_in_place_does_what_it_planned_or_nothing(tenant: Tenant
     plan = (await planned(tenant, "back"))["status"]["plan"]
     restored = await carried_out(tenant, "back")
     assert_ready(restored)
-    assert paths(plan["volumes"]) == paths(restored["status"]["volumes"]) == {"data": "Snapshot", "files": "Full"}
+    assert paths(plan["volumes"]) == paths(restored["status"]["volumes"]) == {"data": "Snapshot", "files": "Delta"}
     after = await objects(tenant)
     assert {key for key, uid in after.items() if before.get(key) != uid} == names(tenant, plan, "Replace")
     kept = [each["name"] for each in plan["changes"] if each["kind"] == "PersistentVolume" and "name" in each]
