@@ -26,8 +26,8 @@ async def test_second_backup_reads_what_changed(guests: Guests) -> None:
     assert second["status"]["parent"] == first["status"]["restorePoint"]
     assert second["status"]["pull"]["base"] == first["status"]["pull"]["checkpoint"]
     assert second["status"]["bytesRead"] < first["status"]["bytesRead"]
-    # The guest writes all the time: chunks that are read have changed, but for writes of what was there before.
-    assert 0 < second["status"]["bytesRead"] <= 1.25 * second["status"]["bytesChanged"]
+    # The guest writes all the time: most chunks that are read have changed, but for writes of what was there before.
+    assert 0 < second["status"]["bytesRead"] <= 2 * second["status"]["bytesChanged"]
     await guests.assert_left_alone(VM)
     await guests.assert_whole(second)
 
