@@ -20,7 +20,6 @@ from safehold.kube.status import apply_status
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.look import Look
 from safehold.plan.restore.reconcile import next_step
-from safehold.plan.restore.safety import without_snapshot
 from safehold.plan.restore.steps import (
     DeleteJob,
     DeleteObject,
@@ -33,7 +32,8 @@ from safehold.plan.restore.steps import (
     TakeSafetySnapshot,
     Wait,
 )
-from safehold.plan.restore.undo import is_undo_asked
+from safehold.plan.restore.undo.safety import without_snapshot
+from safehold.plan.restore.undo.undo import is_undo_asked
 from safehold.reasons import Reason
 
 _PASSES = 50

@@ -18,10 +18,10 @@ from safehold.kube.restore.hands import RestoreHands
 from safehold.kube.restore.storage import claim_manifest, observe_claim, observe_handover, observe_volume
 from safehold.plan.names import UNDO_OF
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.handover import Place, SeenVolume, hand_over, settle, take_back
 from safehold.plan.restore.look import Mark
-from safehold.plan.restore.reversal import hand_back, settle_back
 from safehold.plan.restore.steps import Step, Wait
+from safehold.plan.restore.undo.reversal import hand_back, settle_back
+from safehold.plan.restore.volumes.handover import Place, SeenVolume, hand_over, settle, take_back
 from safehold.plan.storage import ClaimShape, NewClaim
 from sandbox.apiserver import running_api_server
 from sandbox.cluster.client import Cluster as SandboxCluster

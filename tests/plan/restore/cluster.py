@@ -26,7 +26,7 @@ from safehold.plan.names import UNDO_OF
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore import steps
 from safehold.plan.restore.facts import Answer, VMFacts
-from safehold.plan.restore.manifest import key
+from safehold.plan.restore.machine.manifest import key
 from safehold.plan.restore.plan.surroundings import Surroundings
 from safehold.plan.storage import Claim, ClaimRef
 from safehold.plan.target.use import TargetFacts

@@ -9,7 +9,7 @@ from safehold.api.references import RepositoryKeyRef
 from safehold.api.restore_point import RestorePoint
 from safehold.plan.backup.capture_facts import CapturedVolume, SnapshotFacts
 from safehold.plan.names import pair_name
-from safehold.plan.restore.point import point_of
+from safehold.plan.restore.point.description import point_of
 from safehold.plan.storage import ClaimShape
 from safehold.plan.target.use import TargetFacts
 from safehold.run import RepositoryPlace

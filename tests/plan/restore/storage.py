@@ -14,7 +14,7 @@ from tests.plan.restore.objects import NOW, SHAPE, SHOP
 
 from safehold.api.restored_volumes import OwnerRecord
 from safehold.plan.restore import steps
-from safehold.plan.restore.handover import POKED
+from safehold.plan.restore.volumes.handover import POKED
 from safehold.plan.storage import Claim, ClaimRef, ClaimShape, NewClaim, Volume
 
 VolumeStep = steps.KeepVolume | steps.SetReclaimPolicy | steps.AssignVolume

@@ -11,8 +11,8 @@ from safehold.api import VMBackup, VMRestore
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.admission import Admission, admit
 from safehold.plan.restore.facts import ObservedRestore, VMFacts
-from safehold.plan.restore.point import point_of
-from safehold.plan.restore.source import Inquiry, SourceFacts, choose
+from safehold.plan.restore.point.description import point_of
+from safehold.plan.restore.point.source import Inquiry, SourceFacts, choose
 from safehold.plan.storage import Claim, ClaimRef
 from safehold.plan.tenancy import ALLOW_RESTORE_TO, RESTORE_FROM, NamespaceFacts
 from safehold.reasons import Reason

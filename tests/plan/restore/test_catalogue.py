@@ -11,7 +11,7 @@ from tests.plan.restore.objects import CLUSTER, NOW, SHOP, backup, restore
 
 from safehold.api import VMBackup
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.source import Inquiry, SourceFacts, choose
+from safehold.plan.restore.point.source import Inquiry, SourceFacts, choose
 from safehold.plan.tenancy import RESTORE_FROM, NamespaceFacts
 
 OWN = NamespaceFacts(name=SHOP, uid="shop-uid", labels={}, annotations={})

@@ -15,7 +15,7 @@ from safehold.plan.conditions import is_true
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore import steps
 from safehold.plan.restore.facts import Answer
-from safehold.plan.restore.inquiry import read_answer
+from safehold.plan.restore.point.inquiry import read_answer
 from safehold.plan.tenancy import ALLOW_RESTORE_TO, NamespaceFacts
 from safehold.reasons import Reason
 

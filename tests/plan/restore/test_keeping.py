@@ -11,7 +11,7 @@ from tests.plan.restore.world import World
 
 from safehold.plan.names import KEPT_UNTIL, UNDO_OF
 from safehold.plan.restore import steps
-from safehold.plan.restore.keeping import is_overdue
+from safehold.plan.restore.undo.keeping import is_overdue
 
 
 @pytest.mark.parametrize("undone", [False, True])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from safehold.api.restore_options import Identity, RestorePatch
 from safehold.plan.names import RESTORED_BY
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.manifest import Machine, NewMachine, rebuild, same_content
+from safehold.plan.restore.machine.manifest import Machine, NewMachine, rebuild, same_content
 from safehold.reasons import Reason
 
 REVISION = "orders-u1.2c-12345-1"

@@ -17,8 +17,8 @@ from safehold.plan.machine_state import STATE_VOLUME, state_labels
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore import steps
 from safehold.plan.restore.admission import Admission, admit
-from safehold.plan.restore.data_volumes import POPULATED_FOR, PREPOPULATED
-from safehold.plan.restore.point import point_of
+from safehold.plan.restore.machine.data_volumes import POPULATED_FOR, PREPOPULATED
+from safehold.plan.restore.point.description import point_of
 from safehold.reasons import Reason
 
 OLD_SECRET: dict[str, Any] = {

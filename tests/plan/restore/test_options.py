@@ -13,7 +13,7 @@ from safehold.plan.names import UNDO_OF
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.admission import admit
 from safehold.plan.restore.facts import ObservedRestore
-from safehold.plan.restore.point import point_of
+from safehold.plan.restore.point.description import point_of
 from safehold.plan.storage import Claim, ClaimRef
 from safehold.plan.tenancy import NamespaceFacts
 from safehold.reasons import Reason

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safehold.api.restore_options import RestorePatch
 from safehold.plan.names import RESTORED_BY
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.patches import MAX_OPERATIONS, patch_objects
+from safehold.plan.restore.machine.patches import MAX_OPERATIONS, patch_objects
 from safehold.reasons import Reason
 
 VM: dict[str, Any] = {

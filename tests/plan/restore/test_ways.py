@@ -12,7 +12,7 @@ from tests.plan.restore.world import World
 from safehold.plan.restore import steps
 from safehold.plan.restore.facts import OwnSnapshot, Ways
 from safehold.plan.restore.reconcile import next_step
-from safehold.plan.restore.ways import PATIENCE, choose_ways
+from safehold.plan.restore.volumes.ways import PATIENCE, choose_ways
 
 
 def choosing() -> World:

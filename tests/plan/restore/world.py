@@ -19,9 +19,9 @@ from safehold.plan.names import RESTORED_BY, pair_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore import steps
 from safehold.plan.restore.facts import Answer, CreatedObject, InquiryFacts, ObservedRestore, OwnSnapshot, Ways
-from safehold.plan.restore.handover import SeenVolume
 from safehold.plan.restore.look import Decision, Look, Mark
 from safehold.plan.restore.reconcile import next_step
+from safehold.plan.restore.volumes.handover import SeenVolume
 from safehold.plan.tenancy import NamespaceFacts
 
 

@@ -15,7 +15,6 @@ from safehold.kube.restore.snapshots import carry_out_snapshot_step
 from safehold.kube.restore.storage import claim_manifest
 from safehold.kube.target.resolution import read_secrets
 from safehold.plan.names import KEPT_UNTIL, ORIGINAL_RECLAIM_POLICY
-from safehold.plan.restore.handover import POKED
 from safehold.plan.restore.steps import (
     AdoptSecret,
     AssignVolume,
@@ -44,6 +43,7 @@ from safehold.plan.restore.steps import (
     TakeSafetySnapshot,
     Wait,
 )
+from safehold.plan.restore.volumes.handover import POKED
 from safehold.plan.storage import ClaimRef
 from safehold.plan.target.use import TargetFacts
 from safehold.run import ENVELOPE_FILE

@@ -8,7 +8,7 @@ from safehold.kube.restore.envelope import recall
 from safehold.kube.target.resolution import read_namespace
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.facts import Answer, InquiryFacts
-from safehold.plan.restore.inquiry import read_answer
+from safehold.plan.restore.point.inquiry import read_answer
 
 
 async def observe_inquiry(cluster: Cluster, restore: VMRestore, operator_namespace: str) -> InquiryFacts:

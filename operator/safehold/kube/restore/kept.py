@@ -7,7 +7,7 @@ from safehold.errors import NotServedError
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import VM_RESTORE, VM_SNAPSHOT, VOLUME, Kind
 from safehold.plan.names import KEPT_UNTIL, ORIGINAL_RECLAIM_POLICY, UNDO_OF
-from safehold.plan.restore.keeping import is_overdue
+from safehold.plan.restore.undo.keeping import is_overdue
 
 logger = logging.getLogger(__name__)
 

@@ -26,16 +26,16 @@ from safehold.plan.machine_state import STATE_VOLUME
 from safehold.plan.names import RESTORED_BY, job_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.admission import claims_of_interest, vm_name
-from safehold.plan.restore.choice import source_facts
 from safehold.plan.restore.facts import CreatedObject, ObjectKey, ObservedRestore, VMFacts
-from safehold.plan.restore.handover import SeenVolume
 from safehold.plan.restore.look import Look, Mark
-from safehold.plan.restore.manifest import Machine, key, run_strategy
-from safehold.plan.restore.mappings import storage_class_of
-from safehold.plan.restore.point import disks_of
-from safehold.plan.restore.rebuild import read_machine
-from safehold.plan.restore.source import Inquiry, choose
-from safehold.plan.restore.undo import is_undo_asked
+from safehold.plan.restore.machine.manifest import Machine, key, run_strategy
+from safehold.plan.restore.machine.mappings import storage_class_of
+from safehold.plan.restore.machine.rebuild import read_machine
+from safehold.plan.restore.point.choice import source_facts
+from safehold.plan.restore.point.description import disks_of
+from safehold.plan.restore.point.source import Inquiry, choose
+from safehold.plan.restore.undo.undo import is_undo_asked
+from safehold.plan.restore.volumes.handover import SeenVolume
 from safehold.plan.storage import Claim
 from safehold.plan.target.endpoint import EndpointRules
 from safehold.plan.target.use import TargetFacts

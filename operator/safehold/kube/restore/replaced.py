@@ -10,7 +10,7 @@ from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import SECRET, VM_RESTORE
 from safehold.plan.names import RESTORED_BY
 from safehold.plan.restore.facts import ObjectKey
-from safehold.plan.restore.manifest import key
+from safehold.plan.restore.machine.manifest import key
 from safehold.plan.restore.steps import SaveObjects
 from safehold.plan.tenancy import refuse_object
 

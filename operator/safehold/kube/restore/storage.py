@@ -7,8 +7,8 @@ from safehold.api.restored_volumes import OwnerRecord, VolumeRestore
 from safehold.kube.client import Cluster, Manifest
 from safehold.kube.kinds import CLAIM, VOLUME, VOLUME_SNAPSHOT
 from safehold.plan.quantities import parse_bytes
-from safehold.plan.restore.handover import SeenVolume
 from safehold.plan.restore.look import Mark
+from safehold.plan.restore.volumes.handover import SeenVolume
 from safehold.plan.storage import Claim, ClaimRef, ClaimShape, NewClaim, Volume
 
 

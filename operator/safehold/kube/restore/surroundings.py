@@ -31,7 +31,7 @@ from safehold.plan.refusal import Refusal
 from safehold.plan.restore.admission import admit
 from safehold.plan.restore.facts import Ways
 from safehold.plan.restore.look import Look
-from safehold.plan.restore.manifest import Machine, key
+from safehold.plan.restore.machine.manifest import Machine, key
 from safehold.plan.restore.plan.estimate import measured, measured_backup
 from safehold.plan.restore.plan.machine_conflicts import addresses_of
 from safehold.plan.restore.plan.making import admitted, planned_machine

@@ -19,8 +19,7 @@ from safehold.plan.populate.facts import (
     PopulateFacts,
 )
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.fill import restore_run
-from safehold.plan.restore.point import point_of
+from safehold.plan.restore.point.description import point_of
 from safehold.plan.restore.steps import (
     AdoptSecret,
     AssignVolume,
@@ -34,6 +33,7 @@ from safehold.plan.restore.steps import (
     Step,
     Wait,
 )
+from safehold.plan.restore.volumes.fill import restore_run
 from safehold.plan.storage import Claim, NewClaim, Volume, misfit
 from safehold.plan.target.use import TargetFacts
 from safehold.reasons import Reason

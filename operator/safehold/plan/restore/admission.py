@@ -11,10 +11,10 @@ from safehold.plan.conditions import is_finished
 from safehold.plan.names import prime_claim_name, restored_claim_name, restored_state_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.facts import ObservedRestore, VMFacts
-from safehold.plan.restore.mappings import storage_class_of
-from safehold.plan.restore.point import disks_of
-from safehold.plan.restore.selection import chosen_disks
-from safehold.plan.restore.volumes_only import refuse_claim_name, volume_claim_name
+from safehold.plan.restore.machine.mappings import storage_class_of
+from safehold.plan.restore.point.description import disks_of
+from safehold.plan.restore.volumes.selection import chosen_disks
+from safehold.plan.restore.volumes.volumes_only import refuse_claim_name, volume_claim_name
 from safehold.plan.storage import Claim
 from safehold.plan.target.use import TargetFacts, refuse_repository
 from safehold.reasons import Reason

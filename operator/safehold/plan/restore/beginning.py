@@ -3,11 +3,11 @@
 from safehold.api.restore_plan import RestorePlan
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.admission import admit
-from safehold.plan.restore.choice import called
-from safehold.plan.restore.inquiry import may_pass
 from safehold.plan.restore.look import Decision, Look
 from safehold.plan.restore.plan.comparison import differences
 from safehold.plan.restore.plan.making import make_plan
+from safehold.plan.restore.point.choice import called
+from safehold.plan.restore.point.inquiry import may_pass
 from safehold.plan.restore.steps import DeleteJob, Record
 from safehold.reasons import Reason
 

@@ -12,8 +12,8 @@ from safehold.api.restore_point import RestorePoint
 from safehold.plan.backup.capture_facts import SnapshotFacts
 from safehold.plan.job import JobFacts
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.handover import SeenVolume
 from safehold.plan.restore.plan.surroundings import Surroundings
+from safehold.plan.restore.volumes.handover import SeenVolume
 from safehold.plan.storage import Claim
 from safehold.plan.target.use import TargetFacts
 from safehold.plan.tenancy import NamespaceFacts

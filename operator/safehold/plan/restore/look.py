@@ -14,8 +14,8 @@ from safehold.plan.conditions import State, conditions_for, is_finished
 from safehold.plan.names import owner_labels
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.facts import ObservedRestore
-from safehold.plan.restore.handover import Place, SeenVolume, is_given_back, is_replaced
 from safehold.plan.restore.steps import Finished, Record, Step, Wait
+from safehold.plan.restore.volumes.handover import Place, SeenVolume, is_given_back, is_replaced
 from safehold.plan.summary import summarize_restore
 from safehold.reasons import Reason
 

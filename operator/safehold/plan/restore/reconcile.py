@@ -11,22 +11,22 @@ from safehold.api import Failure
 from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.beginning import begin
-from safehold.plan.restore.choice import choose_point
-from safehold.plan.restore.claim_record import claim_record, without_owners
-from safehold.plan.restore.fill import fill
-from safehold.plan.restore.handover import hand_over, settle
-from safehold.plan.restore.inquiry import read_manifest
-from safehold.plan.restore.keeping import after_end, keep_volumes
 from safehold.plan.restore.look import Decision, Look, Mark
-from safehold.plan.restore.power import start_vm, stop_vm
-from safehold.plan.restore.readiness import await_stopped_vm
-from safehold.plan.restore.rebuild import rebuild_vm
-from safehold.plan.restore.safety import take_safety_snapshot
-from safehold.plan.restore.selection import warn_of_parts
+from safehold.plan.restore.machine.power import start_vm, stop_vm
+from safehold.plan.restore.machine.readiness import await_stopped_vm
+from safehold.plan.restore.machine.rebuild import rebuild_vm
+from safehold.plan.restore.point.choice import choose_point
+from safehold.plan.restore.point.inquiry import read_manifest
 from safehold.plan.restore.steps import DeleteJob, Finished, Record
-from safehold.plan.restore.undo import is_undo_asked, undo
-from safehold.plan.restore.ways import choose_ways, close_snapshots, open_snapshots
-from safehold.plan.restore.withdrawal import take_everything_back
+from safehold.plan.restore.undo.keeping import after_end, keep_volumes
+from safehold.plan.restore.undo.safety import take_safety_snapshot
+from safehold.plan.restore.undo.undo import is_undo_asked, undo
+from safehold.plan.restore.undo.withdrawal import take_everything_back
+from safehold.plan.restore.volumes.claim_record import claim_record, without_owners
+from safehold.plan.restore.volumes.fill import fill
+from safehold.plan.restore.volumes.handover import hand_over, settle
+from safehold.plan.restore.volumes.selection import warn_of_parts
+from safehold.plan.restore.volumes.ways import choose_ways, close_snapshots, open_snapshots
 from safehold.reasons import Reason
 
 

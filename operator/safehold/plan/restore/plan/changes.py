@@ -7,12 +7,12 @@ from safehold.api.restore_plan import PlannedChange, PlannedVolume
 from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.names import Verb, job_name, pair_name, replaced_objects_name, safety_snapshot_name
 from safehold.plan.restore.facts import ObjectKey
-from safehold.plan.restore.inquiry import wants_manifest
 from safehold.plan.restore.look import Look
-from safehold.plan.restore.manifest import Machine, key
-from safehold.plan.restore.overwriting import foreign
+from safehold.plan.restore.machine.manifest import Machine, key
+from safehold.plan.restore.machine.overwriting import foreign
+from safehold.plan.restore.machine.power import HALTED
 from safehold.plan.restore.plan.surroundings import Surroundings
-from safehold.plan.restore.power import HALTED
+from safehold.plan.restore.point.inquiry import wants_manifest
 
 CLAIM, VOLUME = "PersistentVolumeClaim", "PersistentVolume"
 

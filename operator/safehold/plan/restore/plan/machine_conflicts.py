@@ -6,11 +6,11 @@ from typing import Any
 from safehold.api.restore_plan import PlanConflict, Severity
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.look import Look
-from safehold.plan.restore.manifest import Machine, key
+from safehold.plan.restore.machine.manifest import Machine, key
+from safehold.plan.restore.machine.power import HALTED
 from safehold.plan.restore.plan.ownership import tracker_of
 from safehold.plan.restore.plan.storage_conflicts import conflict
 from safehold.plan.restore.plan.surroundings import Surroundings
-from safehold.plan.restore.power import HALTED
 from safehold.reasons import Reason
 
 _INSTANCE_KINDS = {

@@ -7,15 +7,15 @@ from safehold.api.restore_plan import PlanConflict, PlannedVolume, RestorePlan
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.admission import Admission
 from safehold.plan.restore.look import Look
-from safehold.plan.restore.manifest import Machine
+from safehold.plan.restore.machine.manifest import Machine
+from safehold.plan.restore.machine.rebuild import foresee_machine
 from safehold.plan.restore.plan.changes import changes_of
 from safehold.plan.restore.plan.comparison import hash_of
 from safehold.plan.restore.plan.estimate import Estimate, estimate
 from safehold.plan.restore.plan.machine_conflicts import conflicts_in_place, conflicts_of_new
 from safehold.plan.restore.plan.storage_conflicts import conflict, storage_conflicts
 from safehold.plan.restore.plan.surroundings import Surroundings
-from safehold.plan.restore.rebuild import foresee_machine
-from safehold.plan.restore.ways import foresee_way
+from safehold.plan.restore.volumes.ways import foresee_way
 
 _ORDER = {"Blocks": 0, "Warns": 1}
 

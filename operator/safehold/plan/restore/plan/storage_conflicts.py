@@ -7,7 +7,7 @@ from safehold.api.restore_plan import PlanConflict, Severity
 from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.look import Look
-from safehold.plan.restore.manifest import Machine, key
+from safehold.plan.restore.machine.manifest import Machine, key
 from safehold.plan.restore.plan.surroundings import Quota, Surroundings
 from safehold.reasons import Reason
 

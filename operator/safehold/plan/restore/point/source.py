@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from safehold.api import TargetRef, VMBackup, VMRestore
 from safehold.plan.conditions import is_true
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.catalogue import best_of, find_gap
+from safehold.plan.restore.point.catalogue import best_of, find_gap
 from safehold.plan.tenancy import NamespaceFacts, PointOwner, refuse_restore
 from safehold.reasons import Reason
 

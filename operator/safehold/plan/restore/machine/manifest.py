@@ -12,11 +12,11 @@ from typing import Any
 from safehold.api.restore_options import Identity, RestorePatch
 from safehold.plan.names import RESTORED_BY, restored_revision_name
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.data_volumes import adopting_templates
 from safehold.plan.restore.facts import ObjectKey
-from safehold.plan.restore.identity import clear_identity
-from safehold.plan.restore.mappings import is_mapped, map_networks
-from safehold.plan.restore.patches import patch_objects
+from safehold.plan.restore.machine.data_volumes import adopting_templates
+from safehold.plan.restore.machine.identity import clear_identity
+from safehold.plan.restore.machine.mappings import is_mapped, map_networks
+from safehold.plan.restore.machine.patches import patch_objects
 from safehold.plan.tenancy import refuse_object
 from safehold.reasons import Reason
 

@@ -13,7 +13,7 @@ from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.machine_state import state_labels
 from safehold.plan.names import RESTORED_BY, UNDO_OF
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.data_volumes import POPULATED_FOR
+from safehold.plan.restore.machine.data_volumes import POPULATED_FOR
 from safehold.plan.restore.steps import (
     AssignVolume,
     CreateClaim,

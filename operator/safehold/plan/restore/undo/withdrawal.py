@@ -7,12 +7,9 @@ from safehold.api.base import Failure
 from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.names import RESTORED_BY, UNDO_OF, job_name, pair_name
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.claim_record import without_owners
-from safehold.plan.restore.handover import take_back
 from safehold.plan.restore.look import Decision, Look
-from safehold.plan.restore.overwriting import put_back
-from safehold.plan.restore.power import run_as_before
-from safehold.plan.restore.reversal import hand_back
+from safehold.plan.restore.machine.overwriting import put_back
+from safehold.plan.restore.machine.power import run_as_before
 from safehold.plan.restore.steps import (
     DeleteJob,
     DeleteObject,
@@ -22,6 +19,9 @@ from safehold.plan.restore.steps import (
     Step,
     Wait,
 )
+from safehold.plan.restore.undo.reversal import hand_back
+from safehold.plan.restore.volumes.claim_record import without_owners
+from safehold.plan.restore.volumes.handover import take_back
 from safehold.plan.storage import Claim
 
 PHASE = "CleaningUp"

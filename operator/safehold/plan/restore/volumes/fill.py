@@ -10,11 +10,11 @@ from safehold.plan.job import JobFacts, read_report, refuse_lost_node
 from safehold.plan.names import job_name
 from safehold.plan.placement import common_nodes
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.handover import shape_of
 from safehold.plan.restore.look import Decision, Look, Mark
+from safehold.plan.restore.machine.rebuild import read_machine
 from safehold.plan.restore.progress import with_progress
-from safehold.plan.restore.rebuild import read_machine
 from safehold.plan.restore.steps import AdoptSecret, CreateClaim, Record, StartRestoreJob
+from safehold.plan.restore.volumes.handover import shape_of
 from safehold.plan.storage import NewClaim
 from safehold.plan.summary import measure_progress, readable_bytes
 from safehold.plan.target.use import TargetFacts

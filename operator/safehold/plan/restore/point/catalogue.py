@@ -10,7 +10,7 @@ from datetime import datetime
 
 from safehold.api import VMBackup
 from safehold.api.restore_source import VerifiedChoice
-from safehold.plan.restore.point import is_verified
+from safehold.plan.restore.point.description import is_verified
 
 _POINT_ID = re.compile(r"[0-9a-f]{16}-(?P<number>[0-9]{6})-[0-9a-f]{16}")
 

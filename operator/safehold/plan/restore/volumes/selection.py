@@ -4,7 +4,7 @@ from safehold.api import VMRestore
 from safehold.api.restore_point import PointVolume, RestorePoint
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.look import Look
-from safehold.plan.restore.point import disks_of
+from safehold.plan.restore.point.description import disks_of
 from safehold.reasons import Reason
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from safehold.plan.names import RESTORED_BY, replaced_objects_name
 from safehold.plan.restore.look import Decision, Look
-from safehold.plan.restore.manifest import Machine, key, same_content
+from safehold.plan.restore.machine.manifest import Machine, key, same_content
 from safehold.plan.restore.steps import CreateObject, DeleteObject, SaveObjects, Step, Wait
 
 PHASE = "Rebuilding"

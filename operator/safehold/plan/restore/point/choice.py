@@ -5,10 +5,10 @@ from safehold.api.restore_point import RestorePoint
 from safehold.api.vmrestore import RestoredBackup
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.facts import Answer, ObservedRestore
-from safehold.plan.restore.inquiry import ask
 from safehold.plan.restore.look import Decision, Look
-from safehold.plan.restore.point import point_of
-from safehold.plan.restore.source import SourceFacts, choose
+from safehold.plan.restore.point.description import point_of
+from safehold.plan.restore.point.inquiry import ask
+from safehold.plan.restore.point.source import SourceFacts, choose
 from safehold.plan.restore.steps import Record
 from safehold.plan.tenancy import PointOwner, refuse_restore
 

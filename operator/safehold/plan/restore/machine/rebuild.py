@@ -8,11 +8,11 @@ from safehold.api.vmrestore import RestoredVM
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.facts import Answer, VMFacts
 from safehold.plan.restore.look import Decision, Look
-from safehold.plan.restore.manifest import Machine, NewMachine, key, rebuild
-from safehold.plan.restore.mappings import networks_of
-from safehold.plan.restore.overwriting import foreign, overwrite
-from safehold.plan.restore.selection import left_out
+from safehold.plan.restore.machine.manifest import Machine, NewMachine, key, rebuild
+from safehold.plan.restore.machine.mappings import networks_of
+from safehold.plan.restore.machine.overwriting import foreign, overwrite
 from safehold.plan.restore.steps import CreateObject, OwnClaim, OwnObject, Record
+from safehold.plan.restore.volumes.selection import left_out
 from safehold.reasons import Reason
 
 PHASE = "Rebuilding"

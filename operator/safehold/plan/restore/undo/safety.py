@@ -6,9 +6,9 @@ from safehold.api.undoing import SafetySnapshot
 from safehold.api.vmrestore import VMRestoreStatus
 from safehold.plan.backup.capture_facts import SnapshotFacts
 from safehold.plan.names import KEPT_UNTIL, UNDO_OF, safety_snapshot_name
-from safehold.plan.restore.keeping import undo_end
 from safehold.plan.restore.look import Decision, Look
 from safehold.plan.restore.steps import DeleteSafetySnapshot, Record, TakeSafetySnapshot
+from safehold.plan.restore.undo.keeping import undo_end
 
 PHASE = "Stopping"
 DEADLINE = timedelta(minutes=5)

@@ -10,13 +10,13 @@ from safehold.api.vmrestore import RestoredVM
 from safehold.plan.conditions import State, is_finished
 from safehold.plan.names import UNDO_OF
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.claim_record import claim_record, without_owners
 from safehold.plan.restore.facts import VMFacts
-from safehold.plan.restore.keeping import keep_volumes, undo_end
 from safehold.plan.restore.look import Decision, Look, Mark
-from safehold.plan.restore.power import run_as_before, stop_vm
-from safehold.plan.restore.reversal import hand_back, settle_back
+from safehold.plan.restore.machine.power import run_as_before, stop_vm
 from safehold.plan.restore.steps import Finished, Record
+from safehold.plan.restore.undo.keeping import keep_volumes, undo_end
+from safehold.plan.restore.undo.reversal import hand_back, settle_back
+from safehold.plan.restore.volumes.claim_record import claim_record, without_owners
 from safehold.reasons import Reason
 
 PHASE = "Undoing"

@@ -17,7 +17,7 @@ from safehold.plan.names import job_name
 from safehold.plan.refusal import Refusal
 from safehold.plan.restore.facts import Answer
 from safehold.plan.restore.look import Decision, Look
-from safehold.plan.restore.source import Inquiry
+from safehold.plan.restore.point.source import Inquiry
 from safehold.plan.restore.steps import AdoptSecret, StartInquiry
 from safehold.plan.target.use import TargetFacts
 from safehold.reasons import Reason

@@ -6,8 +6,8 @@ It is the same order with the same guards (`handover`), told with the volumes in
 from safehold.api.restored_volumes import VolumeRestore
 from safehold.plan.names import UNDO_OF
 from safehold.plan.refusal import Refusal
-from safehold.plan.restore.handover import Place, SeenVolume, hand_over
 from safehold.plan.restore.steps import SetReclaimPolicy, Step
+from safehold.plan.restore.volumes.handover import Place, SeenVolume, hand_over
 from safehold.plan.storage import Volume
 from safehold.reasons import Reason
 
