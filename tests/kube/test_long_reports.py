@@ -25,7 +25,7 @@ from sandbox.kubelet.service import running_node
 NAMES = [f"{number:02}-{'v' * 60}" for number in range(64)]
 WORKER = f"""
 from pathlib import Path
-from safehold.run import RunReport, VolumeReport
+from safehold.report import RunReport, VolumeReport
 from safehold.worker.report import write_report
 volumes = [VolumeReport(name=name, bytes_total=1 << 40) for name in {NAMES}]
 report = RunReport(run_id="run", verb="backup", succeeded=True, reason="Succeeded", message="well", volumes=volumes)
