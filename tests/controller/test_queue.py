@@ -230,3 +230,13 @@ async def test_an_event_during_a_look_may_wait_too() -> None:
         queue.add_within(KEY, 0.01)
         going_on.set()
         await looks.until(2)
+
+
+async def test_what_is_in_line_for_other_reasons_does_not_count_as_work() -> None:
+    """Active, due and later looks are work; those named `besides` are not, while they are in line."""
+    queue = WorkQueue("vmbackups", Looks())
+    for name in ("due", "queued", "queued-too"):
+        queue.add(("shop", name))
+    queue.add_later(("shop", "later"), 60)
+    assert queue.at_work() == 4
+    assert queue.at_work(besides={("shop", "queued"), ("shop", "queued-too"), ("shop", "later")}) == 2

@@ -11,6 +11,7 @@ from safehold.controller.memo import Operator
 from safehold.controller.metrics import Metrics
 from safehold.controller.queue import Key, WorkQueue
 from safehold.controller.sweep import is_over, look_at_everything, sweep, sweep_forever
+from safehold.kube.client import Manifest
 from safehold.kube.kinds import (
     BACKUP_TARGET,
     SECRET,
@@ -27,6 +28,11 @@ from safehold.plan.names import KEPT_UNTIL, ORIGINAL_RECLAIM_POLICY, UNDO_OF, ow
 
 RESTORE_SPEC = {"source": {"backup": "one"}, "target": {"mode": "InPlace"}}
 TARGET_REF = {"kind": "BackupTarget", "name": "own"}
+
+
+def nobody(_: Manifest) -> bool:
+    """No VMBackup waits in line."""
+    return False
 
 
 async def test_what_restores_and_targets_left_goes_when_they_are_gone(operator: Operator) -> None:
@@ -57,7 +63,7 @@ async def test_a_round_counts_who_is_left_out_and_tells_that_it_ended(operator: 
     await served(cluster, VM_RESTORE)
     metrics.registry.register(operator.figures)
     settings = operator.settings.model_copy(update={"group_snapshots": False})
-    task = asyncio.create_task(sweep_forever(replace(operator, settings=settings), metrics))
+    task = asyncio.create_task(sweep_forever(replace(operator, settings=settings), metrics, nobody))
     async with asyncio.timeout(180):
         while True:
             if metrics.registry.get_sample_value("safehold_controller_last_round_timestamp_seconds"):
@@ -122,8 +128,8 @@ async def test_what_a_restore_kept_goes_in_time_without_it(operator: Operator) -
     assert snapshots == {"early", "held", "failed"}
 
 
-async def test_runs_that_are_over_are_not_looked_at(operator: Operator) -> None:
-    """A round looks at every target and unfinished run, and leaves the many that are over alone."""
+async def test_runs_that_are_over_or_wait_are_not_looked_at(operator: Operator) -> None:
+    """A round looks at every target and unfinished run, and leaves the many alone that are over or in line."""
     cluster = operator.cluster
     looked: list[Key] = []
     done = asyncio.Event()
@@ -135,13 +141,14 @@ async def test_runs_that_are_over_are_not_looked_at(operator: Operator) -> None:
 
     await served(cluster, VM_RESTORE)
     await served(cluster, BACKUP_TARGET)
-    for name in ("over", "active"):
+    for name in ("over", "active", "waiting"):
         spec = {"vm": {"name": "db"}, "targetRef": TARGET_REF, "hold": name == "over"}
         await cluster.create(VM_BACKUP, {"metadata": {"name": name, "namespace": SHOP}, "spec": spec})
     over = {"metadata": {"name": "over", "namespace": SHOP}, "status": {"completionTime": "2026-11-22T13:00:00Z"}}
     await cluster.apply(VM_BACKUP, over, subresource="status")
     queue = operator.queues[VM_BACKUP.plural] = WorkQueue(VM_BACKUP.plural, look)
-    assert await look_at_everything(operator) == 1, "one VMBackup holds its point"
+    held = await look_at_everything(operator, lambda found: found["metadata"]["name"] == "waiting")
+    assert held == 1, "one VMBackup holds its point"
     task = asyncio.create_task(queue.run())
     await asyncio.wait_for(done.wait(), 60)
     task.cancel()

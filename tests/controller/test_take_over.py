@@ -47,3 +47,8 @@ async def test_active_runs_keep_their_places_and_waiting_ones_their_turns(operat
     assert list(reconciler.turns.queue.active) == [(SHOP, "active")]
     assert set(reconciler.turns.queue.waiting) == {(SHOP, "waits"), (SHOP, "new")}
     assert len(called) == 1
+    listed = {found["metadata"]["name"]: found for found in await cluster.list(VM_BACKUP)}
+    in_line = {name for name, found in listed.items() if reconciler.waits_in_line(found)}
+    assert in_line == {"waits"}, "one that does not say yet that it waits is looked at"
+    reconciler.turns.queue.leave((SHOP, "waits"))
+    assert not reconciler.waits_in_line(listed["waits"]), "nobody would call it"

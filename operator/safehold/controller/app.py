@@ -92,7 +92,7 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
             **{queue.name: queue.run() for queue in operator.queues.values()},
             "fleet": operator.fleet.run(),
             "plan": plan_forever(operator, backups.turns),
-            "sweep": sweep_forever(operator, metrics),
+            "sweep": sweep_forever(operator, metrics, backups.waits_in_line),
             **({"populator": populator.run()} if settings.populator else {}),
             "heartbeat": heartbeat.watch(cluster),
         }

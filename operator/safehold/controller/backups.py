@@ -15,6 +15,7 @@ from safehold.controller.turns import Turns
 from safehold.errors import SafeholdError
 from safehold.kube.backup.hands import BackupHands
 from safehold.kube.backup.observer import BackupObserver
+from safehold.kube.client import Manifest
 from safehold.kube.events import emit, tell_phase
 from safehold.kube.finalizers import remove_finalizer
 from safehold.kube.kinds import VM_BACKUP
@@ -69,9 +70,16 @@ class BackupReconciler:
                 return None
             decision = await self._pass(key, backup)
             if decision.again != 0:
-                queue = self.operator.queues.get(VM_BACKUP.plural)
-                return paced(decision.again, queue.at_work() if queue else 0)
+                return paced(decision.again, self._polled())
         return self.rules.poll_seconds
+
+    def waits_in_line(self, found: Manifest) -> bool:
+        """Whether a VMBackup, as it was read, says that it waits, and will be called when its turn comes."""
+        metadata = found["metadata"]
+        if (metadata["namespace"], metadata["name"]) not in self.turns.queue.waiting:
+            return False
+        backup = VMBackup.model_validate(found)
+        return backup.status.phase == "Pending" and waits_unseen(backup)
 
     def heed(self, target: AnyTarget) -> None:
         """Let limits of a target that were raised take effect at once."""
@@ -79,6 +87,11 @@ class BackupReconciler:
         reference = TargetRef.model_validate({"kind": target.kind, "name": metadata.name})
         self.turns.heed({target_pool(reference, metadata.namespace or ""): spec.max_active_runs})
         self.freezing.heed(metadata.uid, spec.max_frozen_vms)
+
+    def _polled(self) -> int:
+        """How many runs are looked at again and again: of those that wait for their turn each look is one request."""
+        queue = self.operator.queues.get(VM_BACKUP.plural)
+        return queue.at_work(besides=self.turns.queue.waiting) if queue else 0
 
     async def _pass(self, key: Key, backup: VMBackup) -> Decision:
         facts, now = await self._observe(key, backup), self.operator.now()

@@ -7,7 +7,7 @@ deleted while the controller is down.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from safehold.errors import SafeholdError
@@ -82,9 +82,9 @@ class WorkQueue:
         """How many objects are looked at again later without an event."""
         return len(self._timers)
 
-    def at_work(self) -> int:
-        """How many objects are looked at now, soon or later."""
-        return len(self._active) + len(self._waiting) + len(self._timers)
+    def at_work(self, *, besides: Collection[Key] = ()) -> int:
+        """How many objects are looked at now, soon or later; those `besides` do not count while they are in line."""
+        return len(self._active) + len(self._waiting.difference(besides)) + len(self._timers)
 
     async def run(self) -> None:
         """Work until cancelled."""

@@ -6,7 +6,7 @@ it). So the round takes leftovers away by their labels, and looks at every objec
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from safehold.controller.bases import sweep_bases
@@ -15,7 +15,7 @@ from safehold.controller.metrics import Metrics
 from safehold.errors import SafeholdError
 from safehold.kube.backup.leftovers import owners_of_leftovers
 from safehold.kube.backup.removal import remove_leftovers
-from safehold.kube.client import Cluster
+from safehold.kube.client import Cluster, Manifest
 from safehold.kube.coverage import find_uncovered
 from safehold.kube.kinds import (
     BACKUP_POLICY,
@@ -34,11 +34,11 @@ OWNERS = (BACKUP_TARGET, CLUSTER_BACKUP_TARGET, VM_BACKUP, VM_RESTORE)
 """Kinds whose objects have Jobs, Secrets and claims in the operator's namespace."""
 
 
-async def sweep_forever(operator: Operator, metrics: Metrics) -> None:
-    """One round after another, until cancelled."""
+async def sweep_forever(operator: Operator, metrics: Metrics, waits_in_line: Callable[[Manifest], bool]) -> None:
+    """One round after another, until cancelled. `waits_in_line`: whether a VMBackup is called when it is its turn."""
     while True:
         try:
-            held = await look_at_everything(operator)
+            held = await look_at_everything(operator, waits_in_line)
             settings = operator.settings
             await sweep(
                 operator.cluster,
@@ -61,10 +61,10 @@ async def sweep_forever(operator: Operator, metrics: Metrics) -> None:
         await asyncio.sleep(operator.settings.sweep_seconds)
 
 
-async def look_at_everything(operator: Operator) -> int:
-    """Put every object of ours into its queue, except runs that are over: there may be very many of them.
+async def look_at_everything(operator: Operator, waits_in_line: Callable[[Manifest], bool]) -> int:
+    """Put every object of ours into its queue, except runs that are over or wait in line: there may be very many.
 
-    Of these it is noted what became of them. Answers how many VMBackups hold their restore point.
+    Of those that are over it is noted what became of them. Answers how many VMBackups hold their restore point.
     """
     held = 0
     with operator.outcomes.renewing():
@@ -75,6 +75,8 @@ async def look_at_everything(operator: Operator) -> int:
                     if kind is VM_BACKUP:
                         operator.outcomes.note(found)
                         held += bool(found["spec"].get("hold"))
+                        if waits_in_line(found):
+                            continue
                     if not is_over(found):
                         operator.look_at(kind.plural, metadata.get("namespace"), metadata["name"])
     return held
