@@ -105,6 +105,7 @@ def test_ctrl_c_leaves_nothing(backup: Backup, tmp_path: Path) -> None:
             "PATH": os.environ["PATH"],
             "TMPDIR": str(own),
             "AWS_SHARED_CREDENTIALS_FILE": str(backup.folder / "credentials"),
+            "PYTHONFAULTHANDLER": "1",
         },
         stderr=subprocess.PIPE,
         start_new_session=True,
@@ -113,13 +114,23 @@ def test_ctrl_c_leaves_nothing(backup: Backup, tmp_path: Path) -> None:
         wait_for(lambda: bool(list(tmp_path.glob(".safehold-*.partial"))) or process.poll() is not None)
         assert processes_of(own)
         os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=120)
+        said = said_at_its_end(process)
     finally:
         process.kill()
+        process.wait()
     assert (process.returncode, said.strip()) == (130, b"Interrupted.")
     assert [path.name for path in tmp_path.iterdir()] == ["t"]
     assert not list(own.iterdir())
     wait_for(lambda: not processes_of(own))
+
+
+def said_at_its_end(process: "subprocess.Popen[bytes]") -> bytes:
+    """What it says on stderr until it ends; if it does not, that includes where each of its threads is."""
+    try:
+        return process.communicate(timeout=300)[1]
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        return process.communicate()[1]
 
 
 def wait_for(reached: Callable[[], bool], seconds: float = 300) -> None:

@@ -147,7 +147,6 @@ async def test_pushed_backups_are_full_then_incremental(running: Running) -> Non
     delta = await running.back_up("push-2")
     assert [full["status"]["type"], delta["status"]["type"]] == ["Full", "Incremental"]
     for item in (full, delta):
-        assert_really_valid(item, "virtualmachinebackups")
         assert condition_of(item, "Quiesced")["reason"] == "QuiesceSucceeded"  # type: ignore[index]
     assert await running.checkpoint() == delta["status"]["checkpointName"]
     stage = await running.path("stage")
@@ -166,7 +165,7 @@ async def test_pushed_backups_are_full_then_incremental(running: Running) -> Non
     vmi = await running.cluster.get(VIRTUAL_MACHINE_INSTANCE, "web", _NAMESPACE)
     assert vmi
     assert vmi["status"]["changedBlockTracking"] == {"state": "Enabled"}
-    assert_really_valid(vmi, "virtualmachineinstances")
+    _are_really_valid(virtualmachinebackups=[full, delta], virtualmachineinstances=[vmi])
 
 
 async def test_a_pull_serves_what_was_frozen_and_ends_by_deletion(running: Running) -> None:
@@ -174,18 +173,21 @@ async def test_a_pull_serves_what_was_frozen_and_ends_by_deletion(running: Runni
     disk = running.settings.state / "pulled.raw"
     disk.touch()
     os.truncate(disk, _SIZE_BYTES)
+    backups: list[Object] = []
+    exports: list[Object] = []
+    instances: list[Object] = []
     for name, full in (("pull-1", True), ("pull-2", False)):
         await running.cluster.create(
             VM_BACKUP,
             backup(_NAMESPACE, name, "web-tracker", "stage", mode="Pull", tokenSecretRef="token", forceFullBackup=full),
         )
         ready = await running.progress(name, "ExportReady")
-        assert_really_valid(ready, "virtualmachinebackups")
+        backups.append(ready)
         exported = await settled(running.cluster, VM_EXPORT, _NAMESPACE, name, phase="Ready")
-        assert_really_valid(exported, "virtualmachineexports")
+        exports.append(exported)
         plugged = await running.cluster.get(VIRTUAL_MACHINE_INSTANCE, "web", _NAMESPACE)
         assert plugged
-        assert_really_valid(plugged, "virtualmachineinstances")
+        instances.append(plugged)
         assert plugged["status"]["changedBlockTracking"]["backupStatus"]["backupName"] == name
         assert ready["status"]["exportUID"] == exported["metadata"]["uid"]
         assert ready["status"]["type"] == ("Full" if full else "Incremental")
@@ -200,10 +202,15 @@ async def test_a_pull_serves_what_was_frozen_and_ends_by_deletion(running: Runni
         assert await running.checkpoint() == ready["status"]["checkpointName"]
     kept = await running.cluster.get(VM_BACKUP_TRACKER, "web-tracker", _NAMESPACE)
     assert kept
-    assert_really_valid(kept, "virtualmachinebackuptrackers")
     await wait_until_gone(running.cluster, VM_EXPORT, "pull-2", _NAMESPACE)
     await wait_until_gone(running.cluster, POD, "virt-export-pull-2", _NAMESPACE)
     assert [path for path in (await running.path("stage")).rglob("pull-*") if path.is_file()] == []
+    _are_really_valid(
+        virtualmachinebackups=backups,
+        virtualmachineexports=exports,
+        virtualmachineinstances=instances,
+        virtualmachinebackuptrackers=[kept],
+    )
 
 
 async def test_a_pull_whose_time_is_up_counts_as_complete(running: Running) -> None:
@@ -338,3 +345,10 @@ async def _events(running: Running, name: str) -> list[Object]:
 
 def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
+
+
+def _are_really_valid(**found: list[Object]) -> None:
+    """Objects by the plural of their kind. Last in a test: it skips where the real definitions are absent."""
+    for plural, objects in found.items():
+        for each in objects:
+            assert_really_valid(each, plural)
