@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from rich.console import Console
+from tests.interrupts import heed_interrupts
 
 from gen_crds import CRDS
 from safehold.api import VMRestore
@@ -61,7 +62,7 @@ class Desk:
             env=environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            preexec_fn=_heed_interrupts,
+            preexec_fn=heed_interrupts,
         )
         try:
             yield process
@@ -94,11 +95,6 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 def progress(done: int, left: int) -> dict[str, int]:
     """Of four GiB."""
     return {"bytesDone": done * GIB, "bytesTotal": 4 * GIB, "percent": done * 25, "etaSeconds": left}
-
-
-def _heed_interrupts() -> None:
-    """A shell's background jobs, of which the tests may be one, start with SIGINT ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 async def _line(process: asyncio.subprocess.Process) -> str:

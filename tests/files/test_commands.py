@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.files.conftest import Backup, backed_up
 from tests.files.disks import YEAR_2001
+from tests.interrupts import heed_interrupts
 
 from safehold.engine.geometry import MIB
 from sandbox.objectstore.server import ObjectStore
@@ -109,6 +110,7 @@ def test_ctrl_c_leaves_nothing(backup: Backup, tmp_path: Path) -> None:
         },
         stderr=subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - the new process has no other threads
     )
     try:
         wait_for(lambda: bool(list(tmp_path.glob(".safehold-*.partial"))) or process.poll() is not None)
