@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from safehold.engine.changed_blocks.touched import TouchedChunks
 from safehold.engine.disks.comparing import differences
 from safehold.engine.disks.targets import TargetVolume
 from safehold.engine.disks.volumes import Extent
+from safehold.engine.geometry import FORMAT_1, MIB
 from safehold.engine.points.manifest import Manifest
 from safehold.engine.restore import Restored, complete, fill
 from safehold.errors import InterruptedRunError, StoreUnavailableError, VolumeError
@@ -235,3 +236,35 @@ def test_only_what_is_said_to_differ_is_completed(laboratory: Laboratory, noise:
     found[30 * CHUNK : 31 * CHUNK] = content[30 * CHUNK : 31 * CHUNK]
     assert disk.read_bytes() == bytes(found)
     assert restored.bytes_written <= (9 if in_place else 1) * CHUNK
+
+
+def test_what_differs_is_fetched_while_the_rest_is_read(
+    tmp_path: Path, laboratory: Laboratory, faulty: type[FaultyStore], noise: Noise
+) -> None:
+    """A change at the beginning of a large disk comes from the store before the disk was read to its end."""
+    laboratory.geometry = FORMAT_1
+    content = noise(80 * MIB)
+    source, disk = tmp_path / "root", tmp_path / "there"
+    source.write_bytes(content)
+    manifest = laboratory.back_up(source)
+    disk.write_bytes(bytes(MIB) + content[MIB:])
+    store = faulty(laboratory.store)
+    fetched = threading.Event()
+
+    def stream_range(name: str, offset: int, sizes: Sequence[int]) -> Iterator[bytes]:
+        if sum(sizes) > MIB // 2:  # the map is less
+            fetched.set()
+        return laboratory.store.stream_range(name, offset, sizes)
+
+    store.stream_range = stream_range  # type: ignore[method-assign]
+    left = len(content)
+
+    def advance(done: int) -> None:
+        nonlocal left
+        left -= done
+        if left == MIB:
+            assert fetched.wait(30), "the disk was read first"
+
+    complete(laboratory.domain(store, create=False), manifest, "root", disk, stop=threading.Event(), progress=advance)
+    assert disk.read_bytes() == content
+    assert fetched.is_set()

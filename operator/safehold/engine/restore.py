@@ -13,6 +13,7 @@ from safehold.engine.disks.comparing import ReportBytes, compare, map_of, verify
 from safehold.engine.disks.scan import Batch
 from safehold.engine.disks.targets import HEAD_BYTES, TargetVolume
 from safehold.engine.disks.volumes import Extent, SourceVolume
+from safehold.engine.geometry import MIB
 from safehold.engine.maps.tree import MapReader
 from safehold.engine.packing.chunks import ID_BYTES, ZERO_ID
 from safehold.engine.packing.frames import FrameKind
@@ -25,11 +26,19 @@ _WINDOW_CHUNKS = 16 * 1024
 """Chunks that are looked up together and fetched in the order of the packs: 2 GiB of data, about 5 MiB of memory."""
 _FIRST_WINDOW_CHUNKS = 1024
 """The first are few, so that fetching begins early; each window is four times the one before."""
+_PATIENCE_BYTES = 64 * MIB
+"""What is read of a disk, at most, before what differs is fetched: reading it takes longer than looking that up."""
 _READERS = 8
 """Requests under way at once, of each of which a frame or two are in memory."""
 
-Wanted = Iterable[tuple[int, bytes]]
-"""Slots of a volume, in order, with the ids of what belongs there."""
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Slots of a volume, in order, with the ids of what belongs there."""
+
+    places: list[tuple[int, bytes]]
+    bytes_read: int = 0
+    """What was read of the disk to know this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,35 +137,39 @@ def _finish(
         raise
 
 
-def _all_chunks(source: MapReader, filling: "_Filling", progress: ReportBytes) -> Wanted:
+def _all_chunks(source: MapReader, filling: "_Filling", progress: ReportBytes) -> Iterator[_Wanted]:
     """The chunks of a map; what lies between them is zeroed on the way."""
     position = 0
     for leaf in source.leaves():
         done = position
+        places = []
         for number in range(len(leaf.ids) // ID_BYTES):
             wanted = leaf.ids[number * ID_BYTES : (number + 1) * ID_BYTES]
             if wanted != ZERO_ID:
                 slot = leaf.first + number
                 filling.zero_between(position, slot)
                 position = slot + 1
-                yield slot, wanted
+                places.append((slot, wanted))
+        yield _Wanted(places)
         progress(filling.bytes_between(done, position))
     filling.zero_between(position, filling.slots)
     progress(filling.bytes_between(position, filling.slots))
 
 
-def _differing_chunks(batches: Iterable[Batch], filling: "_Filling", progress: ReportBytes) -> Wanted:
+def _differing_chunks(batches: Iterable[Batch], filling: "_Filling", progress: ReportBytes) -> Iterator[_Wanted]:
     """The chunks that the disk lacks; what the point has zeros for is zeroed on the way."""
     first = last = position = 0
     for batch in batches:
+        places = []
         for slot, wanted in batch.changed:
             if wanted != ZERO_ID:
-                yield slot, wanted
+                places.append((slot, wanted))
                 continue
             if slot != last:  # neighbours are zeroed together, or a file system would give back nothing of them
                 filling.zero_between(first, last)
                 first = slot
             last = slot + 1
+        yield _Wanted(places, batch.bytes_read)
         done, position = position, batch.first + batch.slots
         progress(filling.bytes_between(done, position))
     filling.zero_between(first, last)
@@ -179,7 +192,7 @@ class _Filling:
         self._received_before = domain.store.bytes_received()
         self._written = 0
 
-    def run(self, wanted: Wanted) -> None:
+    def run(self, wanted: Iterable[_Wanted]) -> None:
         """Fetch and write all of it. What follows is looked up while this is fetched."""
         pending: deque[Future[int]] = deque()
         with ThreadPoolExecutor(_READERS, thread_name_prefix="restore") as executor:
@@ -241,15 +254,18 @@ class _Filling:
         return written
 
 
-def _windows(wanted: Wanted) -> Iterator[dict[bytes, list[int]]]:
-    """Chunk ids with the slots that they belong to, so many at a time."""
+def _windows(wanted: Iterable[_Wanted]) -> Iterator[dict[bytes, list[int]]]:
+    """Chunk ids with the slots that they belong to, so many at a time, or fewer where finding them takes long."""
     places: dict[bytes, list[int]] = defaultdict(list)
     most = _FIRST_WINDOW_CHUNKS
-    for slot, chunk_id in wanted:
-        places[chunk_id].append(slot)
-        if len(places) >= most:
+    read = 0
+    for some in wanted:
+        for slot, chunk_id in some.places:
+            places[chunk_id].append(slot)
+        read = read + some.bytes_read if places else 0
+        if len(places) >= most or read >= _PATIENCE_BYTES:
             yield places
-            places = defaultdict(list)
+            places, read = defaultdict(list), 0
             most = min(4 * most, _WINDOW_CHUNKS)
     if places:
         yield places
