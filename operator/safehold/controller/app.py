@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from safehold.api.vmbackup import VMBackup
 from safehold.controller import policies, restores, targets, watches
 from safehold.controller.backups import BackupReconciler, backup_rules
+from safehold.controller.children import follow_children
 from safehold.controller.complaints import complain
 from safehold.controller.freezing import FreezeSlots, hold_freezes
 from safehold.controller.heartbeat import Heartbeat
@@ -91,6 +92,7 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
         work = {
             **{queue.name: queue.run() for queue in operator.queues.values()},
             "fleet": operator.fleet.run(),
+            "children": follow_children(operator),
             "plan": plan_forever(operator, backups.turns),
             "sweep": sweep_forever(operator, metrics, backups.waits_in_line),
             **({"populator": populator.run()} if settings.populator else {}),

@@ -50,6 +50,11 @@ class Operator:
         if queue := self.queues.get(plural):
             queue.add(key)
 
+    def look_within(self, plural: str, namespace: str | None, name: str, seconds: float) -> None:
+        """Reconcile an object in `seconds` at the latest, once for all that happens until then."""
+        if queue := self.queues.get(plural):
+            queue.add_within((namespace or "", name), seconds)
+
     def look_at_policy(self, uid: str) -> None:
         """Reconcile a policy, once for all that happens to its VMBackups within a moment."""
         if place := self.policies.get(uid):

@@ -15,21 +15,14 @@ from safehold.controller.memo import Operator
 from safehold.controller.sweep import is_over
 from safehold.kube.kinds import (
     BACKUP_POLICY,
-    BACKUP_TARGET,
-    CLAIM,
     CLUSTER_BACKUP_POLICY,
-    CLUSTER_BACKUP_TARGET,
     VM_BACKUP,
-    VM_RESTORE,
 )
 from safehold.plan.conditions import READY, STALLED
-from safehold.plan.names import MANAGED_BY, MANAGER, OWNER_KIND, OWNER_NAME, OWNER_NAMESPACE, POLICY_UID
+from safehold.plan.names import POLICY_UID
 from safehold.plan.policy.facts import RUN_NOW
 
-PLURALS = {kind.kind: kind.plural for kind in (VM_BACKUP, VM_RESTORE, BACKUP_TARGET, CLUSTER_BACKUP_TARGET, CLAIM)}
-"""Kinds that have Jobs and snapshots, with the names of their queues."""
 POLICIES = (BACKUP_POLICY.plural, CLUSTER_BACKUP_POLICY.plural)
-OURS = {MANAGED_BY: MANAGER}
 CLEANUP_POLL_SECONDS = 2.0
 _CLEANING_UP = "the deletion waits until everything is cleaned up"
 
@@ -79,14 +72,6 @@ def _is_news(memo: Operator, uid: str, kind: str | None, metadata: Mapping[str, 
     before = memo.marks.get(uid)
     memo.marks[uid] = mark
     return kind != "MODIFIED" or before != mark
-
-
-@kopf.on.event("batch", "v1", "jobs", labels=OURS)
-@kopf.on.event("snapshot.kubevirt.io", "v1beta1", "virtualmachinesnapshots", labels=OURS)
-async def child_changed(labels: Mapping[str, str], memo: Operator, **_: Any) -> None:
-    """Look at the owner of a Job or snapshot that changed."""
-    if plural := PLURALS.get(labels.get(OWNER_KIND, "")):
-        memo.look_at(plural, labels.get(OWNER_NAMESPACE), labels.get(OWNER_NAME, ""))
 
 
 def backup_holds(body: Mapping[str, Any], **_: Any) -> bool:

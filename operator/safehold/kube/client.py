@@ -234,6 +234,7 @@ class Cluster:
         kind: Kind,
         namespace: str | None = None,
         *,
+        labels: str = "",
         fields: str = "",
         timeout_seconds: int,
         since: str = "",
@@ -244,6 +245,8 @@ class Cluster:
         A HistoryError says that the version is too old. `metadata_only`: the objects without anything else.
         """
         query: dict[str, str | int | bool] = {"watch": True, "timeoutSeconds": timeout_seconds}
+        if labels:
+            query["labelSelector"] = labels
         if fields:
             query["fieldSelector"] = fields
         if since:
