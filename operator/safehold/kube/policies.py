@@ -131,11 +131,12 @@ async def _backups(cluster: Cluster, policy: AnyPolicy, due: Sequence[SelectedVM
             selectors.append(f"{own},{VM_LABEL} in ({','.join(sorted({label_value(vm.name) for vm in due}))})")
         if runs := last_runs(policy.status):
             selectors.append(f"{own},{RUN} in ({','.join(sorted(runs))})")
-    found: dict[str, Manifest] = {}
+    backups: dict[str, PolicyBackup] = {}
     for selector in selectors:
-        listed = await cluster.list(VM_BACKUP, policy.metadata.namespace, labels=selector)
-        found |= {manifest["metadata"]["uid"]: manifest for manifest in listed}
-    return tuple(_backup(manifest) for manifest in found.values() if _is_made_by(policy, manifest))
+        async for page in cluster.pages(VM_BACKUP, policy.metadata.namespace, labels=selector):
+            own_ones = (found for found in page.items if _is_made_by(policy, found))
+            backups |= {found["metadata"]["uid"]: _backup(found) for found in own_ones}
+    return tuple(backups.values())
 
 
 def _is_made_by(policy: AnyPolicy, found: Manifest) -> bool:

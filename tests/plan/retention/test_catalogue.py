@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safehold.api import VMBackup
 from safehold.plan.names import backup_labels, backup_name
 from safehold.plan.policy.facts import RUN, run_label
 from safehold.plan.retention.catalogue import KEPT_FAILURES, CatalogueEntry, entry_of, surplus
@@ -86,22 +85,20 @@ def test_what_is_left_is_bounded_and_the_newest(made: list[tuple[int, bool]], ke
         assert not trimmed or len(of_kind) >= (keep if succeeded else KEPT_FAILURES)
 
 
-def backup(*, made_by: str | None = "policy-uid", **changes: Any) -> VMBackup:
+def backup(*, made_by: str | None = "policy-uid", **changes: Any) -> dict[str, Any]:
     """A finished VMBackup of a policy."""
     labels = {**backup_labels(made_by, "gold", "db"), RUN: run_label(NOW)} if made_by else {}
     name = backup_name("policy-uid", "db", NOW)
     metadata = {"name": name, "namespace": "shop", "uid": "u", "resourceVersion": "7", "labels": labels}
-    return VMBackup.model_validate(
-        {
-            "metadata": {**metadata, **changes.get("metadata", {})},
-            "spec": {
-                "vm": {"name": "db"},
-                "targetRef": {"kind": "ClusterBackupTarget", "name": "t"},
-                **changes.get("spec", {}),
-            },
-            "status": {"completionTime": NOW.isoformat(), "restorePoint": "point-1", **changes.get("status", {})},
-        }
-    )
+    return {
+        "metadata": {**metadata, **changes.get("metadata", {})},
+        "spec": {
+            "vm": {"name": "db"},
+            "targetRef": {"kind": "ClusterBackupTarget", "name": "t"},
+            **changes.get("spec", {}),
+        },
+        "status": {"completionTime": NOW.isoformat(), "restorePoint": "point-1", **changes.get("status", {})},
+    }
 
 
 def test_an_entry_names_policy_and_point() -> None:
@@ -121,6 +118,6 @@ def test_an_entry_names_policy_and_point() -> None:
         pytest.param(backup(metadata={"deletionTimestamp": NOW.isoformat()}), id="in deletion"),
     ],
 )
-def test_what_is_never_trimmed(found: VMBackup) -> None:
+def test_what_is_never_trimmed(found: dict[str, Any]) -> None:
     """Objects of people, held, active and going ones are none of the trimming's business."""
     assert entry_of(found) is None

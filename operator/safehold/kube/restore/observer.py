@@ -118,7 +118,7 @@ class RestoreObserver:
         if source.backup:
             backups = [await self.cluster.get(VM_BACKUP, source.backup, namespace)]
         elif source.vm:
-            backups = await self.cluster.list(VM_BACKUP, namespace)
+            backups = await self._backups_of(source.vm, namespace)
         vm = await self.cluster.get(VM, source.vm, namespace) if source.vm else None
         seen = replace(
             seen,
@@ -130,6 +130,11 @@ class RestoreObserver:
         if not isinstance(wanted, Inquiry):
             return seen
         return await self._with_answer(restore, wanted.target_ref, wanted.target_namespace, seen)
+
+    async def _backups_of(self, vm: str, namespace: str) -> list[Manifest]:
+        """By what they say: those that people made need not have the VM's label."""
+        pages = self.cluster.pages(VM_BACKUP, namespace)
+        return [found async for page in pages for found in page.items if found["spec"]["vm"]["name"] == vm]
 
     async def _with_answer(
         self, restore: VMRestore, target_ref: TargetRef, target_namespace: str, seen: ObservedRestore

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable
 
-from safehold.api.vmbackup import VMBackup
 from safehold.api.vmrestore import VMRestore
 from safehold.errors import ConflictError, NotFoundError
 from safehold.kube.client import Cluster
@@ -26,8 +25,8 @@ async def drop_forgotten(cluster: Cluster, restore_points: Collection[str]) -> i
 
 
 async def _entries(cluster: Cluster) -> list[CatalogueEntry]:
-    found = [VMBackup.model_validate(each) for each in await cluster.list(VM_BACKUP)]
-    return [entry for backup in found if (entry := entry_of(backup))]
+    pages = cluster.pages(VM_BACKUP)
+    return [entry async for page in pages for found in page.items if (entry := entry_of(found)) is not None]
 
 
 async def _in_use(cluster: Cluster) -> set[tuple[str, str]]:

@@ -1,12 +1,14 @@
 """Which VMBackups leave the cluster. They are a catalogue of recent points; the bucket is the record of all."""
 
+import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from safehold.api.vmbackup import VMBackup
-from safehold.plan.policy.facts import RUN, TIER, policy_of
+from safehold.plan.names import POLICY_UID
+from safehold.plan.policy.facts import RUN, TIER, is_made_by
 
 KEPT_FAILURES = 20
 """Runs of one VM and policy: as many as the circuit breaker counts before its delay grows no more."""
@@ -29,26 +31,29 @@ class CatalogueEntry:
     """None: the run failed."""
 
 
-def entry_of(backup: VMBackup) -> CatalogueEntry | None:
+def entry_of(found: Mapping[str, Any]) -> CatalogueEntry | None:
     """The entry that may be trimmed; None for one that is active, held, in deletion, or made by a person.
 
-    What a person made may be in Git, from where it would come back as a new backup.
+    What a person made may be in Git, from where it would come back as a new backup. As it was read: there may be
+    50,000, of which models would take minutes and a GiB.
     """
-    metadata, status = backup.metadata, backup.status
-    policy = policy_of(backup)
-    going = metadata.deletion_timestamp is not None
-    if policy is None or status.completion_time is None or backup.spec.hold or going:
+    metadata, spec, status = found["metadata"], found["spec"], found.get("status") or {}
+    labels, vm, ended = metadata.get("labels") or {}, spec["vm"]["name"], status.get("completionTime")
+    policy = labels.get(POLICY_UID, "")
+    if ended is None or spec.get("hold") or "deletionTimestamp" in metadata:
+        return None
+    if not is_made_by(policy, name=metadata["name"], vm=vm, labels=labels):
         return None
     return CatalogueEntry(
-        namespace=metadata.namespace or "",
-        name=metadata.name,
-        uid=metadata.uid,
-        resource_version=metadata.resource_version or "",
-        vm=backup.spec.vm.name,
-        policy=policy,
-        run=f"{metadata.labels.get(TIER, '')} {metadata.labels.get(RUN, '')}",
-        ended=status.completion_time,
-        restore_point=status.restore_point,
+        namespace=sys.intern(metadata["namespace"]),
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        vm=vm,
+        policy=sys.intern(policy),
+        run=sys.intern(f"{labels.get(TIER, '')} {labels.get(RUN, '')}"),
+        ended=datetime.fromisoformat(ended),
+        restore_point=status.get("restorePoint"),
     )
 
 
