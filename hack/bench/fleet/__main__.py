@@ -39,11 +39,12 @@ _START_LIMIT_SECONDS = 60
 @click.option("--vms", envvar="FLEET_VMS", type=click.IntRange(1), default=_FULL.vms, show_default=True)
 @click.option("--namespaces", type=click.IntRange(1), default=_FULL.namespaces, show_default=True)
 @click.option("--policies", type=click.IntRange(1), default=_FULL.policies, show_default=True)
+@click.option("--catalogue", type=click.IntRange(0), default=_FULL.catalogue, show_default=True)
 @click.option("--minutes", envvar="FLEET_MINUTES", type=click.IntRange(1, 60), default=10, show_default=True)
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep state and logs in this folder.")
-def main(vms: int, namespaces: int, policies: int, minutes: int, keep: Path | None) -> None:
+def main(vms: int, namespaces: int, policies: int, catalogue: int, minutes: int, keep: Path | None) -> None:
     """Measure one controller; the whole fleet's figures are written to docs/benchmarks-fleet.md."""
-    shape = Shape(vms=vms, namespaces=namespaces, policies=policies)
+    shape = Shape(vms=vms, namespaces=namespaces, policies=policies, catalogue=catalogue)
     console = Console()
     folder = keep or Path(tempfile.mkdtemp(prefix="fleet-"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +70,7 @@ async def _measure(shape: Shape, minutes: int, folder: Path, console: Console) -
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # ends the processes in order
-    say(f"Writing {shape.vms} VMs")
+    say(f"Writing {shape.vms} VMs with {shape.catalogue} VMBackups each")
     vm_bytes = populate(folder / "apiserver", shape, datetime.now(UTC))
     say("Starting the API server, installing the chart, starting the controller")
     async with (

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from bench.fleet.shape import TARGET
 from safehold.engine.keys.keyfile import RepositoryKey
 from safehold.kube.client import Cluster
 from safehold.kube.kinds import CLUSTER_BACKUP_TARGET, SECRET, SERVICE_ACCOUNT
@@ -22,7 +23,6 @@ from sandbox.demo.kubectl import Kubectl
 from sandbox.kubevirt.api.definitions import DEFINITIONS as KUBEVIRT_DEFINITIONS
 from sandbox.program import Program
 
-TARGET = "primary"
 USER = f"system:serviceaccount:{chart.NAMESPACE}:{chart.RELEASE}"
 _START_SECONDS = 120.0
 _STOP_SECONDS = 30.0

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 VOLUME = "root"
 """Every VM's one disk; its claim has the VM's name."""
+TARGET = "primary"
+NEVER = "0 0 1 1 *"
+"""The schedule of a policy that is not due while the bench lasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +17,8 @@ class Shape:
     vms: int = 5000
     namespaces: int = 50
     policies: int = 100
+    catalogue: int = 10
+    """Finished VMBackups of each VM; the chart keeps as many."""
 
     def namespace_names(self) -> list[str]:
         """All namespaces with VMs."""

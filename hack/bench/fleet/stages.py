@@ -10,11 +10,11 @@ from pathlib import Path
 
 from bench.fleet.arrivals import Arrivals
 from bench.fleet.figures import MIB, Figures
-from bench.fleet.installation import TARGET, USER, Installation
+from bench.fleet.installation import USER, Installation
 from bench.fleet.others import Others
 from bench.fleet.program import Controller
 from bench.fleet.requests import RequestLog
-from bench.fleet.shape import Shape
+from bench.fleet.shape import NEVER, Shape
 from bench.fleet.stand_ins import StandIns
 from bench.measure import BenchError, cpu_seconds_of
 from safehold.errors import ClusterError
@@ -23,7 +23,6 @@ from sandbox.demo import chart
 
 ACTIVE_RUNS = 50
 HOUR_MINUTES = 60
-_NEVER = "0 0 1 1 *"
 _LOOKED_AT_ONCE = (BACKUP_POLICY, CLUSTER_BACKUP_POLICY, CLUSTER_BACKUP_TARGET)
 _POLL_SECONDS = 0.5
 _QUIET_LOOKS = 3
@@ -107,10 +106,8 @@ class Fleet:
 
 @asynccontextmanager
 async def running_fleet(installation: Installation, shape: Shape, folder: Path) -> AsyncIterator[tuple[Fleet, float]]:
-    """Policies, stand-ins and a controller that is steady; with the seconds that its start took."""
+    """Stand-ins and a controller that is steady; with the seconds that its start took."""
     cluster = installation.cluster
-    for namespace, group in shape.policy_places():
-        await cluster.create(BACKUP_POLICY, _policy(namespace, group))
     stand_ins, arrivals = StandIns(cluster, chart.NAMESPACE), Arrivals(cluster)
     stand_ins.working.set()
     tasks = [asyncio.create_task(stand_ins.run()), asyncio.create_task(arrivals.run())]
@@ -166,7 +163,7 @@ async def measure_pace(fleet: Fleet, minutes: int) -> None:
     waited = (runs[-1] - now).total_seconds() + _LONGEST_BURST
     if not await fleet.arrivals.until(runs, expected, waited):
         raise BenchError(f"{len(fleet.arrivals.of(runs).seconds)} of {expected} VMBackups appeared")
-    await fleet.set_schedules(lambda _: _NEVER)
+    await fleet.set_schedules(lambda _: NEVER)
     await fleet.runs_end()
     elapsed = time.monotonic() - began
     late, figures = fleet.arrivals.of(runs), fleet.figures
@@ -214,17 +211,6 @@ async def measure_restart(fleet: Fleet) -> None:
     figures = fleet.figures
     figures.at_most(f"Restart with {unfinished} unfinished VMBackups: steady after", seconds, 60, "s")
     figures.at_most("Restart: resident memory, the most", fleet.controller.peak_bytes() / MIB, 300, "MiB")
-
-
-def _policy(namespace: str, group: str) -> dict[str, object]:
-    return {
-        "metadata": {"name": group, "namespace": namespace},
-        "spec": {
-            "schedule": _NEVER,
-            "selector": {"matchLabels": {"group": group}},
-            "targetRef": {"kind": "ClusterBackupTarget", "name": TARGET},
-        },
-    }
 
 
 def _group(shape: Shape, number: int) -> list[str]:
