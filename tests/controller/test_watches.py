@@ -8,8 +8,7 @@ import pytest
 
 from safehold.controller.memo import Operator
 from safehold.controller.queue import Key, WorkQueue
-from safehold.controller.watches import backup_holds, object_changed, restore_holds
-from safehold.plan.names import POLICY_UID
+from safehold.controller.watches import object_changed, restore_holds
 
 RESTORES = kopf.Resource(group="safehold.dev", version="v1alpha1", plural="vmrestores")
 METADATA: dict[str, Any] = {"name": "back", "namespace": "shop", "uid": "uid", "generation": 1, "finalizers": []}
@@ -46,7 +45,6 @@ def tell(operator: Operator) -> Tell:
             uid="uid",
             event={"type": kind, "object": body},
             body=body,
-            labels={},
             memo=operator,
         )
 
@@ -77,34 +75,6 @@ async def test_what_people_change_is_news(looks: list[Key], tell: Tell, change: 
     assert len(looks) == 2
 
 
-async def test_a_policy_is_looked_at_once_for_all_its_backups(operator: Operator) -> None:
-    """Found by the uid that its VMBackups carry; one look follows a burst of them, and none a policy that is gone."""
-    queue = operator.queues["backuppolicies"] = WorkQueue("backuppolicies", _never)
-    handler = cast("Callable[..., Awaitable[None]]", object_changed)
-    policies = kopf.Resource(group="safehold.dev", version="v1alpha1", plural="backuppolicies")
-    backups = kopf.Resource(group="safehold.dev", version="v1alpha1", plural="vmbackups")
-
-    async def event(kind: str, resource: kopf.Resource, uid: str, **labels: str) -> None:
-        body = {"metadata": {**METADATA, "uid": uid}}
-        told = {"resource": resource, "namespace": "shop", "name": "gold", "uid": uid, "body": body, "memo": operator}
-        await handler(**told, labels=labels, event={"type": kind, "object": body})
-
-    await event("ADDED", policies, "policy")
-    assert queue.depth() == 1
-    other = operator.queues["backuppolicies"] = WorkQueue("backuppolicies", _never)
-    for number in range(5):
-        await event("ADDED", backups, f"backup-{number}", **{POLICY_UID: "policy"})
-    assert (other.depth(), other.scheduled()) == (0, 1)
-    await event("DELETED", policies, "policy")
-    third = operator.queues["backuppolicies"] = WorkQueue("backuppolicies", _never)
-    await event("ADDED", backups, "backup-9", **{POLICY_UID: "policy"})
-    assert third.scheduled() == 0
-
-
-async def _never(_: Key) -> float | None:
-    return None
-
-
 async def test_a_listing_is_looked_at(looks: list[Key], tell: Tell) -> None:
     """After a watch was interrupted nobody knows what was missed."""
     await tell("ADDED")
@@ -121,24 +91,19 @@ async def test_an_object_that_went_is_looked_at_and_forgotten(looks: list[Key], 
 
 
 @pytest.mark.parametrize(
-    ("condition", "policy", "held"),
+    ("condition", "held"),
     [
-        (("Reconciling", "True"), "Retain", True),
-        (None, "Retain", True),
-        (("Ready", "True"), "Retain", False),
-        (("Stalled", "True"), "Retain", False),
-        (("Ready", "False"), "Retain", True),
-        (("Ready", "True"), "Delete", True),
+        (("Reconciling", "True"), True),
+        (None, True),
+        (("Ready", "True"), False),
+        (("Stalled", "True"), False),
+        (("Ready", "False"), True),
     ],
 )
-def test_a_backup_is_held_while_it_is_active_or_takes_its_point_along(
-    condition: tuple[str, str] | None, policy: str, held: bool
-) -> None:
-    """Ended, well or badly, it goes at once, unless its point is to be forgotten first."""
+def test_a_restore_is_held_while_it_is_active(condition: tuple[str, str] | None, held: bool) -> None:
+    """Ended, well or badly, it goes at once."""
     conditions = [{"type": condition[0], "status": condition[1]}] if condition else []
-    body = {"spec": {"deletionPolicy": policy}, "status": {"conditions": conditions}}
-    assert backup_holds(body) is held
-    assert restore_holds({"spec": {}, "status": {"conditions": conditions}}) is (held and policy != "Delete")
+    assert restore_holds({"spec": {}, "status": {"conditions": conditions}}) is held
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
-"""Letting an object in deletion go."""
+"""Holding an object, and letting it go."""
+
+import pytest
 
 from safehold.api import VMBackup
+from safehold.errors import ConflictError
 from safehold.kube.client import Cluster, Manifest
-from safehold.kube.finalizers import remove_finalizer
+from safehold.kube.finalizers import add_finalizer, has_finalizer, remove_finalizer
 from safehold.kube.kinds import CLAIM
 from safehold.plan.names import FINALIZER
 
@@ -40,3 +43,19 @@ async def test_another_object_of_the_same_name_keeps_its_finalizer(cluster: Clus
     earlier = as_resource({"metadata": {**found["metadata"], "uid": "an-earlier-one"}})
     await remove_finalizer(cluster, CLAIM, earlier)
     assert FINALIZER in (await cluster.read(CLAIM, "one", namespace))["metadata"]["finalizers"]
+
+
+async def test_our_finalizer_is_added_to_what_was_read(cluster: Cluster, namespace: str) -> None:
+    """Beside those of others; what changed meanwhile, or is being deleted, is not touched."""
+    claim = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+    metadata = {"name": "one", "namespace": namespace, "finalizers": ["example.com/other"]}
+    found = await cluster.create(CLAIM, {"metadata": metadata, **claim})
+    await add_finalizer(cluster, CLAIM, found)
+    after = await cluster.read(CLAIM, "one", namespace)
+    assert has_finalizer(after)
+    assert set(after["metadata"]["finalizers"]) >= {"example.com/other", FINALIZER}
+    with pytest.raises(ConflictError):
+        await add_finalizer(cluster, CLAIM, found)
+    await cluster.delete(CLAIM, "one", namespace)
+    with pytest.raises(ConflictError):
+        await add_finalizer(cluster, CLAIM, after)

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from safehold.api.vmbackup import VMBackup
 from safehold.controller import policies, restores, targets, watches
+from safehold.controller.backup_watch import follow_backups, heed
 from safehold.controller.backups import BackupReconciler, backup_rules
 from safehold.controller.children import follow_children
 from safehold.controller.complaints import complain
@@ -29,13 +30,13 @@ from safehold.kube.backup.freezes import FreezeWatches
 from safehold.kube.backup.hands import BackupHands
 from safehold.kube.backup.hooks import HookRuns, OperatorAccount
 from safehold.kube.backup.observer import BackupObserver
-from safehold.kube.client import Cluster, Manifest
+from safehold.kube.client import Cluster, Manifest, WatchEvent
 from safehold.kube.fleet import Fleet
 from safehold.kube.kinds import CLAIM, NAMESPACE, VM_BACKUP
 from safehold.kube.target.resolution import api_server_addresses
 from safehold.plan.backup.turn import claim_of, waits_unseen
 from safehold.plan.fair_queue import FairQueue
-from safehold.plan.names import FINALIZER, MANAGED_BY, MANAGER
+from safehold.plan.names import FINALIZER, MANAGER
 from safehold.plan.target.endpoint import EndpointRules
 
 TOKEN_LIFE = timedelta(minutes=10)
@@ -87,11 +88,12 @@ async def _running(cluster: Cluster, settings: ControllerSettings) -> AsyncItera
     _add_queues(operator, backups, populator, heartbeat)
     metrics.show_load(operator.queues.values(), backups.turns)
     metrics.registry.register(operator.figures)
-    await _take_over_runs(cluster, backups)
+    version = await _take_over_runs(cluster, backups)
     with _metrics(settings.metrics_port, metrics.registry):
         work = {
             **{queue.name: queue.run() for queue in operator.queues.values()},
             "fleet": operator.fleet.run(),
+            "backups": follow_backups(operator, version),
             "children": follow_children(operator),
             "plan": plan_forever(operator, backups.turns),
             "sweep": sweep_forever(operator, metrics, backups.waits_in_line),
@@ -155,12 +157,17 @@ def _backups(operator: Operator) -> BackupReconciler:
     )
 
 
-async def _take_over_runs(cluster: Cluster, reconciler: BackupReconciler) -> None:
-    """Before anything new is begun: runs of an earlier controller keep their places, others wait in their order."""
+async def _take_over_runs(cluster: Cluster, reconciler: BackupReconciler) -> str:
+    """Before anything new is begun: runs of an earlier controller keep their places, others wait in their order.
+
+    All are put before the watch, as what it begins with; the answer is the version from which it goes on.
+    """
     active: list[Manifest] = []
+    version = ""
     async for page in cluster.pages(VM_BACKUP):
+        version = page.resource_version
         for found in page.items:
-            reconciler.operator.outcomes.note(found)
+            heed(reconciler.operator, WatchEvent("LISTED", found))
             if (found.get("status") or {}).get("completionTime"):
                 continue
             backup = VMBackup.model_validate(found)
@@ -173,6 +180,7 @@ async def _take_over_runs(cluster: Cluster, reconciler: BackupReconciler) -> Non
     await hold_freezes(cluster, active, reconciler.freezing)
     # Also one that is gone by now, and of which no event will tell, must not keep others from their turn.
     reconciler.turns.call_next()
+    return version
 
 
 @contextlib.contextmanager
@@ -212,10 +220,6 @@ def _kopf_settings(settings: ControllerSettings) -> kopf.OperatorSettings:
     persistence.finalizer = FINALIZER
     persistence.progress_storage = NoProgress()
     persistence.diffbase_storage = NoDiffBase()
-    # Only what carries our label: otherwise every Job and snapshot of the cluster would be pulled in.
-    ours = f"{MANAGED_BY}={MANAGER}"
-    kopf_settings.watching.label_selectors["jobs.batch"] = ours
-    kopf_settings.watching.label_selectors["virtualmachinesnapshots.snapshot.kubevirt.io"] = ours
     kopf_settings.watching.chunk_size = 500
     # Watches that hang without a word are ended by both sides.
     kopf_settings.watching.server_timeout = 600

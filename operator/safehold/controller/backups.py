@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from safehold.api.references import TargetRef
 from safehold.api.vmbackup import VMBackup, VMBackupStatus
+from safehold.controller.backup_watch import is_unsettled
 from safehold.controller.complaints import under_complaint
 from safehold.controller.freezing import FreezeSlots
 from safehold.controller.memo import Operator
@@ -17,7 +18,7 @@ from safehold.kube.backup.hands import BackupHands
 from safehold.kube.backup.observer import BackupObserver
 from safehold.kube.client import Manifest
 from safehold.kube.events import emit, tell_phase
-from safehold.kube.finalizers import remove_finalizer
+from safehold.kube.finalizers import add_finalizer, has_finalizer, remove_finalizer
 from safehold.kube.kinds import VM_BACKUP
 from safehold.kube.status import apply_status
 from safehold.plan.backup.facts import BackupFacts
@@ -55,15 +56,18 @@ class BackupReconciler:
         """Bring one VMBackup as far as it goes now; answers when to look again."""
         for _ in range(_PASSES):
             found = await self.operator.cluster.get(VM_BACKUP, key[1], key[0])
-            # One that was let go may still be there for a moment; looking at it again would begin to forget again.
-            if found is None or found["metadata"]["uid"] in self.operator.released:
-                self.turns.give(key)
-                self.freezing.give(key)
+            if found is None:
+                self._give(key)
                 return None
             backup = VMBackup.model_validate(found)
-            if backup.metadata.uid in self.operator.released and is_finished(backup.status.conditions):
+            if backup.metadata.uid in self.operator.released:
                 # It is as good as gone; another look, now that the Job is removed, would forget its point once more.
+                self._give(key)
+                await remove_finalizer(self.operator.cluster, VM_BACKUP, backup)
                 return None
+            if is_unsettled(found):
+                await self._settle(found, backup)
+                continue
             if waits_unseen(backup) and not self.turns.may_look(key, claim_of(backup)):
                 queued = wait_unseen(backup, self.rules, self.operator.now())
                 await apply_status(self.operator.cluster, backup, backup.status, queued.status)
@@ -119,7 +123,21 @@ class BackupReconciler:
             await remove_finalizer(self.operator.cluster, VM_BACKUP, backup)
         if is_finished(decision.status.conditions):
             self.turns.give(key)
+            # What was read says that the run goes on; once it has ended, only these make the object stay.
+            stays = backup.spec.hold or backup.spec.deletion_policy == "Delete"
+            if not stays and backup.metadata.deletion_timestamp is None:
+                await remove_finalizer(self.operator.cluster, VM_BACKUP, backup)
         return decision
+
+    async def _settle(self, found: Manifest, backup: VMBackup) -> None:
+        if has_finalizer(found):
+            await remove_finalizer(self.operator.cluster, VM_BACKUP, backup)
+        else:
+            await add_finalizer(self.operator.cluster, VM_BACKUP, found)
+
+    def _give(self, key: Key) -> None:
+        self.turns.give(key)
+        self.freezing.give(key)
 
     async def _observe(self, key: Key, backup: VMBackup) -> BackupFacts:
         try:

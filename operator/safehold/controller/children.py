@@ -50,9 +50,9 @@ async def _follow(operator: Operator, scope: Scope) -> None:
     def take(event: WatchEvent) -> None:
         labels = event.manifest["metadata"].get("labels") or {}
         plural = _OWNERS.get(labels.get(OWNER_KIND, ""))
-        if plural and is_news(scope.kind, event):
-            namespace, name = labels.get(OWNER_NAMESPACE), labels.get(OWNER_NAME, "")
-            operator.look_within(plural, namespace, name, LAG_SECONDS)
+        namespace = labels.get(OWNER_NAMESPACE)
+        if plural and operator.serves(namespace) and is_news(scope.kind, event):
+            operator.look_within(plural, namespace, labels.get(OWNER_NAME, ""), LAG_SECONDS)
 
     await follow(operator.cluster, scope, take)
 

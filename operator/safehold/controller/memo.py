@@ -42,7 +42,19 @@ class Operator:
     figures: Figures = field(default_factory=Figures)
     """What metrics tell about policies and targets."""
     released: set[str] = field(default_factory=set)
-    """uids of objects in deletion that have nothing left to clean up: Kopf may take its finalizer off."""
+    """uids of objects in deletion that have nothing left to clean up: our finalizer may come off."""
+
+    def forget(self, uid: str) -> None:
+        """Keep nothing of an object that is gone."""
+        self.released.discard(uid)
+        self.marks.pop(uid, None)
+        self.policies.pop(uid, None)
+        self.load.forget(uid)
+
+    def serves(self, namespace: str | None) -> bool:
+        """Whether objects of this namespace, or of none, are ours to look at."""
+        served = self.settings.namespaces
+        return not served or not namespace or namespace in served
 
     def look_at(self, plural: str, namespace: str | None, name: str) -> None:
         """Reconcile an object soon."""

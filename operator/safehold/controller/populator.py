@@ -52,10 +52,9 @@ class Populator:
 
     async def run(self) -> None:
         """Look at claims that ask to be filled, and at those that went while something was made for them."""
-        served = self.operator.settings.namespaces
 
         def tell(namespace: str, name: str) -> None:
-            if not served or namespace in served:
+            if self.operator.serves(namespace):
                 self.operator.look_at(CLAIM.plural, namespace, name)
 
         async with asyncio.TaskGroup() as group:

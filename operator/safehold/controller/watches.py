@@ -1,7 +1,8 @@
 """Kopf's watches: they put what changed into the queues, and hold a deletion until the queues are done with it.
 
-A handler does nothing else. Reconciles are in `backups`, `policies`, `targets` and `restores`; each is called for a
-key, reads what it needs, and may be called again at any time.
+A handler does nothing else. Reconciles are in `policies`, `targets` and `restores`; each is called for a key, reads
+what it needs, and may be called again at any time. VMBackups, of which there are very many, are watched by
+`backup_watch`.
 """
 
 import logging
@@ -15,11 +16,12 @@ from safehold.controller.memo import Operator
 from safehold.controller.sweep import is_over
 from safehold.kube.kinds import (
     BACKUP_POLICY,
+    BACKUP_TARGET,
     CLUSTER_BACKUP_POLICY,
-    VM_BACKUP,
+    CLUSTER_BACKUP_TARGET,
+    VM_RESTORE,
 )
 from safehold.plan.conditions import READY, STALLED
-from safehold.plan.names import POLICY_UID
 from safehold.plan.policy.facts import RUN_NOW
 
 POLICIES = (BACKUP_POLICY.plural, CLUSTER_BACKUP_POLICY.plural)
@@ -27,7 +29,11 @@ CLEANUP_POLL_SECONDS = 2.0
 _CLEANING_UP = "the deletion waits until everything is cleaned up"
 
 
-@kopf.on.event(GROUP, VERSION, kopf.EVERYTHING)
+@kopf.on.event(GROUP, VERSION, BACKUP_TARGET.plural)
+@kopf.on.event(GROUP, VERSION, CLUSTER_BACKUP_TARGET.plural)
+@kopf.on.event(GROUP, VERSION, BACKUP_POLICY.plural)
+@kopf.on.event(GROUP, VERSION, CLUSTER_BACKUP_POLICY.plural)
+@kopf.on.event(GROUP, VERSION, VM_RESTORE.plural)
 async def object_changed(
     resource: kopf.Resource,
     namespace: str | None,
@@ -35,33 +41,20 @@ async def object_changed(
     uid: str,
     event: Mapping[str, Any],
     body: Mapping[str, Any],
-    labels: Mapping[str, str],
     memo: Operator,
     **_: Any,
 ) -> None:
-    """Look at an object of ours that appeared, changed or went; at its policy when a run begins, ends or goes.
-
-    Of a run that is over only the end is news: at the start there may be very many of them.
-    """
+    """Look at an object of ours that appeared, changed or went. Of a restore that is over only the end is news."""
     gone = event["type"] == "DELETED"
     if gone:
-        memo.released.discard(uid)
-        memo.marks.pop(uid, None)
-        memo.policies.pop(uid, None)
-        memo.load.forget(uid)
+        memo.forget(uid)
     elif resource.plural in POLICIES:
         memo.policies[uid] = (resource.plural, (namespace or "", name))
-    elif resource.plural == VM_BACKUP.plural:
-        memo.load.learn(body)
-        memo.outcomes.note(body)
-    over = is_over(body)
-    if gone or (not over and _is_news(memo, uid, event["type"], body["metadata"])):
+    if gone or (not is_over(body) and is_news(memo, uid, event["type"], body["metadata"])):
         memo.look_at(resource.plural, namespace, name)
-    if (policy := labels.get(POLICY_UID)) and (gone or over or event["type"] == "ADDED"):
-        memo.look_at_policy(policy)
 
 
-def _is_news(memo: Operator, uid: str, kind: str | None, metadata: Mapping[str, Any]) -> bool:
+def is_news(memo: Operator, uid: str, kind: str | None, metadata: Mapping[str, Any]) -> bool:
     """Whether more than the status changed, which is our own doing: looking again at once would undo every delay."""
     mark = (
         metadata.get("generation"),
@@ -74,26 +67,19 @@ def _is_news(memo: Operator, uid: str, kind: str | None, metadata: Mapping[str, 
     return kind != "MODIFIED" or before != mark
 
 
-def backup_holds(body: Mapping[str, Any], **_: Any) -> bool:
-    """Whether a VMBackup may only go after we let it: while its run is active, it is held, or its point goes too."""
-    spec = body["spec"]
-    return not _is_finished(body) or spec.get("hold", False) or spec.get("deletionPolicy") == "Delete"
-
-
 def restore_holds(body: Mapping[str, Any], **_: Any) -> bool:
     """Whether a VMRestore may only go after we let it: while it is active, or about to be after its dry run."""
     status = body.get("status") or {}
     only_planned = "plan" in status and "completionTime" not in status
-    return not _is_finished(body) or (only_planned and not body["spec"].get("dryRun"))
+    return not has_ended(body) or (only_planned and not body["spec"].get("dryRun"))
 
 
-def _is_finished(body: Mapping[str, Any]) -> bool:
-    """As it is read: Kopf asks with every event of thousands of objects, too often to make models of them."""
+def has_ended(body: Mapping[str, Any]) -> bool:
+    """Whether a run's or restore's conditions say so; as it is read, since thousands are, too many to make models."""
     conditions = (body.get("status") or {}).get("conditions") or ()
     return any(found["type"] in (READY, STALLED) and found["status"] == "True" for found in conditions)
 
 
-@kopf.on.delete(GROUP, VERSION, "vmbackups", when=backup_holds)
 @kopf.on.delete(GROUP, VERSION, "vmrestores", when=restore_holds)
 async def object_deleted(uid: str, memo: Operator, **_: Any) -> None:
     """Keep the finalizer; the reconcile, which sees the deletion too, takes it off once it has cleaned up."""

@@ -40,9 +40,12 @@ class Scope:
     metadata_only: bool = False
 
 
-async def follow(cluster: Cluster, scope: Scope, take: Take) -> None:
-    """Tell of the objects until cancelled; after an interruption that lost changes all are listed again."""
-    version = ""
+async def follow(cluster: Cluster, scope: Scope, take: Take, *, since: str = "") -> None:
+    """Tell of the objects until cancelled; after an interruption that lost changes all are listed again.
+
+    With `since`, the version of a list that the caller has made, only of what changed after it.
+    """
+    version = since
     while True:
         try:
             if not version:
