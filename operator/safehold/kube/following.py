@@ -56,8 +56,8 @@ async def follow(cluster: Cluster, scope: Scope, take: Take, *, since: str = "")
             version = ""
         except SafeholdError as error:
             version = version if error.retryable else ""
-            seconds = RETRY_SECONDS if error.retryable else REFUSED_SECONDS
-            logger.info("%s are not followed: %s; again in %.0f s", scope.kind.plural, error, seconds)
+            level, seconds = (logging.INFO, RETRY_SECONDS) if error.retryable else (logging.WARNING, REFUSED_SECONDS)
+            logger.log(level, "%s are not followed: %s; again in %.0f s", scope.kind.plural, error, seconds)
             await asyncio.sleep(seconds)
 
 
