@@ -19,6 +19,7 @@ default settings, the order alternating from round to round. `BENCH_DISK=FILE` t
 - *Peak* is the largest resident memory of a run. *Added* is what a run left in the repository.
 - restic and borg read a file because its time has changed, and read holes as zeros, from memory. restic reads a block
   device through `--stdin`. borg writes to a plain folder: it knows no S3. Restores of both are sparse (`--sparse`).
+- *scan* is a backup of the unchanged disk that a delta restore is then measured on, one in turn with the other.
 - The bench compares every restored disk with its source, outside the measured time.
 """
 

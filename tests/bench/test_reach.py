@@ -7,6 +7,7 @@ from bench.measure import Usage, cores
 from bench.reach import bound_of, verdicts
 from bench.report import markdown
 from bench.results import Result, Results
+from bench.rows.history import SCAN
 from bench.server import Footprint
 
 
@@ -97,6 +98,14 @@ def test_told_changes_take_the_same_time_on_disks_of_any_size(large: float, met:
     runs = [a_run("told-6GiB-runs", "safehold", 2.0, cpu=1.0), a_run("told-1TiB-runs", "safehold", large, cpu=1.4)]
     found = {each.what.rpartition(": ")[2]: each.met for each in verdicts(Results(runs)) if "runs" in each.what}
     assert found == {"seconds": met, "CPU seconds": False}
+
+
+@pytest.mark.parametrize(("delta", "met"), [(2.2, True), (2.3, False)])
+def test_a_delta_restore_is_compared_with_the_scans_between(delta: float, met: bool) -> None:
+    """At most 1.1 times as long as these, not as the backup of another disk minutes before."""
+    runs = [a_run("unchanged", "safehold", 9.0), a_run("delta", SCAN, 2.0), a_run("delta", "safehold", delta)]
+    (verdict,) = [each for each in verdicts(Results(runs)) if each.what == "Delta restore at 1 %: seconds"]
+    assert verdict.met is met
 
 
 @pytest.mark.parametrize(("delta", "met"), [(0.9, True), (1.1, False)])

@@ -34,14 +34,17 @@ class Context:
         facts = figures(usage.output) if name == self.safehold.name else {}
         self.note(Result(row=row, program=name, usage=usage, data_bytes=allocated_bytes(disk), facts=facts))
 
-    def take_backup(self, row: str, program: Program, disk: Path, *, vm: str = "vm", cold: bool = True) -> None:
-        """Run a backup, and note with its cost what it has added to the repository."""
+    def take_backup(
+        self, row: str, program: Program, disk: Path, *, vm: str = "vm", name: str = "", cold: bool = True
+    ) -> None:
+        """Run a backup, and note with its cost what it has added to the repository; as the program's, or by `name`."""
         before = program.footprint()
         if cold:
             drop_caches()
         usage = measure(program.backup(disk, vm), self.server.pid)
         added = program.footprint() - before
-        self.note(Result(row=row, program=program.name, usage=usage, data_bytes=allocated_bytes(disk), added=added))
+        allocated = allocated_bytes(disk)
+        self.note(Result(row=row, program=name or program.name, usage=usage, data_bytes=allocated, added=added))
 
     def note(self, result: Result) -> None:
         """Keep a result of a row that is wanted, and tell it."""

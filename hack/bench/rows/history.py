@@ -14,6 +14,10 @@ from bench.rows.context import Context
 
 _DELTA_SHARE = 0.01
 _DELTA_RUN_BYTES = 4 * MIB
+_PAIRS = 3
+"""Runs of a round where ours is compared with one just before it, as what a disk gives may change by the minute."""
+SCAN = "scan"
+"""In place of a program's name: our backup of the unchanged disk that a delta restore is then measured on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +27,6 @@ class _Step:
     row: str
     act: Callable[["_Round", Program], None]
     changes: list[Change] = field(default_factory=list)
-    once: bool = False
-    """Too long to be repeated."""
 
 
 @dataclass(slots=True)
@@ -55,18 +57,27 @@ class _Round:
             target.parent.mkdir(exist_ok=True)
             sparse_copy(self.disk, target)
         count = max(1, int(allocated_bytes(self.disk) * _DELTA_SHARE) // _DELTA_RUN_BYTES)
-        Change(count, _DELTA_RUN_BYTES, seed=4).apply(target)
-        self.context.take(self.row, program.name, program.restore(target.parent, delta=True), self.disk)
-        self._compare(program)
+        is_ours = program is self.context.safehold
+        for _ in range(_PAIRS if is_ours else 1):
+            if is_ours:
+                self.context.take_backup(self.row, program, target, name=SCAN)
+            Change(count, _DELTA_RUN_BYTES, seed=4).apply(target)
+            self.context.take(self.row, program.name, program.restore(target.parent, delta=True), self.disk)
+            self._compare(program)
 
     def back_up_device(self, program: Program) -> None:
         """Cold and warm, beside dd; borg has no way to read one that the others would be comparable with."""
         if program.name == "borg":
             return
+        cold = self.row == "device-cold"
+        is_ours = program is self.context.safehold
         with loop_device(self.disk) as device:
-            if self.row == "device-warm":
+            if not cold:
                 run(read_plainly(device))
-            self.context.take_backup(self.row, program, device, cold=self.row == "device-cold")
+            for _ in range(_PAIRS if cold and is_ours else 1):
+                if is_ours:
+                    self.context.take(self.row, "dd", read_plainly(device), device, cold=cold)
+                self.context.take_backup(self.row, program, device, cold=cold)
 
     def restored(self, program: Program) -> Path:
         return self.context.folder / f"{program.name}.restored"
@@ -84,12 +95,10 @@ _STEPS = [
     _Step("runs", _Round.back_up, IN_RUNS),
     _Step("restore", _Round.restore),
     _Step("delta", _Round.restore_delta),
-    _Step("device-cold", _Round.back_up_device, once=True),
+    _Step("device-cold", _Round.back_up_device),
     _Step("device-warm", _Round.back_up_device),
 ]
 ROWS = [step.row for step in _STEPS]
-_READ_ROWS = {"unchanged", "device-cold", "device-warm"}
-"""Rows in which dd reads beside the programs."""
 
 
 def measure_history(context: Context) -> None:
@@ -104,7 +113,7 @@ def measure_history(context: Context) -> None:
         for program in programs:
             program.start(f"history-{number}")
         this = _Round(context, programs[:: -1 if number % 2 else 1], sparse_copy(context.image, folder / DISK_NAME))
-        for step in _needed(context.wanted, number):
+        for step in _needed(context.wanted):
             this.row = step.row
             _carry_out(this, step)
     shutil.rmtree(folder)
@@ -112,26 +121,15 @@ def measure_history(context: Context) -> None:
         shutil.rmtree(context.folder / f"{program.name}.restored", ignore_errors=True)
 
 
-def _needed(wanted: frozenset[str], number: int) -> Iterator[_Step]:
+def _needed(wanted: frozenset[str]) -> Iterator[_Step]:
     """The steps of a round; each other needs the first."""
-    steps = (step for step in _STEPS if step.row in wanted or step.row == "full")
-    return (step for step in steps if number == 0 or not step.once)
+    return (step for step in _STEPS if step.row in wanted or step.row == "full")
 
 
 def _carry_out(this: _Round, step: _Step) -> None:
     for change in step.changes:
         change.apply(this.disk)
-    if step.row in _READ_ROWS:
-        _read(this)
+    if step.row == "unchanged":
+        this.context.take(step.row, "dd", read_plainly(this.disk), this.disk)
     for program in this.programs:
         step.act(this, program)
-
-
-def _read(this: _Round) -> None:
-    if this.row == "unchanged":
-        this.context.take(this.row, "dd", read_plainly(this.disk), this.disk)
-        return
-    with loop_device(this.disk) as device:
-        if this.row == "device-warm":
-            run(read_plainly(device))
-        this.context.take(this.row, "dd", read_plainly(device), device, cold=this.row == "device-cold")
