@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from botocore.config import Config
+from botocore.loaders import Loader
 from botocore.session import Session
 
 from safehold.engine.store.connection import AddressPolicy, guard_connections
@@ -40,10 +41,26 @@ class S3Place:
         return f"{place} at {self.endpoint_url}" if self.endpoint_url else place
 
 
+class ServiceDescriptions(Loader):
+    """Finds botocore's descriptions without looking into the folder of each of 400 services first.
+
+    That took 0.05 CPU-s of every command, and 0.09 s where none of the folders is in memory.
+    """
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - botocore's signature
+        """All names of services; one without a description of this type is noticed when it is loaded."""
+        folders = (Path(path) for path in self.search_paths)
+        return sorted({each.name for folder in folders if folder.is_dir() for each in folder.iterdir()})
+
+
 def client_of(place: S3Place) -> "S3Client":
     """A client that repeats by itself what may be repeated, and whose connections are guarded."""
     credentials = read_profile(place.credentials_file) if place.credentials_file else Credentials()
     session = Session()
+    places = session.get_component("data_loader").search_paths
+    session.register_component(
+        "data_loader", ServiceDescriptions(extra_search_paths=places, include_default_search_paths=False)
+    )
     client = session.create_client(
         "s3",
         endpoint_url=place.endpoint_url,
