@@ -14,6 +14,7 @@ _CONTENT_BYTES = int(2.85 * GIB)
 """With ext4's own tables, 2.9 GiB of the image are allocated then."""
 _SOURCE = Path("/usr")
 _BLOCK = 4 * KIB
+_RUN_BYTES = 4 * MIB
 _UUID = "5afe401d-0000-4000-8000-000000000001"
 
 
@@ -72,6 +73,11 @@ def allocated_bytes(disk: Path) -> int:
         with disk.open("rb") as device:
             return device.seek(0, os.SEEK_END)
     return disk.stat().st_blocks * 512
+
+
+def one_percent(disk: Path, seed: int) -> Change:
+    """A hundredth of what the disk holds, in runs of 4 MiB; at least one."""
+    return Change(max(1, allocated_bytes(disk) // 100 // _RUN_BYTES), _RUN_BYTES, seed)
 
 
 def make_image(image: Path, size_bytes: int = IMAGE_BYTES, content_bytes: int = _CONTENT_BYTES) -> Path:

@@ -1,10 +1,11 @@
 """The bench's disk and its changes."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from bench.disk import KIB, MIB, Change, allocated_bytes, data_extents, sparse_copy
+from bench.disk import GIB, KIB, MIB, Change, allocated_bytes, data_extents, one_percent, sparse_copy
 
 
 @pytest.fixture
@@ -43,6 +44,16 @@ def test_changes_stay_within_what_is_allocated_and_are_the_same_every_time(disk:
     assert 15 <= len(changed) <= 20
     assert all(MIB <= block * 4 * KIB < 2 * MIB or 9 * MIB <= block * 4 * KIB < 10 * MIB for block in changed)
     assert allocated_bytes(copies[0]) == 2 * MIB
+
+
+@pytest.mark.parametrize(("size_bytes", "runs"), [(GIB, 2), (400 * MIB, 1), (64 * MIB, 1)])
+def test_one_percent_is_of_what_the_disk_holds(tmp_path: Path, size_bytes: int, runs: int) -> None:
+    """In runs of 4 MiB, also on disks that are given; never nothing."""
+    disk = tmp_path / "disk.img"
+    with disk.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, size_bytes)
+        file.truncate(4 * size_bytes)
+    assert one_percent(disk, seed=1) == Change(runs, 4 * MIB, seed=1)
 
 
 def test_a_change_that_fits_nowhere_is_made_anyway(disk: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.disk import GIB, IN_RUNS, KIB, MIB, SCATTERED, Change, sparse_copy
+from bench.disk import GIB, IN_RUNS, KIB, SCATTERED, Change, one_percent, sparse_copy
 from bench.measure import Command, run
 from bench.programs.base import DISK_NAME
 from bench.rows.context import Context
@@ -16,8 +16,6 @@ _PIECE_BYTES = 256 * KIB
 _SMALL, _LARGE, _LARGEST = "6GiB", "1TiB", "16TiB"
 _SIZES = {_SMALL: 6 * GIB, _LARGE: TIB, _LARGEST: 16 * TIB - GIB}
 _CHANGES = {"scattered": SCATTERED, "runs": IN_RUNS}
-_DIFFERENCE = [Change(7, 4 * MIB, seed=6)]
-"""1 % of what the image holds."""
 RESTORE, RESTORE_DELTA = "told-restore-full", "told-restore-delta"
 ROWS = [f"told-{size}-{change}" for size in _SIZES for change in _CHANGES] + [RESTORE, RESTORE_DELTA]
 
@@ -71,7 +69,7 @@ def _restore(context: Context, disk: Path) -> None:
     for _ in range(context.rounds):
         disk.unlink()
         _take(context, RESTORE, context.safehold.restore(disk.parent), told)
-        told.change(_DIFFERENCE)
+        told.change([one_percent(disk, seed=6)])
         _take(context, RESTORE_DELTA, context.safehold.restore(disk.parent, delta=True, told=told.names), told)
 
 

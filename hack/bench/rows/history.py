@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.disk import IN_RUNS, MIB, SCATTERED, Change, allocated_bytes, sparse_copy
+from bench.disk import IN_RUNS, SCATTERED, Change, one_percent, sparse_copy
 from bench.loop import loop_device
 from bench.measure import BenchError, run
 from bench.programs.base import DISK_NAME, Program, read_plainly
 from bench.rows.context import Context
 
-_DELTA_SHARE = 0.01
-_DELTA_RUN_BYTES = 4 * MIB
 _SHORT_RUNS = 3
 """How often a round has what takes few seconds: what a disk gives changes from one to the next."""
 SCAN = "scan"
@@ -58,12 +56,11 @@ class _Round:
         if not target.exists():
             target.parent.mkdir(exist_ok=True)
             sparse_copy(self.disk, target)
-        count = max(1, int(allocated_bytes(self.disk) * _DELTA_SHARE) // _DELTA_RUN_BYTES)
         is_ours = program is self.context.safehold
         for _ in range(_SHORT_RUNS if is_ours else 1):
             if is_ours:
                 self.context.take_backup(self.row, program, target, name=SCAN)
-            Change(count, _DELTA_RUN_BYTES, seed=4).apply(target)
+            one_percent(self.disk, seed=4).apply(target)
             self.context.take(self.row, program.name, program.restore(target.parent, delta=True), self.disk)
             self._compare(program)
 
